@@ -1,0 +1,3998 @@
+// mote - a complete single-threaded reactor for embedded Linux in one C++17 header: no heap, no exceptions.
+// Version 0.1.0
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+//
+//   struct Echo : mote::StateMachine {                          // one connection: a task of the pool `clients`
+//     mote::Stream client; char bytes[512]; mote::ByteView reply;
+//     mote::Result<std::size_t> got; mote::Result<void> sent;
+//     mote::Step step() {
+//       MOTE_BEGIN();
+//       for (;;) {
+//         MOTE_AWAIT(got, client.read(bytes));
+//         if (!got || *got == 0) return mote::done();
+//         reply = {bytes, *got};
+//         MOTE_AWAIT(sent, client.write_all(reply));
+//         if (!sent) return mote::failed(sent.error());
+//       }
+//       MOTE_END();
+//     }
+//   };
+//   static mote::TaskPool<Echo, 64> clients;                    // all of it lies in .bss: sizeof tells the footprint
+//
+// Contents
+//   1. Configuration and version
+//   2. Vocabulary
+//   3. Containers
+//   4. System seam
+//   5. Selectors
+//   6. Reactor
+//   7. Wake-ups and signals
+//   8. Tasks
+//   9. Input and output
+//   11. Shutdown
+//
+// How to read it: a section uses only those above it. Unless a comment says otherwise a function belongs to the
+// loop's thread, is O(1), makes no system call, and cannot fail. "Full" (a table, a pool, a mailbox) is always the
+// error ENOBUFS. Errors are errno values, named in the comment of the function that returns them.
+
+#ifndef MOTE_HPP
+#define MOTE_HPP
+
+#include <arpa/inet.h>    // inet_pton, inet_ntop
+#include <errno.h>        // errno and its names
+#include <fcntl.h>        // open, fcntl, O_*
+#include <net/if.h>       // if_nametoindex, for scoped IPv6 addresses
+#include <netinet/in.h>   // sockaddr_in, sockaddr_in6
+#include <netinet/tcp.h>  // TCP_NODELAY, keep-alive options
+#include <poll.h>         // poll
+#include <sched.h>        // sched_yield
+#include <signal.h>       // sigaction
+#include <stdio.h>        // snprintf, for printing endpoints
+#include <string.h>       // memcpy, memchr, memmove, strerror
+#include <sys/epoll.h>    // epoll
+#include <sys/eventfd.h>  // eventfd, the wake-up descriptor
+#include <sys/ioctl.h>    // TIOCEXCL
+#include <sys/socket.h>   // sockets
+#include <sys/syscall.h>  // SYS_epoll_pwait2, which older libcs do not wrap
+#include <sys/un.h>       // sockaddr_un
+#include <termios.h>      // serial ports
+#include <time.h>         // clock_gettime
+#include <unistd.h>       // read, write, close, getpid
+
+#include <atomic>            // 32-bit atomics: wake-ups, mailboxes, signals
+#include <chrono>            // Duration and Instant
+#include <cstddef>           // size_t, byte
+#include <cstdint>           // fixed-width integers
+#include <initializer_list>  // lists of signals
+#include <new>               // placement new (declares; nothing of the runtime library is needed)
+#include <type_traits>       // static checks
+#include <utility>           // move, forward
+
+// =====================================================================================================================
+// 1. Configuration and version
+// =====================================================================================================================
+
+#define MOTE_VERSION_MAJOR 0
+#define MOTE_VERSION_MINOR 1
+#define MOTE_VERSION_PATCH 0
+
+// States an invariant of the library. Define it before the include to report violations in your own way; it must not
+// have side effects. By default it traps in debug builds and vanishes with NDEBUG.
+#ifndef MOTE_ASSERT
+#ifdef NDEBUG
+#define MOTE_ASSERT(condition) static_cast<void>(0)
+#else
+#define MOTE_ASSERT(condition) ((condition) ? static_cast<void>(0) : __builtin_trap())
+#endif
+#endif
+
+// The system seam (section 4) may be replaced as a whole, for virtual clocks and injected faults: define
+// MOTE_SYSTEM_HEADER as the name of a header that defines, in namespace mote, a struct derived from LinuxSystem, and
+// MOTE_SYSTEM as that struct's name. The namespace below then differs, so both kinds can be linked into one program.
+#ifdef MOTE_SYSTEM_HEADER
+#define MOTE_NAMESPACE v0_1_seam
+#else
+#define MOTE_NAMESPACE v0_1
+#define MOTE_SYSTEM LinuxSystem
+#endif
+
+#define MOTE_COLD [[gnu::cold]]
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// What a StaticReactor is made of. Derive from it and override by name:
+//   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
+struct Config;
+
+namespace limits {  // Bounds of one turn; each keeps one party from starving the others.
+constexpr int operations_per_step = 32;         // completed operations before a task yields to the next one
+constexpr int accepts_per_poll = 16;            // connections found dead in a row before the listener pauses
+constexpr std::uint32_t timers_per_scan = 32;   // timers looked at to find the exact next deadline
+constexpr std::int64_t accept_pause = 100'000'000;  // ns a listener waits after EMFILE and its kin
+}  // namespace limits
+
+// =====================================================================================================================
+// 2. Vocabulary
+// =====================================================================================================================
+
+// An errno value with a name. Never 0.
+class Error {
+ public:
+  constexpr Error() = default;
+  constexpr Error(int code) : code_(code) {}
+  constexpr int code() const { return code_; }
+  const char* message() const { return ::strerror(code_); }  // the C library's text; not for signal handlers
+  friend constexpr bool operator==(Error a, Error b) { return a.code_ == b.code_; }
+  friend constexpr bool operator!=(Error a, Error b) { return a.code_ != b.code_; }
+
+ private:
+  int code_ = EAGAIN;
+};
+
+// A value, or the error that stood in its way. A default-constructed Result holds EAGAIN: nothing has happened yet.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  constexpr Result() = default;
+  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  template <class U = T, class = std::enable_if_t<std::is_constructible<T, U&&>::value &&
+                                                  !std::is_same<std::decay_t<U>, Error>::value &&
+                                                  !std::is_same<std::decay_t<U>, Result>::value>>
+  constexpr Result(U&& value) : value_(std::forward<U>(value)), error_(0) {}
+
+  constexpr explicit operator bool() const { return error_ == 0; }
+  constexpr Error error() const { return error_; }  // only of a failed Result
+  constexpr T& operator*() & { return MOTE_ASSERT(error_ == 0), value_; }
+  constexpr const T& operator*() const& { return MOTE_ASSERT(error_ == 0), value_; }
+  constexpr T&& operator*() && { return MOTE_ASSERT(error_ == 0), static_cast<T&&>(value_); }
+  constexpr T* operator->() { return &**this; }
+  constexpr const T* operator->() const { return &**this; }
+
+ private:
+  T value_{};
+  int error_ = EAGAIN;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+ public:
+  constexpr Result() : error_(0) {}
+  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr explicit operator bool() const { return error_ == 0; }
+  constexpr Error error() const { return error_; }
+
+ private:
+  int error_;
+};
+
+// What one attempt at an operation gives: ready with a value, or pending (the task has been noted as waiting).
+struct Pending {};
+constexpr Pending pending{};
+
+template <class T>
+class [[nodiscard]] Poll {
+ public:
+  using value_type = T;
+  constexpr Poll(Pending) : ready_(false) {}
+  template <class U = T, class = std::enable_if_t<std::is_constructible<T, U&&>::value &&
+                                                  !std::is_same<std::decay_t<U>, Poll>::value &&
+                                                  !std::is_same<std::decay_t<U>, Pending>::value>>
+  constexpr Poll(U&& value) : value_(std::forward<U>(value)), ready_(true) {}
+  constexpr bool ready() const { return ready_; }
+  constexpr T& operator*() { return MOTE_ASSERT(ready_), value_; }
+  constexpr T* operator->() { return &**this; }
+
+ private:
+  T value_{};
+  bool ready_;
+};
+
+// Time is monotonic, in signed 64-bit nanoseconds. It stands still while the machine is suspended (CLOCK_MONOTONIC) and
+// does not see steps of the wall clock. Sums saturate: a deadline beyond the end of time is the end of time.
+using Duration = std::chrono::nanoseconds;
+struct Clock {
+  using duration = Duration;
+  using rep = duration::rep;
+  using period = duration::period;
+  using time_point = std::chrono::time_point<Clock>;
+  static constexpr bool is_steady = true;
+  static time_point now();  // asks the kernel (mostly without a system call); any thread
+};
+using Instant = Clock::time_point;
+constexpr Duration forever = Duration::max();
+
+constexpr Instant saturating_add(Instant t, Duration d) {
+  const std::int64_t a = t.time_since_epoch().count(), b = d.count();
+  if (b > 0 && a > INT64_MAX - b) return Instant::max();
+  if (b < 0 && a < INT64_MIN - b) return Instant::min();
+  return Instant(Duration(a + b));
+}
+
+// A run of bytes that belongs to somebody else. Built from a pointer and a size, or from an array or container of
+// one-byte elements.
+template <class Byte>
+class BasicBytes {
+  using Void = std::conditional_t<std::is_const<Byte>::value, const void, void>;
+
+ public:
+  constexpr BasicBytes() = default;
+  constexpr BasicBytes(Void* data, std::size_t size) : data_(static_cast<Byte*>(data)), size_(size) {}
+  template <class T, std::size_t N, class = std::enable_if_t<sizeof(T) == 1 && std::is_convertible<T*, Void*>::value>>
+  constexpr BasicBytes(T (&array)[N]) : BasicBytes(static_cast<Void*>(array), N) {}
+  template <class C, class T = std::remove_pointer_t<decltype(std::declval<C&>().data())>,
+            class = std::enable_if_t<sizeof(T) == 1 && std::is_convertible<T*, Void*>::value &&
+                                     !std::is_same<std::decay_t<C>, BasicBytes>::value>>
+  constexpr BasicBytes(C&& container) : BasicBytes(container.data(), container.size()) {}
+
+  constexpr Byte* data() const { return data_; }
+  constexpr std::size_t size() const { return size_; }
+  constexpr bool empty() const { return size_ == 0; }
+  constexpr Byte& operator[](std::size_t i) const { return MOTE_ASSERT(i < size_), data_[i]; }
+  constexpr Byte* begin() const { return data_; }
+  constexpr Byte* end() const { return data_ + size_; }
+  void drop_front(std::size_t n) {  // the view shrinks; the bytes stay where they are
+    MOTE_ASSERT(n <= size_);
+    data_ += n;
+    size_ -= n;
+  }
+
+ private:
+  Byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+using ByteView = BasicBytes<const unsigned char>;
+using ByteSpan = BasicBytes<unsigned char>;
+
+inline ByteView text(const char* string) { return {string, ::strlen(string)}; }
+
+// A function pointer and its context: two words, never owning. What it is bound to must outlive it.
+template <class Signature>
+class Delegate;
+
+template <class R, class... A>
+class Delegate<R(A...)> {
+ public:
+  constexpr Delegate() = default;
+  constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
+  // Of an lvalue that can be called: a lambda that lives long enough, an object with operator().
+  template <class F, class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
+                                              !std::is_same<std::remove_cv_t<F>, Delegate>::value &&
+                                              std::is_class<F>::value>>
+  constexpr Delegate(F& callable)
+      : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
+        context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
+  // Of a member function: Delegate<void()>::of<&Lamp::blink>(lamp); of a free one: Delegate<void()>::of<&blink>().
+  template <auto Method, class T>
+  static constexpr Delegate of(T& object) {
+    return {[](void* context, A... args) -> R { return (static_cast<T*>(context)->*Method)(static_cast<A&&>(args)...); },
+            &object};
+  }
+  template <auto Function>
+  static constexpr Delegate of() {
+    return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
+  }
+  R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
+  constexpr explicit operator bool() const { return function_ != nullptr; }
+
+ private:
+  R (*function_)(void*, A...) = nullptr;
+  void* context_ = nullptr;
+};
+
+// What a registration asks for, and what the kernel reports of it. `read` also asks for read_closed; hangup and error
+// are reported whatever was asked for. The values are the kernel's own, so that translation costs an instruction.
+enum class Interest : std::uint8_t { none = 0, read = 0x01, priority = 0x02, write = 0x04 };
+enum class Readiness : std::uint8_t {
+  none = 0,
+  readable = 0x01,
+  priority = 0x02,  // out-of-band data, a GPIO edge, a sysfs attribute that changed
+  writable = 0x04,
+  error = 0x08,       // an error to be read (SO_ERROR, the error queue), or a pipe without readers
+  hangup = 0x10,      // both directions are over, or a pipe without writers
+  read_closed = 0x20  // the peer will send no more
+};
+
+namespace detail {
+template <class E>
+using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;
+template <class E>
+constexpr unsigned bits(E e) {
+  return static_cast<unsigned>(e);
+}
+}  // namespace detail
+
+template <class E>
+constexpr detail::IfFlags<E> operator|(E a, E b) {
+  return static_cast<E>(detail::bits(a) | detail::bits(b));
+}
+template <class E>
+constexpr detail::IfFlags<E> operator&(E a, E b) {
+  return static_cast<E>(detail::bits(a) & detail::bits(b));
+}
+template <class E>
+constexpr detail::IfFlags<E> operator~(E a) {
+  return static_cast<E>(~detail::bits(a) & 0xffu);
+}
+template <class E>
+constexpr detail::IfFlags<E>& operator|=(E& a, E b) {
+  return a = a | b;
+}
+template <class E>
+constexpr detail::IfFlags<E>& operator&=(E& a, E b) {
+  return a = a & b;
+}
+template <class E, class = detail::IfFlags<E>>
+constexpr bool any(E e) {
+  return detail::bits(e) != 0;
+}
+
+// =====================================================================================================================
+// 3. Containers
+// =====================================================================================================================
+// Fixed or intrusive: none of them allocates, and all-zero bits are a valid empty state.
+
+namespace detail {
+
+// Intrusive doubly linked list. A node is in at most one list; unlinking needs no list. All O(1).
+struct ListNode {
+  ListNode* next = nullptr;
+  ListNode* prev = nullptr;
+
+  constexpr ListNode() = default;
+  ListNode(const ListNode&) = delete;
+  ListNode& operator=(const ListNode&) = delete;
+
+  bool linked() const { return next != nullptr; }
+  void unlink() {
+    if (next == nullptr) return;
+    next->prev = prev;
+    prev->next = next;
+    next = prev = nullptr;
+  }
+};
+
+template <class T, class Node = ListNode>  // Node: the base of T that is linked, one Hook per list it can be in
+class List {
+ public:
+  constexpr List() = default;
+  bool empty() const { return head_.next == nullptr || head_.next == &head_; }
+  void push_back(Node& node) { insert(node, head_.next == nullptr ? &head_ : head_.prev); }
+  void push_front(Node& node) { insert(node, &head_); }
+  T* front() { return empty() ? nullptr : from(head_.next); }
+  T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
+  T* pop_front() {
+    T* node = front();
+    if (node != nullptr) static_cast<Node*>(node)->unlink();
+    return node;
+  }
+  void take(List& other) {  // all of other's nodes, in order; this list must be empty
+    MOTE_ASSERT(empty());
+    if (other.empty()) return;
+    head_.next = other.head_.next;
+    head_.prev = other.head_.prev;
+    head_.next->prev = head_.prev->next = &head_;
+    other.head_.next = other.head_.prev = &other.head_;
+  }
+
+ private:
+  static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
+  void insert(ListNode& node, ListNode* before) {
+    MOTE_ASSERT(!node.linked());
+    if (head_.next == nullptr) head_.next = head_.prev = &head_;  // a list of zeros becomes a ring at its first use
+    node.prev = before;
+    node.next = before->next;
+    before->next->prev = &node;
+    before->next = &node;
+  }
+  ListNode head_;
+};
+
+template <int Which>
+struct Hook : ListNode {};
+
+struct TimerNode : ListNode {
+  std::int64_t deadline = 0;  // ns
+  std::uint32_t order = 0;    // of arming, to tell equal deadlines apart; compared as a signed difference
+
+  bool before(const TimerNode& other) const {
+    if (deadline != other.deadline) return deadline < other.deadline;
+    return static_cast<std::int32_t>(order - other.order) < 0;
+  }
+};
+
+// Hierarchical timing wheel (Varghese and Lauck, 1987) with exact order: 5 levels of 32 lists, the finest of 2^20 ns.
+// A timer's place is a function of its deadline and of `base_`: the level is the highest base-32 digit in which they
+// differ, the list that digit of the deadline; further ahead than 9.7 hours is `far_`. So lower levels always come
+// before higher ones, and within a level lists come in order. Every timer stands where its deadline belongs or
+// earlier: moving a deadline further ahead leaves the timer where it is until its list comes up. Arm and cancel are
+// O(1); a timer is moved at most once per level on its way; due timers are handed out in order of (deadline, order).
+// Size on a 32-bit board: 1,320 bytes.
+class TimerWheel {
+ public:
+  constexpr TimerWheel() = default;
+  bool empty() const { return count_ == 0; }
+  std::uint32_t count() const { return count_; }
+  std::int64_t next() const { return next_; }  // nothing is due before it (exact unless a timer was moved or cancelled)
+
+  void insert(TimerNode& node, std::int64_t now) {
+    if (count_++ == 0) {
+      base_ = tick(now);
+      next_ = node.deadline;
+    } else if (node.deadline < next_) {
+      next_ = node.deadline;
+    }
+    place(node);
+  }
+  void erase(TimerNode& node) {  // its list's bit may stay set: whoever comes across an empty list clears it
+    node.unlink();
+    --count_;
+  }
+
+  // Moves all that is due at `now` to `due`, in order; they still count until erased.
+  void expire(std::int64_t now, List<TimerNode>& due) {
+    const std::uint64_t now_tick = tick(now);
+    unsigned level = 0, slot = 0;
+    while (first(level, slot)) {
+      const std::uint64_t start = start_of(level, slot);
+      if (start > now_tick) break;
+      occupied_[level] &= ~(1u << slot);
+      if (start > base_) base_ = start;
+      List<TimerNode> waiting, ripe;
+      waiting.take(lists_[level][slot]);
+      while (TimerNode* node = waiting.pop_front()) {
+        if (node->deadline <= now) {
+          ripe.push_back(*node);
+        } else {
+          place(*node);
+        }
+      }
+      append_sorted(due, ripe);
+      if (start == now_tick && level == 0) break;  // what is left in it is due later within this tick
+    }
+    const bool wrapped = (now_tick >> wheel_bits) != (base_ >> wheel_bits);
+    if (now_tick > base_) base_ = now_tick;
+    if (wrapped) {
+      List<TimerNode> waiting, ripe;
+      waiting.take(far_);
+      while (TimerNode* node = waiting.pop_front()) {
+        if (node->deadline <= now) {
+          ripe.push_back(*node);
+        } else {
+          place(*node);
+        }
+      }
+      append_sorted(due, ripe);
+    }
+  }
+
+  // Finds the next deadline again. Exact where the first list is short; else the time at which that list begins.
+  void refresh() {
+    unsigned level = 0, slot = 0;
+    while (first(level, slot)) {
+      List<TimerNode>& list = lists_[level][slot];
+      std::int64_t earliest = INT64_MAX;
+      std::uint32_t seen = 0;
+      for (TimerNode* node = list.front(); node != nullptr;) {
+        if (++seen > limits::timers_per_scan) {
+          earliest = static_cast<std::int64_t>(start_of(level, slot) << tick_bits);
+          break;
+        }
+        TimerNode* const following = list.after(*node);
+        if (&place_of(node->deadline) != &list) {  // its deadline was moved ahead meanwhile
+          node->unlink();
+          place(*node);
+        } else if (node->deadline < earliest) {
+          earliest = node->deadline;
+        }
+        node = following;
+      }
+      if (!list.empty()) {
+        next_ = earliest;
+        return;
+      }
+      occupied_[level] &= ~(1u << slot);
+    }
+    next_ = far_.empty() ? INT64_MAX : static_cast<std::int64_t>(((base_ >> wheel_bits) + 1) << (wheel_bits + tick_bits));
+  }
+
+  template <class F>
+  void for_each(F&& visit) {  // visit may unlink the node it is given
+    for (auto& level : lists_) {
+      for (List<TimerNode>& list : level) visit_all(list, visit);
+    }
+    visit_all(far_, visit);
+  }
+
+ private:
+  static constexpr unsigned tick_bits = 20, slot_bits = 5, levels = 5, wheel_bits = levels * slot_bits;
+  static constexpr unsigned slots = 1u << slot_bits;
+
+  static std::uint64_t tick(std::int64_t ns) { return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits; }
+  std::uint64_t start_of(unsigned level, unsigned slot) const {
+    const unsigned shift = level * slot_bits;
+    return (base_ >> (shift + slot_bits) << (shift + slot_bits)) | (std::uint64_t{slot} << shift);
+  }
+  bool first(unsigned& level, unsigned& slot) const {
+    for (level = 0; level < levels; ++level) {
+      if (occupied_[level] != 0) {
+        slot = static_cast<unsigned>(__builtin_ctz(occupied_[level]));
+        return true;
+      }
+    }
+    return false;
+  }
+  List<TimerNode>& place_of(std::int64_t deadline) {
+    std::uint64_t when = tick(deadline);
+    if (when < base_) when = base_;
+    const std::uint64_t difference = when ^ base_;
+    if (difference >> wheel_bits != 0) return far_;
+    const unsigned level = (31u - static_cast<unsigned>(__builtin_clz(static_cast<unsigned>(difference) | 1u))) / slot_bits;
+    return lists_[level][(when >> (level * slot_bits)) % slots];
+  }
+  void place(TimerNode& node) {
+    List<TimerNode>& list = place_of(node.deadline);
+    if (&list != &far_) {
+      const auto index = static_cast<unsigned>(&list - &lists_[0][0]);
+      occupied_[index / slots] |= 1u << (index % slots);
+    }
+    list.push_back(node);
+  }
+
+  // Bottom-up merge sort of `from` by way of the `next` links alone, then appended to `to`. Most lists have one node.
+  static void append_sorted(List<TimerNode>& to, List<TimerNode>& from) {
+    TimerNode* runs[32] = {};  // runs[i] has 2^i nodes
+    while (TimerNode* run = from.pop_front()) {
+      if (from.empty() && all_null(runs)) {
+        to.push_back(*run);
+        return;
+      }
+      unsigned i = 0;
+      for (; i < 31 && runs[i] != nullptr; ++i) {
+        run = merge(runs[i], run);
+        runs[i] = nullptr;
+      }
+      runs[i] = run;
+    }
+    TimerNode* sorted = nullptr;
+    for (TimerNode* run : runs) sorted = merge(run, sorted);
+    while (sorted != nullptr) {
+      auto* const following = static_cast<TimerNode*>(sorted->next);
+      sorted->next = nullptr;
+      to.push_back(*sorted);
+      sorted = following;
+    }
+  }
+  static bool all_null(TimerNode* const (&runs)[32]) {
+    for (const TimerNode* run : runs) {
+      if (run != nullptr) return false;
+    }
+    return true;
+  }
+  static TimerNode* merge(TimerNode* a, TimerNode* b) {
+    ListNode head;
+    ListNode* tail = &head;
+    while (a != nullptr && b != nullptr) {
+      TimerNode*& least = b->before(*a) ? b : a;
+      tail->next = least;
+      tail = least;
+      least = static_cast<TimerNode*>(least->next);
+    }
+    tail->next = a != nullptr ? a : b;
+    return static_cast<TimerNode*>(head.next);
+  }
+  template <class F>
+  static void visit_all(List<TimerNode>& list, F& visit) {
+    for (TimerNode* node = list.front(); node != nullptr;) {
+      TimerNode* const following = list.after(*node);
+      visit(*node);
+      node = following;
+    }
+  }
+
+  List<TimerNode> lists_[levels][slots];
+  List<TimerNode> far_;
+  std::uint64_t base_ = 0;  // in ticks; nothing before it is left in the wheel
+  std::int64_t next_ = 0;
+  std::uint32_t occupied_[levels] = {};
+  std::uint32_t count_ = 0;
+};
+
+}  // namespace detail
+
+// =====================================================================================================================
+// 4. System seam
+// =====================================================================================================================
+// The one place where system calls are made: as in the manual pages, failing with -1 and errno. It has no state.
+
+struct LinuxSystem {
+  static int error() { return errno; }
+
+  static std::int64_t monotonic_ns() {  // cannot fail: the clock exists since Linux 2.6 and the pointer is ours
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+  }
+  static pid_t process() { return ::getpid(); }
+  static void yield() { ::sched_yield(); }
+
+  static int epoll_create() { return ::epoll_create1(EPOLL_CLOEXEC); }
+  static int epoll_ctl(int set, int what, int fd, epoll_event* event) { return ::epoll_ctl(set, what, fd, event); }
+  static int epoll_wait(int set, epoll_event* events, int most, int milliseconds) {
+    return ::epoll_wait(set, events, most, milliseconds);
+  }
+  static int epoll_pwait2(int set, epoll_event* events, int most, std::int64_t ns) {  // Linux 5.11; else ENOSYS
+#ifdef SYS_epoll_pwait2
+    struct {
+      std::int64_t seconds, nanoseconds;  // __kernel_timespec: 64 bits wide on every architecture
+    } timeout{ns / 1'000'000'000, ns % 1'000'000'000};
+    return static_cast<int>(::syscall(SYS_epoll_pwait2, set, events, most, &timeout, nullptr, std::size_t{0}));
+#else
+    static_cast<void>(set), static_cast<void>(events), static_cast<void>(most), static_cast<void>(ns);
+    errno = ENOSYS;
+    return -1;
+#endif
+  }
+  static int poll(pollfd* fds, std::size_t count, int milliseconds) {
+    return ::poll(fds, static_cast<nfds_t>(count), milliseconds);
+  }
+
+  static int event_fd() { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+  static ssize_t read(int fd, void* data, std::size_t size) { return ::read(fd, data, size); }
+  static ssize_t write(int fd, const void* data, std::size_t size) { return ::write(fd, data, size); }
+  static int open(const char* path, int flags) { return ::open(path, flags | O_CLOEXEC); }
+  static int close(int fd) { return ::close(fd); }
+  static int fcntl(int fd, int command, int argument) { return ::fcntl(fd, command, argument); }
+
+  static int socket(int family, int type) { return ::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+  static int bind(int fd, const sockaddr* address, socklen_t size) { return ::bind(fd, address, size); }
+  static int listen(int fd, int backlog) { return ::listen(fd, backlog); }
+  static int accept(int fd) { return ::accept4(fd, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+  static int connect(int fd, const sockaddr* address, socklen_t size) { return ::connect(fd, address, size); }
+  static int shutdown(int fd, int how) { return ::shutdown(fd, how); }
+  static ssize_t recv(int fd, void* data, std::size_t size, int flags) { return ::recv(fd, data, size, flags); }
+  static ssize_t send(int fd, const void* data, std::size_t size, int flags) { return ::send(fd, data, size, flags); }
+  static ssize_t recvmsg(int fd, msghdr* message, int flags) { return ::recvmsg(fd, message, flags); }
+  static ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) {
+    return ::sendto(fd, data, size, flags, to, length);
+  }
+  static int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
+    return ::getsockopt(fd, level, name, value, size);
+  }
+  static int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
+    return ::setsockopt(fd, level, name, value, size);
+  }
+  static int getsockname(int fd, sockaddr* address, socklen_t* size) { return ::getsockname(fd, address, size); }
+  static int getpeername(int fd, sockaddr* address, socklen_t* size) { return ::getpeername(fd, address, size); }
+
+  static int sigaction(int signal, const struct sigaction* action, struct sigaction* old) {
+    return ::sigaction(signal, action, old);
+  }
+  static int set_exclusive(int fd) { return ::ioctl(fd, TIOCEXCL); }
+  static int tcgetattr(int fd, termios* settings) { return ::tcgetattr(fd, settings); }
+  static int tcsetattr(int fd, const termios* settings) { return ::tcsetattr(fd, TCSANOW, settings); }
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#ifdef MOTE_SYSTEM_HEADER
+#include MOTE_SYSTEM_HEADER
+#endif
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+using System = MOTE_SYSTEM;
+
+inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
+
+// An owned descriptor, closed when it goes. All zero bits mean 'none'.
+class Fd {
+ public:
+  constexpr Fd() = default;
+  constexpr explicit Fd(int fd) : stored_(fd + 1) {}
+  Fd(Fd&& other) noexcept : stored_(other.stored_) { other.stored_ = 0; }
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      close();
+      stored_ = other.stored_;
+      other.stored_ = 0;
+    }
+    return *this;
+  }
+  ~Fd() { close(); }
+  constexpr int get() const { return stored_ - 1; }
+  constexpr explicit operator bool() const { return stored_ > 0; }
+  int release() {
+    const int fd = get();
+    stored_ = 0;
+    return fd;
+  }
+  // Whatever close() answers (EINTR, EIO, ENOSPC), on Linux the descriptor is gone: see close(2). Never tried twice.
+  void close() {
+    if (stored_ > 0) System::close(release());
+  }
+
+ private:
+  int stored_ = 0;
+};
+
+// =====================================================================================================================
+// 5. Selectors
+// =====================================================================================================================
+
+// One entry of a wait's answer: the caller's token, and what the kernel reports of its descriptor.
+struct Ready {
+  std::uint64_t token = 0;
+  Readiness readiness = Readiness::none;
+};
+
+// The demultiplexer: which of these descriptors are ready? Usable alone, level-triggered, for one thread. Before open()
+// it is all zero bits and every call answers EBADF; open() belongs to the kind of selector (EpollSelector, PollSelector,
+// or a class of yours that derives from SelectorBase). It does not own the descriptors: remove one before it is closed,
+// or forget() it right after. Dispatch goes through a table of functions that open() sets, not through a vtable, so
+// that a selector in static storage lies in .bss and needs nothing of the C++ runtime.
+class Selector {
+ public:
+  struct Operations {
+    Result<void> (*add)(Selector&, int, Interest, std::uint64_t);
+    Result<void> (*modify)(Selector&, int, Interest, std::uint64_t);
+    Result<void> (*remove)(Selector&, int);
+    void (*forget)(Selector&, int);
+    Result<std::size_t> (*wait)(Selector&, Ready*, std::size_t, Duration);
+    Result<void> (*rebuild)(Selector&);
+    int (*descriptor)(const Selector&);
+  };
+
+  Selector(const Selector&) = delete;
+  Selector& operator=(const Selector&) = delete;
+
+  // EBADF: fd is not open · EEXIST: added already · ENOBUFS: N are in · EPERM: (epoll) a regular file, a directory or
+  // the like, always ready and so not to be waited for; poll takes it and says so · ENOSPC, ENOMEM: the kernel's limits.
+  Result<void> add(int fd, Interest interest, std::uint64_t token) {
+    return operations_ != nullptr ? operations_->add(*this, fd, interest, token) : Error(EBADF);
+  }
+  // ENOENT: not added (or, with epoll, closed since) · EBADF · ENOMEM.
+  Result<void> modify(int fd, Interest interest, std::uint64_t token) {
+    return operations_ != nullptr ? operations_->modify(*this, fd, interest, token) : Error(EBADF);
+  }
+  // ENOENT: not added (or, with epoll, closed since) · EBADF: (epoll) fd is not open.
+  Result<void> remove(int fd) { return operations_ != nullptr ? operations_->remove(*this, fd) : Error(EBADF); }
+  // For a descriptor that has been closed: takes it off the books without a system call.
+  void forget(int fd) {
+    if (operations_ != nullptr) operations_->forget(*this, fd);
+  }
+
+  // Waits until something is ready or the time is up (zero: only looks; forever: no limit) and fills in at most
+  // `capacity` entries: how many it returns. 0 means that the time is up, and never before. A signal does not end it.
+  Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
+    const bool timed = timeout > Duration::zero() && timeout != forever;
+    const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
+    for (;;) {
+      const Result<std::size_t> count = wait_once(ready, capacity, timeout);
+      if (count ? *count != 0 || timeout == Duration::zero() : count.error() != EINTR) return count;
+      if (timed) {
+        timeout = deadline - Clock::now();
+        if (timeout <= Duration::zero()) {
+          if (count) return count;
+          timeout = Duration::zero();  // a signal came last: look once more, do not wait
+        }
+      }
+    }
+  }
+  template <std::size_t M>
+  Result<std::size_t> wait(Ready (&ready)[M], Duration timeout) {
+    return wait(ready, M, timeout);
+  }
+  // One system call: may also answer EINTR, or 0 before the time is up where that lies beyond the kernel's range.
+  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, Duration timeout) {
+    return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
+  }
+
+  // Starts anew with nothing added: in a forked child, or to be rid of what a closed descriptor left in the kernel.
+  // EMFILE, ENFILE, ENOMEM: every call answers EBADF until a later rebuild() succeeds.
+  Result<void> rebuild() { return operations_ != nullptr ? operations_->rebuild(*this) : Error(EBADF); }
+  // Readable when something is ready, for nesting in another loop; -1 where there is none (poll).
+  int descriptor() const { return operations_ != nullptr ? operations_->descriptor(*this) : -1; }
+  bool is_open() const { return operations_ != nullptr; }
+
+ protected:
+  constexpr Selector() = default;
+  ~Selector() = default;
+  void bind(const Operations* operations) { operations_ = operations; }
+
+ private:
+  const Operations* operations_ = nullptr;
+};
+
+// Derive `class Mine : public mote::SelectorBase<Mine>` and give it on_add, on_modify, on_remove, on_forget, on_wait,
+// on_rebuild and on_descriptor with the signatures below; its open() calls attach().
+template <class Derived>
+class SelectorBase : public Selector {
+ protected:
+  void attach() { bind(&table); }
+  void detach() { bind(nullptr); }
+
+ private:
+  static Derived& self(Selector& s) { return static_cast<Derived&>(s); }
+  static constexpr Operations table = {
+      [](Selector& s, int fd, Interest interest, std::uint64_t token) { return self(s).on_add(fd, interest, token); },
+      [](Selector& s, int fd, Interest interest, std::uint64_t token) { return self(s).on_modify(fd, interest, token); },
+      [](Selector& s, int fd) { return self(s).on_remove(fd); },
+      [](Selector& s, int fd) { self(s).on_forget(fd); },
+      [](Selector& s, Ready* ready, std::size_t n, Duration timeout) { return self(s).on_wait(ready, n, timeout); },
+      [](Selector& s) { return self(s).on_rebuild(); },
+      [](const Selector& s) { return static_cast<const Derived&>(s).on_descriptor(); }};
+};
+
+namespace detail {
+
+// For calls that count in milliseconds: rounded up, so that nothing is early; clamped, so that nothing overflows.
+constexpr int to_milliseconds(Duration timeout) {
+  if (timeout == forever) return -1;
+  if (timeout <= Duration::zero()) return 0;
+  constexpr std::int64_t ns = 1'000'000;
+  const std::int64_t ms = timeout.count() / ns + (timeout.count() % ns != 0 ? 1 : 0);
+  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
+}
+
+template <class T = void>
+Result<T> last_error() {
+  return Error(System::error());
+}
+
+constexpr Result<void> ok{};
+
+class EpollCore : public SelectorBase<EpollCore> {
+ public:
+  void close() {
+    set_.close();
+    detach();
+  }
+  Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
+    if (count_ >= capacity_) return Error(ENOBUFS);
+    if (control(EPOLL_CTL_ADD, fd, interest, token) != 0) return last_error();  // EBADF EEXIST EPERM ENOMEM ENOSPC ELOOP
+    ++count_;
+    return {};
+  }
+  Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
+    return control(EPOLL_CTL_MOD, fd, interest, token) == 0 ? ok : last_error();  // EBADF ENOENT ENOMEM
+  }
+  Result<void> on_remove(int fd) {
+    if (control(EPOLL_CTL_DEL, fd, Interest::none, 0) != 0) return last_error();  // EBADF ENOENT
+    on_forget(fd);
+    return {};
+  }
+  void on_forget(int) {
+    if (count_ != 0) --count_;
+  }
+
+  // The kernel's entries are no larger than ours: they are received in place and spread out from the back.
+  Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
+    const int most = capacity > 4096 ? 4096 : static_cast<int>(capacity);
+    const int n = ask(reinterpret_cast<epoll_event*>(ready), most, timeout);
+    const auto* const bytes = reinterpret_cast<const unsigned char*>(ready);
+    if (n < 0) return last_error<std::size_t>();  // EINTR; EBADF where somebody closed our descriptor
+    for (std::size_t i = static_cast<std::size_t>(n); i-- > 0;) {
+      epoll_event event;
+      ::memcpy(&event, bytes + i * sizeof event, sizeof event);
+      ready[i] = {event.data.u64, static_cast<Readiness>((event.events & 0x1fu) | (event.events >> 8 & 0x20u))};
+    }
+    return static_cast<std::size_t>(n);
+  }
+  Result<void> on_rebuild() {
+    Fd fresh(System::epoll_create());
+    if (!fresh && set_) {  // EMFILE ENFILE: make room ourselves
+      set_.close();
+      fresh = Fd(System::epoll_create());
+    }
+    if (!fresh) return last_error();  // EMFILE ENFILE ENOMEM
+    set_ = std::move(fresh);
+    count_ = 0;
+    return {};
+  }
+  int on_descriptor() const { return set_.get(); }
+
+ protected:
+  constexpr EpollCore() = default;
+  Result<void> open(std::uint32_t capacity) {
+    if (set_) return {};
+    capacity_ = capacity;
+    const Result<void> made = on_rebuild();
+    if (made) attach();
+    return made;
+  }
+
+ private:
+  static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10 &&
+                    EPOLLRDHUP == 0x2000,
+                "Interest and Readiness have the kernel's values");
+  static_assert(sizeof(Ready) >= sizeof(epoll_event) && alignof(Ready) >= alignof(epoll_event), "received in place");
+
+  int control(int what, int fd, Interest interest, std::uint64_t token) {
+    epoll_event event;
+    ::memset(&event, 0, sizeof event);  // it has padding on ARM
+    event.events = bits(interest) | (bits(interest) & 1u) << 13;
+    event.data.u64 = token;
+    return System::epoll_ctl(set_.get(), what, fd, &event);
+  }
+  int ask(epoll_event* events, int most, Duration timeout) {
+    if (timeout <= Duration::zero() || timeout == forever || coarse_) {
+      return System::epoll_wait(set_.get(), events, most, to_milliseconds(timeout));
+    }
+    const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());
+    // Before Linux 5.11 ENOSYS; EPERM from sandboxes that do not know the call. Asked once.
+    if (n >= 0 || (System::error() != ENOSYS && System::error() != EPERM)) return n;
+    coarse_ = true;
+    return System::epoll_wait(set_.get(), events, most, to_milliseconds(timeout));
+  }
+
+  Fd set_;
+  std::uint32_t capacity_ = 0;
+  std::uint32_t count_ = 0;
+  bool coarse_ = false;  // milliseconds only
+};
+
+// POSIX poll over a dense array. A small hash table with linear probing finds a descriptor's entry, so that add, modify
+// and remove are O(1) expected; descriptors are small dense numbers, which collide only by wrapping around.
+class PollCore : public SelectorBase<PollCore> {
+ public:
+  void close() {
+    if (is_open()) clear();
+    detach();
+  }
+  Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
+    if (find(fd) != none) return Error(EEXIST);
+    if (System::fcntl(fd, F_GETFD, 0) < 0) return last_error();  // EBADF: poll itself would only tell at the next wait
+    if (count_ >= capacity_) return Error(ENOBUFS);
+    fds_[count_] = entry(fd, interest);
+    tokens_[count_] = token;
+    insert(fd, ++count_);
+    return {};
+  }
+  Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
+    const std::uint32_t cell = find(fd);
+    if (cell == none) return Error(ENOENT);
+    fds_[index_[cell] - 1] = entry(fd, interest);
+    tokens_[index_[cell] - 1] = token;
+    return {};
+  }
+  Result<void> on_remove(int fd) {
+    const std::uint32_t cell = find(fd);
+    if (cell == none) return Error(ENOENT);
+    const std::uint32_t position = index_[cell];
+    erase(cell);
+    if (position != count_) {  // the last entry takes the place
+      const std::uint32_t last = find(fds_[count_ - 1].fd);
+      fds_[position - 1] = fds_[count_ - 1];
+      tokens_[position - 1] = tokens_[count_ - 1];
+      index_[last] = position;
+    }
+    --count_;
+    return {};
+  }
+  void on_forget(int fd) { static_cast<void>(on_remove(fd)); }
+
+  // Where more are ready than fit, the next wait's answer begins with the others.
+  Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
+    int left = System::poll(fds_, count_, to_milliseconds(timeout));
+    if (left < 0) return last_error<std::size_t>();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
+    std::size_t filled = 0;
+    if (start_ >= count_) start_ = 0;
+    std::uint32_t i = start_;
+    for (std::uint32_t seen = 0; left > 0 && seen < count_ && filled < capacity; ++seen) {
+      if (fds_[i].revents != 0) {
+        const auto events = static_cast<unsigned>(fds_[i].revents);
+        // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
+        const unsigned seen_bits = (events & 0x1fu) | (events & read_closed_event ? 0x20u : 0u) | (events & POLLNVAL ? 0x08u : 0u);
+        ready[filled++] = {tokens_[i], static_cast<Readiness>(seen_bits)};
+        --left;
+      }
+      if (++i == count_) i = 0;
+    }
+    start_ = i;
+    return filled;
+  }
+  Result<void> on_rebuild() {
+    clear();
+    return {};
+  }
+  int on_descriptor() const { return -1; }
+
+ protected:
+  constexpr PollCore() = default;
+  Result<void> open(pollfd* fds, std::uint64_t* tokens, std::uint32_t* index, std::uint32_t capacity, std::uint32_t cells) {
+    if (is_open()) return {};
+    fds_ = fds;
+    tokens_ = tokens;
+    index_ = index;
+    capacity_ = capacity;
+    mask_ = cells - 1;
+    clear();
+    attach();
+    return {};
+  }
+
+ private:
+  static_assert(POLLIN == 0x01 && POLLPRI == 0x02 && POLLOUT == 0x04 && POLLERR == 0x08 && POLLHUP == 0x10,
+                "Interest and Readiness have the kernel's values");
+#ifdef POLLRDHUP
+  static constexpr unsigned read_closed_event = POLLRDHUP;
+#else
+  static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() says so
+#endif
+  static constexpr std::uint32_t none = UINT32_MAX;
+
+  static pollfd entry(int fd, Interest interest) {
+    return {fd, static_cast<short>(bits(interest) | (any(interest & Interest::read) ? read_closed_event : 0u)), 0};
+  }
+  std::uint32_t home(int fd) const { return static_cast<std::uint32_t>(fd) & mask_; }
+  std::uint32_t find(int fd) const {
+    for (std::uint32_t cell = home(fd); index_[cell] != 0; cell = (cell + 1) & mask_) {
+      if (fds_[index_[cell] - 1].fd == fd) return cell;
+    }
+    return none;
+  }
+  void insert(int fd, std::uint32_t position) {
+    std::uint32_t cell = home(fd);
+    while (index_[cell] != 0) cell = (cell + 1) & mask_;
+    index_[cell] = position;
+  }
+  void erase(std::uint32_t hole) {  // Knuth, volume 3, section 6.4, algorithm R: no tombstones
+    for (std::uint32_t cell = (hole + 1) & mask_; index_[cell] != 0; cell = (cell + 1) & mask_) {
+      const std::uint32_t wanted = home(fds_[index_[cell] - 1].fd);
+      if (((cell - wanted) & mask_) >= ((cell - hole) & mask_)) {
+        index_[hole] = index_[cell];
+        hole = cell;
+      }
+    }
+    index_[hole] = 0;
+  }
+  void clear() {
+    ::memset(index_, 0, (std::size_t{mask_} + 1) * sizeof *index_);
+    count_ = 0;
+  }
+
+  pollfd* fds_ = nullptr;
+  std::uint64_t* tokens_ = nullptr;
+  std::uint32_t* index_ = nullptr;  // cells: 0 free, else position + 1
+  std::uint32_t capacity_ = 0;
+  std::uint32_t mask_ = 0;
+  std::uint32_t count_ = 0;
+  std::uint32_t start_ = 0;  // where the next answer begins
+};
+
+constexpr std::uint32_t power_of_two_above(std::size_t n) {
+  std::uint32_t p = 2;
+  while (p < n) p *= 2;
+  return p;
+}
+
+}  // namespace detail
+
+// epoll(7). N descriptors at most; its size does not depend on N: 24 bytes on a 32-bit board.
+template <std::size_t N>
+class EpollSelector : public detail::EpollCore {
+ public:
+  static constexpr const char* name = "epoll";
+  constexpr EpollSelector() = default;
+  Result<void> open() { return EpollCore::open(N); }  // EMFILE ENFILE ENOMEM
+};
+
+// poll(2), for kernels and sandboxes without epoll, and for a handful of descriptors. 24 bytes per descriptor.
+template <std::size_t N>
+class PollSelector : public detail::PollCore {
+ public:
+  static constexpr const char* name = "poll";
+  constexpr PollSelector() = default;
+  Result<void> open() { return PollCore::open(fds_, tokens_, index_, N, cells); }  // cannot fail
+
+ private:
+  static constexpr std::uint32_t cells = detail::power_of_two_above(2 * N);
+  pollfd fds_[N] = {};
+  std::uint64_t tokens_[N] = {};
+  std::uint32_t index_[cells] = {};
+};
+
+template <std::size_t N>
+using DefaultSelector = EpollSelector<N>;
+
+// =====================================================================================================================
+// 6. Reactor
+// =====================================================================================================================
+
+class Reactor;
+class Source;
+class Task;
+class TaskHandle;
+class TaskPoolBase;
+class Waker;
+
+// What one resumption of a task returns.
+class [[nodiscard]] Step {
+ public:
+  constexpr Step(Pending) : code_(-1) {}
+  static constexpr Step ended(int code) { return Step(code); }
+  constexpr bool is_pending() const { return code_ < 0; }
+  constexpr int code() const { return code_; }  // 0: done; else the errno value it failed with
+
+ private:
+  constexpr explicit Step(int code) : code_(code) {}
+  int code_;
+};
+constexpr Step done() { return Step::ended(0); }
+constexpr Step failed(Error error) { return Step::ended(error.code()); }
+
+// How a task ended. A task that fails with ECANCELED, or is destroyed before its end, counts as cancelled.
+struct Outcome {
+  enum class Kind : std::uint8_t { none, done, failed, cancelled };
+  Kind kind = Kind::none;
+  Error error;  // of a failed one
+};
+
+namespace detail {
+
+// A place where one task can be noted as waiting. Neither side dangles: a task that ends leaves all such places, and a
+// place that goes leaves its task. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
+class Waiter : public ListNode {
+ public:
+  constexpr Waiter() = default;
+  ~Waiter() { clear(); }
+  void wait(Task& task) {
+    if (task_ != &task) attach(task);
+    waiting_ = true;
+  }
+  bool notify();  // whether somebody waited, and has been woken
+  void stop(const Task& task) {
+    if (task_ == &task) waiting_ = false;
+  }
+  void clear() {
+    unlink();
+    task_ = nullptr;
+    waiting_ = false;
+  }
+  Task* task() const { return task_; }
+  bool waiting() const { return waiting_; }
+  bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
+
+ private:
+  void attach(Task& task);
+  Task* task_ = nullptr;
+  bool waiting_ = false;
+};
+
+}  // namespace detail
+
+// The control block of a task: a member of its pool's slot, outside the task's own object. A task is suspended, queued,
+// running, finished (its object is gone; somebody holds its handle), or free. Only the loop's thread touches it.
+//
+//   free --spawn--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
+//                                          `--done, failed--> finished --handle dropped or none--> free
+//
+// Size on a 32-bit board: 88 bytes.
+class Task : public detail::Hook<0>, public detail::Hook<1> {
+ public:
+  Reactor& reactor() const { return *reactor_; }
+  // Makes it run in the next turn. Waking twice is waking once; a task that has ended is not touched.
+  void wake();
+  // Makes the operation that is pending, or else the next that would wait, answer ECANCELED: once, from the run queue.
+  void cancel() {
+    if (state_ != State::live) return;
+    cancel_requested_ = true;
+    budget_ = 0;
+    wake();
+  }
+  bool cancel_requested() const { return cancel_requested_; }
+  bool is_alive() const { return state_ == State::live; }
+
+  const char* name() const;                           // of its type, as the compiler spells it, or T::name
+  std::uint32_t line() const { return line_; }        // the source line at which it is suspended; 0 before the first step
+  const char* waits_for() const { return waits_for_; }  // an operation's name, or null
+  Instant since() const { return since_; }  // when it was suspended, as far as the reactor looked at the clock then
+
+  // For operations. enter() is called before an operation does its work: `go` lets it; `wait` means that this task has
+  // had its share of the turn and has been queued again; `cancelled` is to be answered with ECANCELED.
+  enum class Gate : std::uint8_t { go, wait, cancelled };
+  Gate enter() { return --budget_ >= 0 ? Gate::go : enter_slowly(); }
+  void suspend(const char* what, const void* object = nullptr) {
+    waits_for_ = what;
+    waits_on_ = object;
+  }
+  bool was_waiting_on(const void* object) const { return waits_on_ == object; }
+  std::uint32_t& resume_line() { return line_; }  // for MOTE_BEGIN and MOTE_AWAIT
+
+ protected:
+  constexpr Task() = default;
+
+ private:
+  friend class Reactor;
+  friend class TaskPoolBase;
+  friend class TaskHandle;
+  friend class TaskRef;
+  friend class Source;
+  friend class detail::Waiter;
+  enum class State : std::uint8_t { free, live, ending, finished };
+
+  MOTE_COLD Gate enter_slowly();
+  void leave_waits();
+
+  Step (*step_)(Task&) = nullptr;
+  Reactor* reactor_ = nullptr;
+  TaskPoolBase* pool_ = nullptr;
+  TaskHandle* handle_ = nullptr;
+  detail::List<detail::Waiter> waits_;  // the places where it is noted as waiting
+  detail::Waiter joiner_;               // who waits for its end
+  const char* waits_for_ = nullptr;
+  const void* waits_on_ = nullptr;
+  Instant since_{};
+  std::uint32_t line_ = 0;
+  std::int32_t budget_ = 0;
+  std::uint32_t generation_ = 0;
+  int code_ = 0;
+  State state_ = State::free;
+  bool cancel_requested_ = false;
+};
+
+namespace detail {
+
+inline bool Waiter::notify() {
+  if (!waiting_) return false;
+  waiting_ = false;
+  task_->wake();
+  return true;
+}
+inline void Waiter::attach(Task& task) {
+  clear();
+  task_ = &task;
+  task.waits_.push_back(*this);
+}
+
+// Tasks that wait for the same thing, in order of arrival; all of them are woken and look again.
+class WaitQueue {
+ public:
+  void wait(Task& task) {
+    Hook<1>& hook = task;
+    hook.unlink();
+    tasks_.push_back(hook);
+  }
+  void notify_all() {
+    while (Task* task = tasks_.pop_front()) task->wake();
+  }
+
+ private:
+  List<Task, Hook<1>> tasks_;
+};
+
+}  // namespace detail
+
+inline void Task::leave_waits() {
+  while (detail::Waiter* waiter = waits_.front()) waiter->clear();
+  Hook<1>::unlink();
+}
+
+// Called with what the kernel reports of a descriptor.
+using Handler = Delegate<void(Readiness)>;
+
+// Names a registration. One that has been removed is not found again, even when its slot is in use once more.
+struct Registration {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;  // 0: none
+  constexpr explicit operator bool() const { return generation != 0; }
+};
+
+namespace detail {
+
+// A descriptor's slot. `wanted` is what should be armed, `known` what the kernel was told. Where a handler is set,
+// events go to it; else they wake the tasks that wait. Size on a 32-bit board: 64 bytes.
+struct Slot {
+  enum Flag : std::uint16_t {
+    in_set = 0x01,        // the selector has it
+    always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
+    muted = 0x04,         // an event came that its handler had not asked for: out of the set until modified
+    owned = 0x08,         // closed with the slot
+    listening = 0x10,     // closed when a shutdown begins
+    is_socket = 0x20,
+    blocking = 0x40,      // not ours to make non-blocking: used only when reported ready
+    connecting = 0x80,
+    is_tty = 0x100
+  };
+  int fd = 0;
+  std::uint32_t generation = 0;
+  std::uint32_t next_free = 0;
+  std::uint32_t released_in = 0;  // the batch of events in which it was last released
+  Interest wanted = Interest::none;
+  Interest known = Interest::none;
+  std::uint16_t flags = 0;
+  bool read_ready = false;   // worth trying; false after a short read or EAGAIN until the kernel reports it
+  bool write_ready = false;
+  bool read_final = false;   // read_closed or hangup was reported: read on until the end
+  Readiness last = Readiness::none;  // what was reported last
+  Source* owner = nullptr;
+  Handler handler;
+  Waiter reader, writer;
+
+  bool is(Flag flag) const { return (flags & flag) != 0; }
+  void set(Flag flag, bool on = true) { flags = static_cast<std::uint16_t>(on ? flags | flag : flags & ~flag); }
+};
+
+}  // namespace detail
+
+// What has happened in a reactor so far. Read it whenever you like; nothing depends on it.
+struct Statistics {
+  std::uint64_t turns = 0, events = 0, steps = 0, timers_fired = 0;
+  std::uint64_t tasks_spawned = 0, tasks_ended = 0, tasks_failed = 0, tasks_destroyed = 0;
+  std::uint32_t stale_events = 0;      // of registrations that were removed
+  std::uint32_t selector_rebuilds = 0;  // after a closed descriptor went on reporting
+  std::uint32_t descriptors = 0, descriptors_high = 0, tasks = 0, tasks_high = 0, timers_high = 0;
+  Duration longest_step{};  // measured while a slow-step threshold is set
+};
+
+// What an observer is told, at the moment it happens.
+struct Observation {
+  enum Kind : std::uint8_t {
+    task_failed,      // and nobody holds its handle; `error` says why
+    slow_step,        // `task` ran for `duration`, at least the threshold
+    table_full,       // no slot for one more descriptor
+    selector_rebuilt  // pollable_descriptor() is another one now
+  };
+  Kind kind;
+  const Task* task = nullptr;
+  Error error;
+  Duration duration{};
+};
+using Observer = Delegate<void(const Observation&)>;
+
+struct Config {
+  static constexpr std::size_t descriptors = 64;  // registered at a time
+  static constexpr std::size_t batch = 256;       // events taken from one wait, at most
+  template <std::size_t N>
+  using Selector = DefaultSelector<N>;  // or EpollSelector, PollSelector, NoSelector
+};
+
+// For a reactor whose selector is chosen at run time and given to open().
+template <std::size_t N>
+struct NoSelector {};
+
+// A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
+// It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
+// order of arming, and none before its time. All calls are allowed in every callback. Size on a 32-bit board: 48 bytes.
+class Timer : private detail::TimerNode {
+ public:
+  using Callback = Delegate<void()>;
+  constexpr Timer() = default;
+  ~Timer() { cancel(); }
+
+  // Once, `delay` from now (the clock is read). Zero or less: in the next turn, after its events.
+  void arm(Reactor& reactor, Duration delay, Callback callback);
+  void arm_at(Reactor& reactor, Instant deadline, Callback callback);
+  // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
+  // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
+  void arm_every(Reactor& reactor, Duration period, Callback callback);
+  // Again, `delay` after the time at which this turn's events were received: the idle timeout. Needs an earlier arm.
+  // No clock is read, and a later deadline is only noted.
+  void rearm(Duration delay);
+  bool cancel();  // whether it was armed
+  bool armed() const { return linked(); }
+  Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
+  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+
+ private:
+  friend class Reactor;
+  void start(Reactor& reactor, std::int64_t deadline, std::int64_t period, Callback callback);
+  void fire();
+
+  Reactor* reactor_ = nullptr;
+  std::int64_t period_ = 0;  // ns; 0: once
+  Callback callback_;
+  std::uint32_t missed_ = 0;
+};
+
+// The loop. All user code refers to this class; StaticReactor adds the storage. Everything belongs to the thread that
+// runs it, except stop(), which any thread and any signal handler may call.
+//
+// A turn: 1 step the tasks that were ready when it began; 2 compute the time-out; 3 wait; 4 dispatch one batch of
+// events; 5 fire the timers that were due when this phase began. What a phase wakes runs in the next turn. So the work
+// of a turn is bounded: no socket, timer or task keeps the others from their share.
+//
+// Errors: ENXIO: open() has not been called · EBUSY: run() inside of run().
+class Reactor {
+ public:
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  // Runs until stop(), or until there is nothing left that could ever happen: no task, timer, descriptor or waker.
+  // EDEADLK: tasks are left, but nothing that could wake them · EBADF and kin: the selector is beyond repair.
+  Result<void> run() { return run_until(Instant::max()); }
+  Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
+  // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
+  Result<std::uint32_t> run_once(Duration timeout = forever);
+  // Ends run() at the end of this turn; called before run(), it ends that at once. From another thread or a signal
+  // handler it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
+  void stop() {
+    stop_.store(1, std::memory_order_release);
+    notify();
+  }
+  bool running() const { return running_; }
+
+  // The time at which this turn's events were received; read from the clock when it is first asked for.
+  Instant now() { return Instant(Duration(now_ns())); }
+
+  // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with what
+  // is ready, again and again while it stays so. hangup and error come unasked; where an event carries nothing that was
+  // asked for, it is delivered once, and the next comes after modify(). The handler may do anything, also remove itself.
+  // EBADF · EEXIST: registered already · ENOBUFS: the table is full · ENOMEM, ENOSPC: the kernel's limits.
+  Result<Registration> add(int fd, Interest interest, Handler handler);
+  Result<void> modify(Registration registration, Interest interest);  // ENOENT: no longer there · ENOMEM
+  // After it no event of the registration is delivered, even if one has been received. Remove first, then close.
+  Result<void> remove(Registration registration);  // ENOENT
+  std::uint32_t vacancies() const { return capacity_ - stats_.descriptors; }
+
+  // For running inside another loop: wait until this descriptor is readable or the deadline has come, then call
+  // run_once(Duration::zero()). -1 with poll, which has none.
+  int pollable_descriptor() const { return selector_ != nullptr ? selector_->descriptor() : -1; }
+  Instant next_deadline() const;  // Instant::min() if there is work at once, Instant::max() if there is no timer
+
+  // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
+  // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
+  // EMFILE ENFILE ENOMEM.
+  Result<void> after_fork_in_child();
+  // Makes the descriptor by which other threads and signal handlers wake the loop. EMFILE ENFILE ENOMEM ENOBUFS.
+  Result<void> enable_wakeups();
+
+  const Statistics& stats() const { return stats_; }
+  void observe(Observer observer) { observer_ = observer; }  // without one, unobserved failures go to standard error
+  void set_slow_step_threshold(Duration threshold) { slow_step_ = threshold; }  // 0: off; else two clock reads a step
+  template <class F>
+  void for_each_task(F&& visit);  // visit(const Task&), of every live task: what it waits for, where, since when
+  void cancel_all_tasks();
+  std::uint32_t destroy_all_tasks();  // at once, not the running one; returns how many
+  void close_listeners();
+
+ protected:
+  struct Storage {
+    detail::Slot* slots;
+    Ready* batch;
+    std::uint32_t descriptors, batch_size;
+  };
+  constexpr Reactor() = default;
+  ~Reactor() { close(); }
+  Result<void> attach(Selector& selector, const Storage& storage);
+  void close();
+
+ private:
+  friend class Timer;
+  friend class Task;
+  friend class TaskPoolBase;
+  friend class TaskHandle;
+  friend class Source;
+  friend class Stream;
+  friend class Listener;
+  friend class Datagram;
+  friend class Waker;
+  friend class GracefulShutdown;
+  using Slot = detail::Slot;
+  enum Sleep : std::uint32_t { asleep, awake, notified };  // of `sleep_`; asleep also while not running
+
+  std::int64_t now_ns() { return now_known_ ? now_ : read_clock(); }
+  std::int64_t read_clock() {
+    now_known_ = true;
+    return now_ = System::monotonic_ns();
+  }
+  Result<void> run_until(Instant limit, bool (*finished)(void*) = nullptr, void* context = nullptr);
+  Result<std::uint32_t> turn(Instant limit);
+  std::uint32_t run_ready_tasks();
+  Step run_measured(Task& task);
+  void finish(Task& task, int code);
+  void destroy(Task& task);
+  Duration time_to_wait(Instant limit);
+  bool nothing_can_happen() const;
+  void dispatch(const Ready& ready);
+  void wake_waiters(Slot& slot, Readiness readiness);
+  MOTE_COLD void dispatch_always_ready();
+  MOTE_COLD void dispatch_stale(std::uint32_t index);
+  MOTE_COLD Result<void> rebuild();
+  std::uint32_t fire_timers();
+  void deliver_wakeups();
+  void drain_wake_descriptor(Readiness);
+  void leave();
+  void notify();
+  void report(const Observation& observation);
+
+  Result<Slot*> claim(int fd);
+  void release(Slot& slot);
+  Slot* find(Registration registration);
+  std::uint64_t token(const Slot& slot) const {
+    return static_cast<std::uint64_t>(&slot - slots_) | std::uint64_t{slot.generation} << 32;
+  }
+  Result<void> want(Slot& slot, Interest interest) {
+    slot.wanted = interest;
+    return interest == slot.known && slot.is(Slot::in_set) ? Result<void>() : sync(slot);
+  }
+  Result<void> sync(Slot& slot);
+  Result<void> add_to_set(Slot& slot);
+  bool registered_elsewhere(const Slot& slot) const;
+  void pause_accept(Task& task);
+  Result<void> wait_for(Slot& slot, Interest direction, Task& task, const char* what, const void* object);
+
+  detail::List<Task, detail::Hook<0>> ready_;
+  Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
+  Ready* batch_ = nullptr;
+  Selector* selector_ = nullptr;
+  std::uint32_t capacity_ = 0;
+  std::uint32_t batch_size_ = 0;
+  std::uint32_t free_ = 0;          // the first free slot that has been used before; 0: none
+  std::uint32_t fresh_ = 0;         // slots beyond this one have never been used
+  std::uint32_t batch_number_ = 0;  // of the events being dispatched
+  std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
+  bool running_ = false;
+  bool now_known_ = false;
+  bool wakeup_pending_ = false;
+  std::int64_t now_ = 0;
+  std::int64_t firing_until_ = 0;  // while timers are fired: the deadlines up to here were due
+  std::uint32_t timer_order_ = 0;
+  std::uint32_t background_wakers_ = 0;  // in inbox_, but no reason to go on running
+  std::uint32_t inbox_size_ = 0;
+  Task* current_ = nullptr;
+  detail::List<TaskPoolBase> pools_;
+  detail::List<Waker, detail::Hook<2>> inbox_;
+  detail::WaitQueue table_vacancy_;
+  detail::WaitQueue accept_retry_;  // listeners that were refused a descriptor
+  Timer accept_timer_;
+  std::atomic<std::uint32_t> stop_{0};
+  std::atomic<std::uint32_t> sleep_{asleep};
+  Fd wake_fd_;
+  Observer observer_;
+  Duration slow_step_{};
+  Statistics stats_;
+  detail::TimerWheel timers_;
+};
+
+// A reactor with its storage: sizeof tells all the memory it will ever use. In static storage it lies in .bss; it may
+// also live on the stack. It must not move. Before open() it makes no system call.
+template <class C = Config>
+class StaticReactor : public Reactor {
+ public:
+  // The selectors' capacity: the table's, and one for wake-ups.
+  static constexpr std::size_t selector_capacity = C::descriptors + 1;
+  using SelectorType = typename C::template Selector<selector_capacity>;
+  static_assert(C::descriptors >= 1 && C::descriptors < (1u << 24), "between 1 and 16,777,215 descriptors");
+  static_assert(C::batch >= 1, "at least one event a turn");
+
+  constexpr StaticReactor() = default;
+  // Idempotent. EMFILE ENFILE ENOMEM.
+  Result<void> open() {
+    const Result<void> opened = selector_storage_.open();
+    return opened ? attach(selector_storage_, storage()) : opened;
+  }
+  // With a selector of the caller's, which must outlive this reactor.
+  template <class S>
+  Result<void> open(S& selector) {
+    const Result<void> opened = selector.open();
+    return opened ? attach(selector, storage()) : opened;
+  }
+  ~StaticReactor() { close(); }
+
+ private:
+  static constexpr std::uint32_t batch = C::batch < selector_capacity ? C::batch : selector_capacity;
+  Storage storage() { return {slot_storage_, batch_storage_, C::descriptors, batch}; }
+  SelectorType selector_storage_;
+  Ready batch_storage_[batch] = {};
+  detail::Slot slot_storage_[C::descriptors + 1] = {};
+};
+
+inline void Task::wake() {
+  if (state_ == State::live && !Hook<0>::linked()) reactor_->ready_.push_back(*this);
+}
+
+inline Task::Gate Task::enter_slowly() {
+  budget_ = limits::operations_per_step;
+  if (cancel_requested_) {
+    cancel_requested_ = false;
+    return Gate::cancelled;
+  }
+  budget_ = 0;
+  suspend("its turn");
+  wake();
+  return Gate::wait;
+}
+
+inline void Timer::start(Reactor& reactor, std::int64_t deadline, std::int64_t period, Callback callback) {
+  cancel();
+  reactor_ = &reactor;
+  period_ = period;
+  callback_ = callback;
+  missed_ = 0;
+  TimerNode::deadline = deadline;
+  order = ++reactor.timer_order_;
+  reactor.timers_.insert(*this, reactor.now_);
+  if (reactor.timers_.count() > reactor.stats_.timers_high) reactor.stats_.timers_high = reactor.timers_.count();
+}
+inline void Timer::arm(Reactor& reactor, Duration delay, Callback callback) {
+  reactor.read_clock();
+  start(reactor, saturating_add(reactor.now(), delay).time_since_epoch().count(), 0, callback);
+}
+inline void Timer::arm_at(Reactor& reactor, Instant deadline, Callback callback) {
+  start(reactor, deadline.time_since_epoch().count(), 0, callback);
+}
+inline void Timer::arm_every(Reactor& reactor, Duration period, Callback callback) {
+  if (period < Duration(1)) period = Duration(1);
+  reactor.read_clock();
+  start(reactor, saturating_add(reactor.now(), period).time_since_epoch().count(), period.count(), callback);
+}
+inline void Timer::rearm(Duration delay) {
+  MOTE_ASSERT(reactor_ != nullptr);
+  Reactor& reactor = *reactor_;
+  const std::int64_t later = saturating_add(reactor.now(), delay).time_since_epoch().count();
+  if (linked() && later >= TimerNode::deadline && TimerNode::deadline > reactor.firing_until_) {
+    TimerNode::deadline = later;
+    order = ++reactor.timer_order_;
+    return;
+  }
+  start(reactor, later, period_, callback_);
+}
+inline bool Timer::cancel() {
+  if (!linked()) return false;
+  reactor_->timers_.erase(*this);
+  return true;
+}
+inline void Timer::fire() {
+  reactor_->timers_.erase(*this);
+  const Callback callback = callback_;  // the callback may destroy this timer
+  missed_ = 0;
+  if (period_ != 0) {
+    const std::int64_t late = reactor_->now_ - TimerNode::deadline;
+    if (late >= period_) {
+      const std::int64_t missed = late / period_;
+      TimerNode::deadline += missed * period_;
+      missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
+    }
+    TimerNode::deadline = saturating_add(deadline(), Duration(period_)).time_since_epoch().count();
+    order = ++reactor_->timer_order_;
+    reactor_->timers_.insert(*this, reactor_->now_);
+  }
+  callback();
+}
+
+inline Result<void> Reactor::run_until(Instant limit, bool (*finished)(void*), void* context) {
+  if (selector_ == nullptr) return Error(ENXIO);
+  if (running_) return Error(EBUSY);
+  running_ = true;
+  Result<void> result;
+  while (stop_.load(std::memory_order_acquire) == 0 && (finished == nullptr || !finished(context))) {
+    if (limit == Instant::max() && nothing_can_happen()) {
+      if (stats_.tasks != 0) result = Error(EDEADLK);
+      break;
+    }
+    if (const Result<std::uint32_t> done = turn(limit); !done) {
+      result = done.error();
+      break;
+    }
+    if (limit != Instant::max() && now() >= limit) break;
+  }
+  stop_.store(0, std::memory_order_relaxed);
+  leave();
+  return result;
+}
+
+inline Result<std::uint32_t> Reactor::run_once(Duration timeout) {
+  if (selector_ == nullptr) return Error(ENXIO);
+  if (running_) return Error(EBUSY);
+  running_ = true;
+  const Instant limit = timeout == forever ? Instant::max()
+                        : timeout <= Duration::zero() ? Instant::min()
+                                                      : saturating_add(Clock::now(), timeout);
+  const Result<std::uint32_t> done = turn(limit);
+  leave();
+  return done;
+}
+
+// Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
+inline void Reactor::leave() {
+  running_ = false;
+  if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
+}
+
+inline bool Reactor::nothing_can_happen() const {
+  return stats_.descriptors == 0 && inbox_size_ == background_wakers_ && timers_.empty() && !wakeup_pending_ &&
+         const_cast<Reactor*>(this)->ready_.empty();
+}
+
+inline Result<std::uint32_t> Reactor::turn(Instant limit) {
+  ++stats_.turns;
+  std::uint32_t count = run_ready_tasks();
+  Duration timeout = time_to_wait(limit);
+  const bool may_sleep = wake_fd_ && timeout > Duration::zero();
+  if (may_sleep && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) {
+    wakeup_pending_ = true;  // somebody woke us while we were awake, and spared the system call
+    timeout = Duration::zero();
+  }
+  const Result<std::size_t> events = selector_->wait_once(batch_, batch_size_, timeout);
+  // Should this overwrite `notified`, the one who set it found us asleep and has written to the wake-up descriptor.
+  if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
+  now_known_ = false;
+  ++batch_number_;
+  if (events) {
+    for (std::size_t i = 0; i < *events; ++i) dispatch(batch_[i]);
+    count += static_cast<std::uint32_t>(*events);
+    stats_.events += *events;
+  } else if (events.error() != EINTR) {
+    return events.error();
+  }
+  if (always_ready_ != 0) dispatch_always_ready();
+  if (wakeup_pending_) deliver_wakeups();
+  if (!timers_.empty() && now_ns() >= timers_.next()) count += fire_timers();
+  return count;
+}
+
+inline std::uint32_t Reactor::run_ready_tasks() {
+  detail::List<Task, detail::Hook<0>> batch;  // what they wake, themselves included, runs in the next turn
+  batch.take(ready_);
+  std::uint32_t count = 0;
+  while (Task* const task = batch.pop_front()) {
+    ++count;
+    current_ = task;
+    task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
+    const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
+    current_ = nullptr;
+    if (step.is_pending()) {
+      task->since_ = Instant(Duration(now_));
+    } else {
+      finish(*task, step.code());
+    }
+  }
+  stats_.steps += count;
+  return count;
+}
+
+inline Step Reactor::run_measured(Task& task) {
+  const Instant start = Clock::now();
+  const Step step = task.step_(task);
+  const Duration taken = Clock::now() - start;
+  if (taken > stats_.longest_step) stats_.longest_step = taken;
+  if (taken >= slow_step_) report({Observation::slow_step, &task, {}, taken});
+  return step;
+}
+
+inline Duration Reactor::time_to_wait(Instant limit) {
+  if (!ready_.empty() || wakeup_pending_ || always_ready_ != 0 || stop_.load(std::memory_order_relaxed) != 0) {
+    return Duration::zero();
+  }
+  std::int64_t next = limit.time_since_epoch().count();
+  if (!timers_.empty() && timers_.next() < next) next = timers_.next();
+  if (next == INT64_MAX) return forever;
+  if (next <= 0) return Duration::zero();
+  const std::int64_t now = read_clock();  // again: the steps may have taken long
+  return Duration(next > now ? next - now : 0);
+}
+
+inline Instant Reactor::next_deadline() const {
+  auto& self = const_cast<Reactor&>(*this);
+  if (!self.ready_.empty() || wakeup_pending_ || always_ready_ != 0) return Instant::min();
+  return timers_.empty() ? Instant::max() : Instant(Duration(timers_.next()));
+}
+
+inline void Reactor::dispatch(const Ready& ready) {
+  const auto index = static_cast<std::uint32_t>(ready.token);
+  MOTE_ASSERT(index <= capacity_);
+  Slot& slot = slots_[index];
+  const std::uint32_t generation = slot.generation;
+  if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(index);
+  if (!slot.handler) return wake_waiters(slot, ready.readiness);
+  const Interest wanted = slot.wanted;
+  const Handler handler = slot.handler;
+  handler(ready.readiness);
+  const unsigned asked = detail::bits(wanted) | (any(wanted & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
+  if ((detail::bits(ready.readiness) & asked) == 0 && slot.generation == generation && slot.wanted == wanted &&
+      slot.is(Slot::in_set)) {
+    slot.set(Slot::muted);  // it cannot be masked: out of the set, or it would come again at once
+    static_cast<void>(sync(slot));
+  }
+}
+
+// A task's descriptor. Whoever waits is woken; a direction for which nobody waits is disarmed, so that it costs one
+// event and one system call, once. Every event does one or the other: none can spin.
+inline void Reactor::wake_waiters(Slot& slot, Readiness readiness) {
+  constexpr Readiness closing = Readiness::hangup | Readiness::read_closed;
+  constexpr Readiness reading = Readiness::readable | Readiness::priority | Readiness::error | closing;
+  constexpr Readiness writing = Readiness::writable | Readiness::error | Readiness::hangup;
+  Interest unused = Interest::none;
+  slot.last = readiness;
+  if (any(readiness & reading)) {
+    slot.read_ready = true;
+    if (any(readiness & closing)) slot.read_final = true;
+    if (!slot.reader.notify()) unused = Interest::read | Interest::priority;
+  }
+  if (any(readiness & writing)) {
+    slot.write_ready = true;
+    if (!slot.writer.notify()) unused |= Interest::write;
+  }
+  if (any(unused & slot.known)) static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: the next event tries again
+}
+
+inline void Reactor::dispatch_always_ready() {
+  for (std::uint32_t i = 1; i <= fresh_; ++i) {
+    const Slot& slot = slots_[i];
+    const Interest interest = slot.wanted & (Interest::read | Interest::write);
+    if (!slot.is(Slot::always_ready) || !slot.handler || !any(interest)) continue;
+    const Handler handler = slot.handler;
+    ++stats_.events;
+    handler(static_cast<Readiness>(interest));
+  }
+}
+
+// Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
+// another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
+inline void Reactor::dispatch_stale(std::uint32_t index) {
+  ++stats_.stale_events;
+  if (slots_[index].released_in != batch_number_) static_cast<void>(rebuild());  // fails: so does the next wait
+}
+
+inline Result<void> Reactor::rebuild() {
+  if (const Result<void> fresh = selector_->rebuild(); !fresh) return fresh;
+  ++stats_.selector_rebuilds;
+  for (std::uint32_t i = 0; i <= fresh_; ++i) {
+    Slot& slot = slots_[i];
+    if (!slot.is(Slot::in_set)) continue;
+    slot.set(Slot::in_set, false);
+    slot.known = Interest::none;
+    if (!sync(slot)) {  // closed behind our back, or no memory: whoever waits tries again and is told
+      slot.reader.notify();
+      slot.writer.notify();
+      const Handler handler = slot.handler;
+      if (handler) handler(Readiness::error);
+    }
+  }
+  report({Observation::selector_rebuilt, nullptr, {}, {}});
+  return {};
+}
+
+inline Result<void> Reactor::after_fork_in_child() {
+  if (selector_ == nullptr) return Error(ENXIO);
+  if (wake_fd_) {
+    Fd fresh(System::event_fd());
+    if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM
+    wake_fd_ = std::move(fresh);
+    slots_[0].fd = wake_fd_.get();
+  }
+  return rebuild();
+}
+
+inline std::uint32_t Reactor::fire_timers() {
+  detail::List<detail::TimerNode> due;
+  std::uint32_t count = 0;
+  firing_until_ = now_;
+  timers_.expire(now_, due);
+  while (detail::TimerNode* const node = due.front()) {
+    ++count;
+    static_cast<Timer*>(node)->fire();
+  }
+  firing_until_ = 0;
+  timers_.refresh();
+  stats_.timers_fired += count;
+  return count;
+}
+
+inline Result<void> Reactor::enable_wakeups() {
+  if (selector_ == nullptr) return Error(ENXIO);
+  if (wake_fd_) return {};
+  Fd fresh(System::event_fd());
+  if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM; ENODEV cannot be
+  Slot& slot = slots_[0];
+  slot.fd = fresh.get();
+  slot.generation = 1;
+  slot.handler = Handler::of<&Reactor::drain_wake_descriptor>(*this);
+  slot.wanted = Interest::read;
+  const Result<void> added = sync(slot);
+  if (added) {
+    wake_fd_ = std::move(fresh);
+  } else {
+    slot.handler = {};
+  }
+  return added;
+}
+
+inline void Reactor::notify() {
+  if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
+  const std::uint64_t one = 1;
+  while (System::write(wake_fd_.get(), &one, sizeof one) < 0 && System::error() == EINTR) {
+  }  // EAGAIN: it is full, so the loop is awake already
+}
+
+inline void Reactor::drain_wake_descriptor(Readiness) {
+  std::uint64_t count = 0;
+  while (System::read(wake_fd_.get(), &count, sizeof count) < 0 && System::error() == EINTR) {
+  }  // EAGAIN: nothing to drain
+  wakeup_pending_ = true;
+}
+
+inline Result<Reactor::Slot*> Reactor::claim(int fd) {
+  if (selector_ == nullptr) return Error(ENXIO);
+  if (fd < 0) return Error(EBADF);
+  std::uint32_t index = free_;
+  if (index != 0) {
+    free_ = slots_[index].next_free;
+  } else if (fresh_ < capacity_) {
+    index = ++fresh_;
+    slots_[index].generation = 1;
+  } else {
+    report({Observation::table_full, nullptr, Error(ENOBUFS), {}});
+    return Error(ENOBUFS);
+  }
+  if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
+  slots_[index].fd = fd;
+  return &slots_[index];
+}
+
+inline void Reactor::release(Slot& slot) {
+  if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
+  slot.reader.notify();  // an operation that was pending finds its source closed
+  slot.writer.notify();
+  slot.reader.clear();
+  slot.writer.clear();
+  if (++slot.generation == 0) slot.generation = 1;
+  slot.released_in = batch_number_;
+  slot.wanted = slot.known = Interest::none;
+  slot.flags = 0;
+  slot.read_ready = slot.write_ready = slot.read_final = false;
+  slot.last = Readiness::none;
+  slot.owner = nullptr;
+  slot.handler = {};
+  slot.next_free = free_;
+  free_ = static_cast<std::uint32_t>(&slot - slots_);
+  --stats_.descriptors;
+  table_vacancy_.notify_all();
+}
+
+// Makes what the kernel knows equal to what is wanted.
+inline Result<void> Reactor::sync(Slot& slot) {
+  if (slot.is(Slot::always_ready)) {
+    const Interest either = Interest::read | Interest::write;
+    if (slot.handler) always_ready_ += (any(slot.wanted & either) ? 1u : 0u) - (any(slot.known) ? 1u : 0u);
+    slot.known = slot.wanted & either;
+    return {};
+  }
+  const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
+  if (!slot.is(Slot::in_set)) return member ? add_to_set(slot) : Result<void>();
+  if (!member) {
+    slot.set(Slot::in_set, false);
+    slot.known = Interest::none;
+    // ENOENT, EBADF: closed behind our back, which has removed it too.
+    if (!selector_->remove(slot.fd)) selector_->forget(slot.fd);
+    return {};
+  }
+  const Result<void> modified = selector_->modify(slot.fd, slot.wanted, token(slot));
+  if (modified) {
+    slot.known = slot.wanted;
+  } else if (modified.error() == ENOENT) {  // closed behind our back, and the number is another file's by now
+    selector_->forget(slot.fd);
+    slot.set(Slot::in_set, false);
+    return add_to_set(slot);
+  }
+  return modified;
+}
+
+inline Result<void> Reactor::add_to_set(Slot& slot) {
+  Result<void> added = selector_->add(slot.fd, slot.wanted, token(slot));
+  // EEXIST is true only if the table has it too; else it is what a closed duplicate left behind.
+  if (!added && added.error() == EEXIST && !registered_elsewhere(slot)) {
+    added = selector_->modify(slot.fd, slot.wanted, token(slot));
+  }
+  if (added) {
+    slot.set(Slot::in_set);
+    slot.known = slot.wanted;
+  } else if (added.error() == EPERM) {
+    if (registered_elsewhere(slot)) return Error(EEXIST);
+    slot.set(Slot::always_ready);
+    return sync(slot);
+  }
+  return added;
+}
+
+inline bool Reactor::registered_elsewhere(const Slot& slot) const {
+  for (std::uint32_t i = 0; i <= fresh_; ++i) {
+    const Slot& other = slots_[i];
+    if (&other != &slot && other.fd == slot.fd && (other.is(Slot::in_set) || other.is(Slot::always_ready))) return true;
+  }
+  return false;
+}
+
+// Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it.
+inline Result<void> Reactor::wait_for(Slot& slot, Interest direction, Task& task, const char* what, const void* object) {
+  detail::Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
+  if (waiter.taken_by_other(task)) return Error(EBUSY);
+  waiter.wait(task);
+  task.suspend(what, object);
+  if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
+  const Result<void> armed = want(slot, slot.wanted | direction);
+  if (!armed) {
+    waiter.stop(task);
+  } else if (slot.is(Slot::always_ready)) {
+    slot.read_ready = slot.write_ready = true;
+    waiter.notify();
+  }
+  return armed;
+}
+
+inline detail::Slot* Reactor::find(Registration registration) {
+  if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
+  Slot& slot = slots_[registration.slot];
+  return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
+}
+
+inline Result<Registration> Reactor::add(int fd, Interest interest, Handler handler) {
+  MOTE_ASSERT(handler);
+  const Result<Slot*> claimed = claim(fd);
+  if (!claimed) return claimed.error();
+  Slot& slot = **claimed;
+  slot.handler = handler;
+  slot.wanted = interest;
+  if (const Result<void> added = sync(slot); !added) {
+    release(slot);
+    return added.error();
+  }
+  return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
+}
+
+inline Result<void> Reactor::modify(Registration registration, Interest interest) {
+  Slot* const slot = find(registration);
+  if (slot == nullptr) return Error(ENOENT);
+  slot->set(Slot::muted, false);
+  return want(*slot, interest);
+}
+
+inline Result<void> Reactor::remove(Registration registration) {
+  Slot* const slot = find(registration);
+  if (slot == nullptr) return Error(ENOENT);
+  if (slot->is(Slot::in_set) && !selector_->remove(slot->fd)) selector_->forget(slot->fd);
+  release(*slot);
+  return {};
+}
+
+inline void Reactor::report(const Observation& observation) {
+  if (observer_) return observer_(observation);
+  if (observation.kind != Observation::task_failed) return;
+  char line[256];
+  const int n = ::snprintf(line, sizeof line, "mote: task %s failed at line %u: %s\n", observation.task->name(),
+                           static_cast<unsigned>(observation.task->line()), observation.error.message());
+  static_cast<void>(System::write(STDERR_FILENO, line, n < static_cast<int>(sizeof line) ? static_cast<std::size_t>(n) : sizeof line - 1));
+}
+
+inline Result<void> Reactor::attach(Selector& selector, const Storage& storage) {
+  if (selector_ != nullptr) return {};
+  selector_ = &selector;
+  slots_ = storage.slots;
+  batch_ = storage.batch;
+  capacity_ = storage.descriptors;
+  batch_size_ = storage.batch_size;
+  return {};
+}
+
+// =====================================================================================================================
+// 7. Wake-ups and signals
+// =====================================================================================================================
+
+// Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
+// one. Either a callback is called in the loop's thread, or a task awaits wait(). The reactor may go first; wake() is
+// then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 44 bytes.
+class Waker : public detail::Hook<2> {
+ public:
+  constexpr Waker() = default;
+  ~Waker() { close(); }
+  // EBUSY: open already · and what Reactor::enable_wakeups() answers.
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {});
+  void close();
+  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake.
+  void wake() {
+    users_.fetch_add(1);  // close() waits for us: sequentially consistent, as the load below
+    if (pending_.exchange(1, std::memory_order_acq_rel) == 0) {
+      if (Reactor* const reactor = reactor_.load()) reactor->notify();
+    }
+    users_.fetch_sub(1, std::memory_order_release);
+  }
+  bool is_open() const { return reactor_.load(std::memory_order_relaxed) != nullptr; }
+
+  // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED · EBADF: not open.
+  struct Wait {
+    Waker& waker;
+    Poll<Result<void>> poll(Task& task);
+    void abandon(Task& task) { waker.waiter_.stop(task); }
+  };
+  Wait wait() { return {*this}; }
+
+ private:
+  friend class Reactor;
+  template <class T, std::size_t N>
+  friend class Mailbox;
+  friend class Signals;
+  void deliver() {
+    if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
+    signalled_ = true;
+    waiter_.notify();
+    const Delegate<void()> callback = callback_;
+    if (callback) callback();
+  }
+
+  std::atomic<Reactor*> reactor_{nullptr};
+  std::atomic<std::uint32_t> users_{0};
+  std::atomic<std::uint32_t> pending_{0};
+  Delegate<void()> callback_;
+  detail::Waiter waiter_;
+  bool signalled_ = false;
+};
+
+inline Result<void> Waker::open(Reactor& reactor, Delegate<void()> callback) {
+  if (is_open()) return Error(EBUSY);
+  if (const Result<void> enabled = reactor.enable_wakeups(); !enabled) return enabled;
+  callback_ = callback;
+  signalled_ = false;
+  pending_.store(0);
+  reactor.inbox_.push_back(*this);
+  ++reactor.inbox_size_;
+  reactor_.store(&reactor);
+  return {};
+}
+
+inline void Waker::close() {
+  Reactor* const reactor = reactor_.exchange(nullptr);
+  if (reactor == nullptr) return;
+  while (users_.load() != 0) System::yield();  // somebody is in the midst of wake(), and about to use the reactor
+  unlink();
+  --reactor->inbox_size_;
+  waiter_.notify();
+  waiter_.clear();
+}
+
+inline Poll<Result<void>> Waker::Wait::poll(Task& task) {
+  if (waker.signalled_) {
+    waker.signalled_ = false;
+    return Result<void>();
+  }
+  if (!waker.is_open()) return Result<void>(Error(task.was_waiting_on(&waker) ? ECANCELED : EBADF));
+  if (waker.waiter_.taken_by_other(task)) return Result<void>(Error(EBUSY));
+  const Task::Gate gate = task.enter();
+  if (gate == Task::Gate::cancelled) {
+    abandon(task);
+    return Result<void>(Error(ECANCELED));
+  }
+  if (gate == Task::Gate::go) {
+    waker.waiter_.wait(task);
+    task.suspend("a wake-up", &waker);
+  }
+  return pending;
+}
+
+inline void Reactor::deliver_wakeups() {
+  wakeup_pending_ = false;
+  detail::List<Waker, detail::Hook<2>> batch;  // safe whatever the callbacks open and close
+  batch.take(inbox_);
+  while (Waker* const waker = batch.pop_front()) {
+    inbox_.push_back(*waker);
+    waker->deliver();
+  }
+}
+
+// A bounded queue from any threads to the loop, lock-free with 32-bit atomics (after Vyukov's bounded MPMC queue). N is
+// a power of two. Each producer's messages keep their order; none that was accepted is lost; a full one says so. Not for
+// signal handlers: one may interrupt the very post() that it would have to wait for.
+// Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
+template <class T, std::size_t N>
+class Mailbox {
+  static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
+
+ public:
+  constexpr Mailbox() : cells_{} {}
+  Mailbox(const Mailbox&) = delete;
+  Mailbox& operator=(const Mailbox&) = delete;
+  ~Mailbox() {
+    close();
+    while (try_receive()) {
+    }
+  }
+  // The callback is called in the loop's thread when messages have come; it takes them with try_receive().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
+  void close() { waker_.close(); }
+
+  // Any thread. ENOBUFS: full; the message has not been taken, and a moved-from argument is as it was.
+  template <class U>
+  Result<void> post(U&& message) {
+    std::uint32_t position = tail_.load(std::memory_order_relaxed);
+    for (;;) {
+      Cell& cell = cells_[position % N];
+      if (cell.turn.load(std::memory_order_acquire) == turn_of(position)) {
+        if (tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) {
+          ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
+          cell.turn.store(turn_of(position) + 1, std::memory_order_release);
+          waker_.wake();
+          return {};
+        }
+      } else {
+        const std::uint32_t seen = position;
+        position = tail_.load(std::memory_order_relaxed);
+        if (position == seen) return Error(ENOBUFS);
+      }
+    }
+  }
+  // The loop's thread. EAGAIN: empty.
+  Result<T> try_receive() {
+    Cell& cell = cells_[head_ % N];
+    if (cell.turn.load(std::memory_order_acquire) != turn_of(head_) + 1) return Error(EAGAIN);
+    T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
+    Result<T> result(std::move(*message));
+    message->~T();
+    cell.turn.store(turn_of(head_ + static_cast<std::uint32_t>(N)), std::memory_order_release);
+    ++head_;
+    return result;
+  }
+  // The next message. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
+  struct Receive {
+    Mailbox& mailbox;
+    Poll<Result<T>> poll(Task& task) {
+      for (;;) {
+        Result<T> message = mailbox.try_receive();
+        if (message) return message;
+        Poll<Result<void>> woken = mailbox.waker_.wait().poll(task);
+        if (!woken.ready()) return pending;
+        if (!*woken) return Result<T>(woken->error());
+      }
+    }
+    void abandon(Task& task) { mailbox.waker_.wait().abandon(task); }
+  };
+  Receive receive() { return {*this}; }
+
+ private:
+  struct Cell {
+    std::atomic<std::uint32_t> turn{0};  // even: free for the position of that turn; odd: holds its message
+    alignas(T) unsigned char bytes[sizeof(T)] = {};
+  };
+  static constexpr std::uint32_t turn_of(std::uint32_t position) { return position / N * 2; }
+
+  Cell cells_[N];
+  std::atomic<std::uint32_t> tail_{0};
+  std::uint32_t head_ = 0;
+  Waker waker_;
+};
+
+// Signals 1 to 64, as two 32-bit words.
+class SignalSet {
+ public:
+  constexpr SignalSet() = default;
+  constexpr SignalSet(std::initializer_list<int> signals) {
+    for (const int signal : signals) add(signal);
+  }
+  constexpr void add(int signal) {
+    if (signal >= 1 && signal <= 64) word(signal) |= bit(signal);
+    else valid_ = false;
+  }
+  constexpr bool contains(int signal) const {
+    return signal >= 1 && signal <= 64 && (words_[(signal - 1) / 32] & bit(signal)) != 0;
+  }
+  constexpr bool valid() const { return valid_; }
+
+ private:
+  friend class Signals;
+  static constexpr std::uint32_t bit(int signal) { return 1u << ((signal - 1) % 32); }
+  constexpr std::uint32_t& word(int signal) { return words_[(signal - 1) / 32]; }
+  std::uint32_t words_[2] = {};
+  bool valid_ = true;
+};
+
+class Signals;
+namespace detail {
+// Who has claimed which signal: process-wide, as signals are. The saved dispositions are kept in short.
+struct SignalTable {
+  struct Saved {
+    void (*handler)(int) = nullptr;
+    std::uint32_t mask[2] = {};
+    int flags = 0;
+  };
+  std::atomic<Signals*> owner[65] = {};
+  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads
+  Saved saved[65] = {};
+};
+inline SignalTable signal_table;
+}  // namespace detail
+
+// Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the loop,
+// nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and opens
+// its own). No signal mask is changed, no child is reaped; what was installed before is put back by close(), unless
+// somebody has replaced our handler meanwhile. Repeats of a signal before the loop comes around count once.
+class Signals {
+ public:
+  constexpr Signals() = default;
+  Signals(const Signals&) = delete;
+  Signals& operator=(const Signals&) = delete;
+  ~Signals() { close(); }
+  // EINVAL: a number that is no signal, or cannot be caught (SIGKILL, SIGSTOP) · EBUSY: open already, or one of them
+  // belongs to another Signals · and what Reactor::enable_wakeups() answers. On failure nothing is changed.
+  Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {});
+  void close();
+  // The lowest-numbered signal that has come. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
+  struct Next {
+    Signals& signals;
+    Poll<Result<int>> poll(Task& task) {
+      for (;;) {
+        if (const int signal = signals.take(); signal != 0) return Result<int>(signal);
+        Poll<Result<void>> woken = signals.waker_.wait().poll(task);
+        if (!woken.ready()) return pending;
+        if (!*woken) return Result<int>(woken->error());
+      }
+    }
+    void abandon(Task& task) { signals.waker_.wait().abandon(task); }
+  };
+  Next next() { return {*this}; }
+
+ private:
+  friend class GracefulShutdown;
+  static void on_signal(int signal);
+  void deliver() {
+    while (callback_) {
+      const int signal = take();
+      if (signal == 0) return;
+      const Delegate<void(int)> callback = callback_;
+      callback(signal);  // may close or destroy this object: then nothing of it may be touched
+      if (detail::signal_table.owner[signal].load() != this) return;
+    }
+  }
+  int take() {
+    for (int w = 0; w < 2; ++w) {
+      const std::uint32_t seen = arrived_[w].load(std::memory_order_acquire);
+      if (seen == 0) continue;
+      const int lowest = __builtin_ctz(seen);
+      arrived_[w].fetch_and(~(1u << lowest), std::memory_order_acq_rel);
+      return w * 32 + lowest + 1;
+    }
+    return 0;
+  }
+
+  SignalSet set_;
+  std::atomic<std::uint32_t> arrived_[2] = {};
+  Delegate<void(int)> callback_;
+  Waker waker_;
+  pid_t process_ = 0;
+};
+
+inline void Signals::on_signal(int signal) {
+  const int saved_errno = errno;
+  detail::SignalTable& table = detail::signal_table;
+  table.running.fetch_add(1);
+  Signals* const owner = table.owner[signal].load();
+  if (owner != nullptr && owner->process_ == System::process()) {
+    owner->arrived_[(signal - 1) / 32].fetch_or(SignalSet::bit(signal), std::memory_order_acq_rel);
+    owner->waker_.wake();
+  }
+  table.running.fetch_sub(1);
+  errno = saved_errno;
+}
+
+inline Result<void> Signals::open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback) {
+  detail::SignalTable& table = detail::signal_table;
+  if (process_ != 0) return Error(EBUSY);
+  if (!signals.valid()) return Error(EINVAL);
+  for (int s = 1; s <= 64; ++s) {
+    if (signals.contains(s) && table.owner[s].load() != nullptr) return Error(EBUSY);
+  }
+  if (const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this)); !opened) {
+    return opened;
+  }
+  callback_ = callback;
+  process_ = System::process();
+  arrived_[0].store(0);
+  arrived_[1].store(0);
+  for (int s = 1; s <= 64; ++s) {
+    if (!signals.contains(s)) continue;
+    struct sigaction ours, old;
+    ::memset(&ours, 0, sizeof ours);
+    ours.sa_handler = &Signals::on_signal;
+    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
+    table.owner[s].store(this);
+    if (System::sigaction(s, &ours, &old) != 0) {
+      const Error error(System::error());  // EINVAL
+      table.owner[s].store(nullptr);
+      close();
+      return error;
+    }
+    detail::SignalTable::Saved& saved = table.saved[s];
+    saved = {old.sa_handler, {}, old.sa_flags};
+    for (int m = 1; m <= 64; ++m) {
+      if (::sigismember(&old.sa_mask, m) == 1) saved.mask[(m - 1) / 32] |= SignalSet::bit(m);
+    }
+    set_.add(s);
+  }
+  return {};
+}
+
+inline void Signals::close() {
+  if (process_ == 0) return;
+  detail::SignalTable& table = detail::signal_table;
+  for (int s = 1; s <= 64; ++s) {
+    if (!set_.contains(s)) continue;
+    struct sigaction current, before;
+    if (System::sigaction(s, nullptr, &current) == 0 && current.sa_handler == &Signals::on_signal) {
+      const detail::SignalTable::Saved& saved = table.saved[s];
+      ::memset(&before, 0, sizeof before);
+      before.sa_handler = saved.handler;
+      before.sa_flags = saved.flags;
+      for (int m = 1; m <= 64; ++m) {
+        if ((saved.mask[(m - 1) / 32] & SignalSet::bit(m)) != 0) ::sigaddset(&before.sa_mask, m);
+      }
+      System::sigaction(s, &before, nullptr);
+    }
+    table.owner[s].store(nullptr);
+  }
+  set_ = {};
+  // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
+  // threads, but may have copied the count while it was not zero.)
+  while (process_ == System::process() && table.running.load() != 0) System::yield();
+  process_ = 0;
+  waker_.close();
+}
+
+// =====================================================================================================================
+// 8. Tasks
+// =====================================================================================================================
+
+// Base of a task that is written top to bottom, as one function step() with awaits in it. It is a switch over source
+// lines, so whatever must survive an await is a member; a local that an await would jump past does not compile, and
+// there is at most one await on a line. No `switch` of yours around an await. An early return ends the task.
+class StateMachine {
+ public:
+  constexpr StateMachine() = default;
+  StateMachine(const StateMachine&) = delete;
+  StateMachine& operator=(const StateMachine&) = delete;
+  Task& task() const { return *task_; }
+  Reactor& reactor() const { return task_->reactor(); }
+
+ private:
+  template <class T, std::size_t N>
+  friend class TaskPool;
+  Task* task_ = nullptr;
+};
+
+#define MOTE_DETAIL_JOIN2(a, b) a##b
+#define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
+// The label makes a second await on the same line an error that says what is wrong.
+#define MOTE_DETAIL_SUSPENSION_POINT()   \
+  mote_task.resume_line() = __LINE__;    \
+  [[fallthrough]];                       \
+  case __LINE__:                         \
+  MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+
+// First statement of step().
+#define MOTE_BEGIN()                      \
+  ::mote::Task& mote_task = this->task(); \
+  switch (mote_task.resume_line()) {      \
+    case 0:
+// Last statement of step().
+#define MOTE_END() \
+  }                \
+  return ::mote::done()
+// Waits until the operation completes and assigns what it gives to `result`. The operation is written anew at each
+// attempt, so it must name only what outlives the await.
+#define MOTE_AWAIT(result, ...)                                                 \
+  do {                                                                          \
+    MOTE_DETAIL_SUSPENSION_POINT();                                             \
+    auto mote_poll = (__VA_ARGS__).poll(mote_task);                             \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);               \
+    (result) = static_cast<typename decltype(mote_poll)::value_type&&>(*mote_poll); \
+  } while (false)
+// Lets everybody else run, and goes on in the next turn.
+#define MOTE_YIELD()                          \
+  do {                                        \
+    mote_task.resume_line() = __LINE__;       \
+    mote_task.wake();                         \
+    return ::mote::Step(::mote::pending);     \
+    case __LINE__:;                           \
+  } while (false)
+
+// The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
+// keep the outcome; the task's own object is gone by then. Dropped, the task goes on alone, and a failure is reported
+// to the reactor's observer. Where the pool goes first, the handle becomes empty. Size on a 32-bit board: 4 bytes.
+class TaskHandle {
+ public:
+  constexpr TaskHandle() = default;
+  TaskHandle(TaskHandle&& other) noexcept : task_(other.task_) { adopt(other); }
+  TaskHandle& operator=(TaskHandle&& other) noexcept {
+    if (this != &other) {
+      detach();
+      task_ = other.task_;
+      adopt(other);
+    }
+    return *this;
+  }
+  ~TaskHandle() { detach(); }
+
+  explicit operator bool() const { return task_ != nullptr; }
+  Task* get() const { return task_; }
+  void detach();
+  void cancel() {
+    if (task_ != nullptr) task_->cancel();
+  }
+  // Ends it at once: its object is destroyed, wherever it stands. EBUSY: it is the one that is running · ESRCH: ended.
+  Result<void> destroy();
+  Outcome outcome() const;  // kind `none` while it runs
+
+  // The outcome, and the handle becomes empty. One task at a time (EBUSY). ECANCELED: the one who waits was cancelled ·
+  // EINVAL: empty handle.
+  struct Join {
+    TaskHandle& handle;
+    Poll<Result<Outcome>> poll(Task& task);
+    void abandon(Task& task) {
+      if (handle.task_ != nullptr) handle.task_->joiner_.stop(task);
+    }
+  };
+  Join join() { return {*this}; }
+
+ private:
+  friend class TaskPoolBase;
+  friend class Reactor;
+  template <class T, std::size_t N>
+  friend class TaskPool;
+  explicit TaskHandle(Task& task) : task_(&task) { task.handle_ = this; }
+  void adopt(TaskHandle& other) {
+    other.task_ = nullptr;
+    if (task_ != nullptr) task_->handle_ = this;
+  }
+  Task* task_ = nullptr;
+};
+
+// Names a task without keeping anything: to cancel or wake one that may have ended, and its slot be in use by another.
+// The pool must outlive it.
+class TaskRef {
+ public:
+  constexpr TaskRef() = default;
+  explicit TaskRef(Task& task) : task_(&task), generation_(task.generation_) {}
+  Task* get() const {  // null once it has ended
+    return task_ != nullptr && task_->generation_ == generation_ && task_->is_alive() ? task_ : nullptr;
+  }
+  bool cancel() const { return get() != nullptr && (get()->cancel(), true); }
+  bool wake() const { return get() != nullptr && (get()->wake(), true); }
+
+ private:
+  Task* task_ = nullptr;
+  std::uint32_t generation_ = 0;
+};
+
+// What all pools have in common.
+class TaskPoolBase : public detail::ListNode {
+ public:
+  TaskPoolBase(const TaskPoolBase&) = delete;
+  TaskPoolBase& operator=(const TaskPoolBase&) = delete;
+  std::uint32_t size() const { return used_; }  // slots taken, by tasks and by outcomes that somebody holds
+  std::uint32_t high_water() const { return high_; }
+
+  // Completes when a slot is free. Between this and a spawn no other task may spawn into the pool, or it may be full
+  // again: one spawner per pool, or be ready for ENOBUFS. ECANCELED.
+  struct Vacancy {
+    TaskPoolBase& pool;
+    std::uint32_t capacity;
+    Poll<Result<void>> poll(Task& task) {
+      if (pool.used_ < capacity) return Result<void>();
+      const Task::Gate gate = task.enter();
+      if (gate == Task::Gate::cancelled) return Result<void>(Error(ECANCELED));
+      if (gate == Task::Gate::go) {
+        pool.vacancy_.wait(task);
+        task.suspend("a vacancy", &pool);
+      }
+      return pending;
+    }
+    void abandon(Task& task) { static_cast<detail::Hook<1>&>(task).unlink(); }
+  };
+
+ protected:
+  struct Type {
+    void (*destroy)(Task&);
+    const char* name;
+  };
+  constexpr TaskPoolBase() = default;
+  ~TaskPoolBase() { close(); }
+  Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type);
+  void start(Task& task, Step (*step)(Task&));
+  void close();
+
+ private:
+  friend class Reactor;
+  friend class Task;
+  friend class TaskHandle;
+  Task& at(std::uint32_t i) const {
+    return *static_cast<Task*>(static_cast<void*>(static_cast<unsigned char*>(slots_) + std::size_t{i} * stride_));
+  }
+  void release(Task& task);
+
+  Reactor* reactor_ = nullptr;
+  void* slots_ = nullptr;
+  const Type* type_ = nullptr;
+  detail::List<Task, detail::Hook<0>> free_;
+  detail::WaitQueue vacancy_;
+  std::uint32_t stride_ = 0;
+  std::uint32_t used_ = 0;
+  std::uint32_t high_ = 0;
+  std::uint32_t fresh_ = 0;  // slots from this one on have never been used
+};
+
+namespace detail {
+
+struct TypeName {
+  char text[48];
+};
+// The type's name out of the compiler's name of this function: "... [with T = Echo; ..." or "... [T = Echo]".
+template <class T>
+constexpr TypeName type_name() {
+  const char* from = __PRETTY_FUNCTION__;
+  while (!(from[0] == 'T' && from[1] == ' ' && from[2] == '=')) ++from;
+  TypeName name{};
+  for (unsigned i = 0; i + 1 < sizeof name.text && from[4 + i] != ']' && from[4 + i] != ';' && from[4 + i] != '\0'; ++i) {
+    name.text[i] = from[4 + i];
+  }
+  return name;
+}
+template <class T>
+constexpr TypeName type_name_of = type_name<T>();
+
+template <class T, class = void>
+struct TaskName {
+  static constexpr const char* value = type_name_of<T>.text;
+};
+template <class T>
+struct TaskName<T, std::void_t<decltype(T::name)>> {
+  static constexpr const char* value = T::name;
+};
+
+template <class T>
+using PlainStep = decltype(std::declval<T&>().step());
+template <class T, class = void>
+struct HasPlainStep : std::false_type {};
+template <class T>
+struct HasPlainStep<T, std::void_t<PlainStep<T>>> : std::true_type {};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+template <class T, class... A>
+T* construct(void* place, A&&... arguments) {
+  if constexpr (std::is_constructible<T, A&&...>::value) {
+    return ::new (place) T(std::forward<A>(arguments)...);
+  } else if constexpr (std::is_base_of<StateMachine, T>::value) {  // an aggregate whose first part is that base
+    return ::new (place) T{{}, std::forward<A>(arguments)...};
+  } else {
+    return ::new (place) T{std::forward<A>(arguments)...};
+  }
+}
+#pragma GCC diagnostic pop
+
+}  // namespace detail
+
+// Room for N tasks of type T. A T has `Step step()`, or `Step step(Task&)` where it does not derive from StateMachine;
+// it is made in its slot by spawn(), stepped by the run queue alone, and destroyed as soon as it ends. The pool may lie
+// in static storage (.bss) or on the stack; what it still holds when it goes is destroyed. It serves one reactor at a
+// time. Size: N * (sizeof(Task) + sizeof(T)), and 56 bytes on a 32-bit board.
+template <class T, std::size_t N>
+class TaskPool : public TaskPoolBase {
+ public:
+  constexpr TaskPool() = default;
+  ~TaskPool() { close(); }
+  // Makes a T of the arguments (by constructor, or member by member) and queues its first step for the next turn.
+  // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor · ENXIO: reactor not open.
+  template <class... A>
+  Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
+    static constexpr Type type{[](Task& task) { object(task).~T(); }, detail::TaskName<T>::value};
+    const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
+    if (!claimed) return claimed.error();
+    T* const made = detail::construct<T>(static_cast<Slot&>(**claimed).bytes, std::forward<A>(arguments)...);
+    if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = *claimed;
+    start(**claimed, [](Task& task) -> Step {
+      if constexpr (detail::HasPlainStep<T>::value) {
+        return object(task).step();
+      } else {
+        return object(task).step(task);
+      }
+    });
+    return TaskHandle(**claimed);
+  }
+  static constexpr std::uint32_t capacity() { return N; }
+  std::uint32_t vacancies() const { return capacity() - size(); }
+  Vacancy vacancy() { return {*this, N}; }
+
+ private:
+  static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 tasks");
+  struct Slot : Task {
+    constexpr Slot() = default;
+    alignas(T) unsigned char bytes[sizeof(T)] = {};
+  };
+  static T& object(Task& task) { return *static_cast<T*>(static_cast<void*>(static_cast<Slot&>(task).bytes)); }
+  Slot slots_[N];
+};
+
+inline const char* Task::name() const { return pool_ != nullptr ? pool_->type_->name : ""; }
+
+inline Result<Task*> TaskPoolBase::claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity,
+                                         const Type& type) {
+  if (reactor_ != &reactor) {  // the first task, or the first for this reactor
+    if (used_ != 0) return Error(EINVAL);
+    unlink();
+    reactor_ = &reactor;
+    reactor.pools_.push_back(*this);
+    slots_ = slots;
+    stride_ = stride;
+    type_ = &type;
+  }
+  Task* task = free_.pop_front();
+  if (task == nullptr) {
+    if (fresh_ == capacity) return Error(ENOBUFS);
+    task = &at(fresh_++);
+  }
+  if (++used_ > high_) high_ = used_;
+  return task;
+}
+
+inline void TaskPoolBase::start(Task& task, Step (*step)(Task&)) {
+  task.step_ = step;
+  task.reactor_ = reactor_;
+  task.pool_ = this;
+  task.since_ = Instant(Duration(reactor_->now_));
+  task.line_ = 0;
+  task.code_ = 0;
+  task.cancel_requested_ = false;
+  task.waits_for_ = "its first step";
+  task.waits_on_ = nullptr;
+  task.state_ = Task::State::live;
+  if (++task.generation_ == 0) task.generation_ = 1;
+  task.wake();
+  Statistics& stats = reactor_->stats_;
+  ++stats.tasks_spawned;
+  if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
+}
+
+inline void TaskPoolBase::release(Task& task) {
+  task.state_ = Task::State::free;
+  task.joiner_.clear();
+  free_.push_front(task);  // the most recently used first: its memory is warm, and untouched slots stay untouched
+  --used_;
+  vacancy_.notify_all();
+}
+
+inline void TaskPoolBase::close() {
+  if (reactor_ == nullptr) return;
+  for (std::uint32_t i = 0; i < fresh_; ++i) {
+    Task& task = at(i);
+    if (task.state_ == Task::State::live) reactor_->destroy(task);
+    if (task.handle_ != nullptr) {
+      task.handle_->task_ = nullptr;
+      task.handle_ = nullptr;
+      release(task);
+    }
+  }
+  vacancy_.notify_all();
+  unlink();
+  reactor_ = nullptr;
+}
+
+// The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
+inline void Reactor::finish(Task& task, int code) {
+  task.state_ = Task::State::ending;
+  task.code_ = code;
+  static_cast<detail::Hook<0>&>(task).unlink();
+  task.leave_waits();
+  task.pool_->type_->destroy(task);
+  task.state_ = Task::State::finished;
+  ++stats_.tasks_ended;
+  --stats_.tasks;
+  const bool failure = code != 0 && code != ECANCELED;
+  if (failure) ++stats_.tasks_failed;
+  if (task.handle_ != nullptr) {
+    task.joiner_.notify();
+    return;
+  }
+  if (failure) report({Observation::task_failed, &task, Error(code), {}});
+  task.pool_->release(task);
+}
+
+inline void Reactor::destroy(Task& task) {
+  MOTE_ASSERT(&task != current_);
+  ++stats_.tasks_destroyed;
+  finish(task, ECANCELED);
+}
+
+template <class F>
+void Reactor::for_each_task(F&& visit) {
+  for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool)) {
+    for (std::uint32_t i = 0; i < pool->fresh_; ++i) {
+      Task& task = pool->at(i);
+      if (task.is_alive()) visit(task);
+    }
+  }
+}
+inline void Reactor::cancel_all_tasks() {
+  for_each_task([](Task& task) { task.cancel(); });
+}
+inline std::uint32_t Reactor::destroy_all_tasks() {
+  std::uint32_t count = 0;
+  for_each_task([&](Task& task) {
+    if (&task == current_) return;
+    destroy(task);
+    ++count;
+  });
+  return count;
+}
+
+inline void TaskHandle::detach() {
+  Task* const task = task_;
+  if (task == nullptr) return;
+  task_ = nullptr;
+  task->handle_ = nullptr;
+  if (task->state_ != Task::State::finished) return;
+  if (task->code_ != 0 && task->code_ != ECANCELED) {
+    task->reactor_->report({Observation::task_failed, task, Error(task->code_), {}});
+  }
+  task->pool_->release(*task);
+}
+
+inline Result<void> TaskHandle::destroy() {
+  if (task_ == nullptr || !task_->is_alive()) return Error(ESRCH);
+  if (task_ == task_->reactor_->current_) return Error(EBUSY);
+  task_->reactor_->destroy(*task_);
+  return {};
+}
+
+inline Outcome TaskHandle::outcome() const {
+  if (task_ == nullptr || task_->state_ != Task::State::finished) return {};
+  if (task_->code_ == 0) return {Outcome::Kind::done, {}};
+  return {task_->code_ == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task_->code_)};
+}
+
+inline Poll<Result<Outcome>> TaskHandle::Join::poll(Task& task) {
+  if (handle.task_ == nullptr) return Result<Outcome>(Error(EINVAL));
+  const Outcome outcome = handle.outcome();
+  if (outcome.kind != Outcome::Kind::none) {
+    handle.task_->code_ = 0;  // it has been told: no failure left to report
+    handle.detach();
+    return Result<Outcome>(outcome);
+  }
+  if (handle.task_->joiner_.taken_by_other(task)) return Result<Outcome>(Error(EBUSY));
+  const Task::Gate gate = task.enter();
+  if (gate == Task::Gate::cancelled) {
+    abandon(task);
+    return Result<Outcome>(Error(ECANCELED));
+  }
+  if (gate == Task::Gate::go) {
+    handle.task_->joiner_.wait(task);
+    task.suspend("the end of a task", &handle);
+  }
+  return pending;
+}
+
+// A timer for a task to await. One task at a time, and one use at a time. It must not move while in use.
+class TaskTimer {
+ public:
+  constexpr TaskTimer() = default;
+
+  // Completes after `delay`, never early. ECANCELED.
+  struct Sleep {
+    TaskTimer& timer;
+    Duration delay;
+    Poll<Result<void>> poll(Task& task) {
+      if (timer.state_ == State::idle) timer.start(task, delay);
+      return timer.poll(task, "a timer");
+    }
+    void abandon(Task&) { timer.reset(); }
+  };
+  Sleep sleep(Duration delay) { return {*this, delay}; }
+
+  // Completes at every multiple of `period` from the first call on, without drift; gives how many ticks have gone by
+  // since the last one: 1, or more if the task was late. ECANCELED; the next call begins anew.
+  struct Tick {
+    TaskTimer& timer;
+    Duration period;
+    Poll<Result<std::uint32_t>> poll(Task& task) {
+      if (timer.state_ == State::idle) timer.start_periodic(task, period);
+      if (timer.ticks_ != 0) {
+        const std::uint32_t ticks = timer.ticks_;
+        timer.ticks_ = 0;
+        return Result<std::uint32_t>(ticks);
+      }
+      Poll<Result<void>> expired = timer.poll(task, "a tick");
+      return expired.ready() ? Poll<Result<std::uint32_t>>(Result<std::uint32_t>(expired->error())) : pending;
+    }
+    void abandon(Task&) { timer.reset(); }
+  };
+  Tick tick(Duration period) { return {*this, period}; }
+
+  void reset() {
+    timer_.cancel();
+    waiter_.clear();
+    state_ = State::idle;
+    ticks_ = 0;
+  }
+
+ private:
+  template <class Operation>
+  friend struct WithTimeout;
+  enum class State : std::uint8_t { idle, armed, expired };
+
+  void start(Task& task, Duration delay) {
+    state_ = State::armed;
+    waiter_.wait(task);
+    timer_.arm(task.reactor(), delay, Timer::Callback::of<&TaskTimer::expire>(*this));
+  }
+  void start_periodic(Task& task, Duration period) {
+    state_ = State::armed;
+    waiter_.wait(task);
+    timer_.arm_every(task.reactor(), period, Timer::Callback::of<&TaskTimer::tick_once>(*this));
+  }
+  void expire() {
+    state_ = State::expired;
+    waiter_.notify();
+  }
+  void tick_once() {
+    ticks_ += 1 + timer_.missed();
+    waiter_.notify();
+  }
+  Poll<Result<void>> poll(Task& task, const char* what) {
+    if (state_ == State::expired) {
+      reset();
+      return Result<void>();
+    }
+    if (waiter_.taken_by_other(task)) return Result<void>(Error(EBUSY));
+    const Task::Gate gate = task.enter();
+    if (gate == Task::Gate::cancelled) {
+      reset();
+      return Result<void>(Error(ECANCELED));
+    }
+    if (gate == Task::Gate::go) {
+      waiter_.wait(task);
+      task.suspend(what, this);
+    }
+    return pending;
+  }
+
+  Timer timer_;
+  detail::Waiter waiter_;
+  std::uint32_t ticks_ = 0;
+  State state_ = State::idle;
+};
+
+// The operation's own result, or ETIMEDOUT if it does not come within `limit`. What has completed when the time is up
+// wins. After a time-out the operation waits no longer; what it was to work on (a stream) is as it was.
+template <class Operation>
+struct WithTimeout {
+  TaskTimer& timer;
+  Duration limit;
+  Operation operation;
+  using Outcome = typename decltype(std::declval<Operation&>().poll(std::declval<Task&>()))::value_type;
+
+  Poll<Outcome> poll(Task& task) {
+    Poll<Outcome> result = operation.poll(task);
+    if (result.ready()) {
+      timer.reset();
+    } else if (timer.state_ == TaskTimer::State::idle) {
+      timer.start(task, limit);
+    } else if (timer.state_ == TaskTimer::State::expired) {
+      operation.abandon(task);
+      timer.reset();
+      return Outcome(Error(ETIMEDOUT));
+    }
+    return result;
+  }
+  void abandon(Task& task) {
+    operation.abandon(task);
+    timer.reset();
+  }
+};
+template <class Operation>
+WithTimeout<Operation> with_timeout(TaskTimer& timer, Duration limit, Operation operation) {
+  return {timer, limit, operation};
+}
+
+// =====================================================================================================================
+// 9. Input and output
+// =====================================================================================================================
+
+// Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Numeric: no name is ever looked up.
+class Endpoint {
+ public:
+  struct Text {
+    char data[128];
+    const char* c_str() const { return data; }
+  };
+  constexpr Endpoint() : unix_{} {}
+
+  // "192.0.2.1", "2001:db8::1", "fe80::1%eth0". EINVAL: no numeric address · ENODEV: no such interface.
+  static Result<Endpoint> ip(const char* address, std::uint16_t port);
+  // A path in the file system, or after '@' an abstract name. ENAMETOOLONG: over 107 bytes · EINVAL: empty.
+  static Result<Endpoint> unix_path(const char* path);
+  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". EINVAL and as above.
+  static Result<Endpoint> parse(const char* text);
+  Text text() const;  // as parse() takes it; "-" for none, as of the peer of an unbound Unix socket
+
+  int family() const { return any_.sa_family; }
+  std::uint16_t port() const { return family() == AF_INET6 ? ntohs(v6_.sin6_port) : family() == AF_INET ? ntohs(v4_.sin_port) : std::uint16_t{0}; }
+  const sockaddr* address() const { return &any_; }
+  sockaddr* address() { return &any_; }
+  socklen_t size() const { return size_; }
+  void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
+  static constexpr socklen_t capacity = sizeof(sockaddr_un);
+
+ private:
+  union {
+    sockaddr any_;
+    sockaddr_in v4_;
+    sockaddr_in6 v6_;
+    sockaddr_un unix_;
+  };
+  socklen_t size_ = 0;
+};
+
+inline Result<Endpoint> Endpoint::ip(const char* address, std::uint16_t port) {
+  Endpoint e;
+  if (::inet_pton(AF_INET, address, &e.v4_.sin_addr) == 1) {
+    e.v4_.sin_family = AF_INET;
+    e.v4_.sin_port = htons(port);
+    e.size_ = sizeof e.v4_;
+    return e;
+  }
+  char plain[INET6_ADDRSTRLEN];
+  const char* const scope = ::strchr(address, '%');
+  const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
+  if (length >= sizeof plain) return Error(EINVAL);
+  ::memcpy(plain, address, length);
+  plain[length] = '\0';
+  e = Endpoint();
+  if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
+  e.v6_.sin6_family = AF_INET6;
+  e.v6_.sin6_port = htons(port);
+  e.size_ = sizeof e.v6_;
+  if (scope != nullptr && (e.v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
+  return e;
+}
+
+inline Result<Endpoint> Endpoint::unix_path(const char* path) {
+  Endpoint e;
+  const std::size_t length = ::strlen(path);
+  if (length == 0) return Error(EINVAL);
+  if (length >= sizeof e.unix_.sun_path) return Error(ENAMETOOLONG);
+  e.unix_.sun_family = AF_UNIX;
+  ::memcpy(e.unix_.sun_path, path, length);
+  const bool abstract = path[0] == '@';
+  if (abstract) e.unix_.sun_path[0] = '\0';
+  e.size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
+  return e;
+}
+
+inline Result<Endpoint> Endpoint::parse(const char* text) {
+  if (::strncmp(text, "unix:", 5) == 0) return unix_path(text + 5);
+  const bool brackets = text[0] == '[';
+  const char* const begin = text + (brackets ? 1 : 0);
+  const char* const end = ::strchr(begin, brackets ? ']' : ':');
+  if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+  char address[INET6_ADDRSTRLEN + IF_NAMESIZE];
+  const auto length = static_cast<std::size_t>(end - begin);
+  if (length >= sizeof address) return Error(EINVAL);
+  ::memcpy(address, begin, length);
+  address[length] = '\0';
+  const char* digit = end + (brackets ? 2 : 1);
+  unsigned port = 0;
+  if (*digit == '\0') return Error(EINVAL);
+  for (; *digit != '\0'; ++digit) {
+    if (*digit < '0' || *digit > '9' || (port = port * 10 + static_cast<unsigned>(*digit - '0')) > 65535) return Error(EINVAL);
+  }
+  return ip(address, static_cast<std::uint16_t>(port));
+}
+
+inline Endpoint::Text Endpoint::text() const {
+  Text text{};
+  char host[INET6_ADDRSTRLEN] = "";
+  if (family() == AF_INET) {
+    ::inet_ntop(AF_INET, &v4_.sin_addr, host, sizeof host);
+    ::snprintf(text.data, sizeof text.data, "%s:%u", host, unsigned{port()});
+  } else if (family() == AF_INET6) {
+    ::inet_ntop(AF_INET6, &v6_.sin6_addr, host, sizeof host);
+    char scope[IF_NAMESIZE + 1] = "";
+    if (v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
+    ::snprintf(text.data, sizeof text.data, "[%s%s]:%u", host, scope, unsigned{port()});
+  } else if (family() == AF_UNIX && size_ > offsetof(sockaddr_un, sun_path)) {
+    const std::size_t length = size_ - offsetof(sockaddr_un, sun_path);
+    const bool abstract = unix_.sun_path[0] == '\0';
+    ::memcpy(text.data, "unix:", 5);
+    ::memcpy(text.data + 5, unix_.sun_path, length);
+    if (abstract) text.data[5] = '@';
+    text.data[5 + length] = '\0';
+  } else {
+    text.data[0] = '-';
+  }
+  return text;
+}
+
+// An owned descriptor in a reactor's table: closed when it goes. Registering costs no system call: the kernel hears of
+// it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain Source serves any
+// other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch(). Movable; it goes empty where the
+// reactor goes first. It must not be destroyed while another task's operation on it is pending: close() it, which makes
+// that operation answer ECANCELED, and let the task run. Size on a 32-bit board: 8 bytes.
+class Source {
+ public:
+  constexpr Source() = default;
+  Source(Source&& other) noexcept { take(other); }
+  Source& operator=(Source&& other) noexcept {
+    if (this != &other) {
+      close();
+      take(other);
+    }
+    return *this;
+  }
+  ~Source() { close(); }
+
+  // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
+  // share: those are only used when reported ready, in small portions. EBUSY: open already · EBADF · ENOBUFS: the
+  // table is full · ENXIO: reactor not open. On failure fd stays the caller's.
+  Result<void> open(Reactor& reactor, Fd&& fd);
+  // Whoever waits for it gets ECANCELED. Unlike a removal, this leaves it to the kernel to end the registration.
+  void close();
+  // Gives the descriptor back, no longer registered (and non-blocking, unless it is 0 to 2).
+  Fd release();
+
+  int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
+  bool is_open() const { return slot_ != nullptr; }
+  // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Again,
+  // to change the interest. EBADF: not open · ENOMEM, ENOSPC.
+  Result<void> watch(Interest interest, Handler handler);
+  Result<void> set_option(int level, int name, int value);  // setsockopt(2) and its errors
+  Result<Endpoint> local_endpoint() const { return name_of(&System::getsockname); }
+  Result<Endpoint> peer_endpoint() const { return name_of(&System::getpeername); }
+
+  // Completes when the kernel reports one of the things asked for, or hangup or error; gives all that was reported.
+  // Read or priority and write are separate directions: one task each (EBUSY). ECANCELED · EBADF.
+  struct ReadyOperation {
+    Source& source;
+    Interest interest;
+    Poll<Result<Readiness>> poll(Task& task);
+    void abandon(Task& task) { source.stop_waiting(task); }
+  };
+  ReadyOperation ready(Interest interest) { return {*this, interest}; }
+
+ protected:
+  friend class Reactor;
+  friend class Listener;
+  using Slot = detail::Slot;
+  using Gate = Task::Gate;
+  Result<void> open_socket(Reactor& reactor, Fd&& fd);  // non-blocking already
+  Result<void> register_as(Reactor& reactor, Fd&& fd, std::uint16_t flags);
+  Result<std::size_t> try_receive(ByteSpan buffer);
+  Result<std::size_t> try_send(ByteView bytes);
+  MOTE_COLD Result<std::size_t> receive_failed();
+  void stop_waiting(Task& task) {
+    if (slot_ == nullptr) return;
+    slot_->reader.stop(task);
+    slot_->writer.stop(task);
+  }
+  // Common to all operations. The error with which one must end at once, or 0.
+  Gate enter(Task& task) { return slot_ != nullptr ? task.enter() : Gate::cancelled; }
+  MOTE_COLD Error refusal(Task& task);
+  template <class T>
+  Poll<Result<T>> refused(Task& task, Gate gate) {
+    if (gate == Gate::wait) return pending;
+    return Result<T>(refusal(task));
+  }
+  template <class T>
+  Poll<Result<T>> wait_for(Interest direction, Task& task, const char* what) {
+    const Result<void> waits = reactor_->wait_for(*slot_, direction, task, what, this);
+    if (waits) return pending;
+    return Result<T>(waits.error());
+  }
+  void take(Source& other) {
+    reactor_ = other.reactor_;
+    slot_ = other.slot_;
+    other.slot_ = nullptr;
+    if (slot_ != nullptr) slot_->owner = this;
+  }
+  Result<Endpoint> name_of(int (*ask)(int, sockaddr*, socklen_t*)) const;
+  void detach();
+
+  Reactor* reactor_ = nullptr;
+  Slot* slot_ = nullptr;
+};
+
+// A stream of bytes: a socket, a pipe, a terminal. Writing to a socket whose peer has gone gives EPIPE and never raises
+// SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do.
+class Stream : public Source {
+ public:
+  // Some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included). One reader at a
+  // time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open · EINVAL: an empty buffer · and the
+  // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
+  struct Read {
+    Stream& stream;
+    ByteSpan buffer;
+    Poll<Result<std::size_t>> poll(Task& task);
+    void abandon(Task& task) { stream.stop_waiting(task); }
+  };
+  Read read(ByteSpan buffer) { return {*this, buffer}; }
+
+  // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: the stream ended
+  // before; what has come is there.
+  struct ReadExactly {
+    Stream& stream;
+    ByteSpan& buffer;
+    Poll<Result<void>> poll(Task& task);
+    void abandon(Task& task) { stream.stop_waiting(task); }
+  };
+  ReadExactly read_exactly(ByteSpan& buffer) { return {*this, buffer}; }
+  ReadExactly read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
+
+  // All bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the bytes.
+  // After an error the view holds what was not sent. One writer at a time (EBUSY). ECANCELED · EBADF · and the kernel's:
+  // EPIPE ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOSPC ENOBUFS ENOMEM.
+  struct WriteAll {
+    Stream& stream;
+    ByteView& bytes;
+    Poll<Result<void>> poll(Task& task);
+    void abandon(Task& task) { stream.stop_waiting(task); }
+  };
+  WriteAll write_all(ByteView& bytes) { return {*this, bytes}; }
+  WriteAll write_all(ByteView&& bytes) = delete;
+
+  // Connects an empty stream. The socket's real error is the answer (ECONNREFUSED ETIMEDOUT ENETUNREACH EHOSTUNREACH
+  // EADDRNOTAVAIL ENOENT EACCES ...; EAGAIN: a Unix socket's backlog is full), and then, or when cancelled, the stream
+  // is empty again. EISCONN: not empty · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM.
+  struct Connect {
+    Stream& stream;
+    const Endpoint& endpoint;
+    Poll<Result<void>> poll(Task& task);
+    void abandon(Task&) { stream.close(); }
+  };
+  Connect connect(const Endpoint& endpoint) { return {*this, endpoint}; }
+
+  // One attempt, for the callback style. EAGAIN: nothing to read, or no room to write, now; and as above.
+  Result<std::size_t> try_read(ByteSpan buffer) { return slot_ != nullptr ? try_receive(buffer) : Error(EBADF); }
+  Result<std::size_t> try_write(ByteView bytes) { return slot_ != nullptr ? try_send(bytes) : Error(EBADF); }
+
+  // The peer reads the end of the stream after what was written. ENOTCONN · ENOTSOCK: a pipe or terminal · EBADF.
+  Result<void> shutdown_write();
+  Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
+  // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer: ETIMEDOUT.
+  Result<void> set_keep_alive(int idle, int interval, int count);
+};
+
+// Accepts connections. Full is answered by waiting, so that connections stay in the kernel's backlog: for a slot of the
+// table; or, when the system refuses a descriptor or memory, for 100 ms.
+class Listener : public Source {
+ public:
+  struct Options {
+    bool reuse_address = true;  // take over an address whose old connections linger in TIME_WAIT
+    bool reuse_port = false;    // share the port with other processes' listeners
+    bool no_delay = false;      // TCP_NODELAY, inherited by the accepted connections: no system call for each of them
+    bool ipv6_only = false;
+    int backlog = SOMAXCONN;
+  };
+  // EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOENT ENOBUFS EMFILE ENFILE ENOMEM · EBUSY: open already.
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options);
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
+
+  // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: not open.
+  struct Accept {
+    Listener& listener;
+    Poll<Result<Stream>> poll(Task& task);
+    void abandon(Task& task) { listener.stop_waiting(task); }
+  };
+  Accept accept() { return {*this}; }
+  // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM: call
+  // watch(Interest::none, ...) and try again later, for the listener stays ready.
+  Result<Stream> try_accept();
+};
+
+// Datagrams, UDP or Unix-domain. One reader and one writer at a time (EBUSY); ECANCELED and EBADF as for streams.
+class Datagram : public Source {
+ public:
+  struct Received {
+    std::size_t size = 0;    // bytes in the buffer; 0 is an empty datagram, not the end
+    bool truncated = false;  // the datagram was longer than the buffer; the rest is lost
+  };
+  // Bound to the endpoint, whose port may be 0. EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOBUFS EMFILE ENFILE ENOMEM.
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint);
+  // Of that family (AF_INET, AF_INET6, AF_UNIX), bound by the first send.
+  Result<void> open(Reactor& reactor, int family);
+  // Sets where send() goes and from where recv() takes: kernel state, at once.
+  Result<void> connect(const Endpoint& endpoint);
+
+  // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
+  struct Receive {
+    Datagram& socket;
+    ByteSpan buffer;
+    Endpoint* from;  // may be null
+    Poll<Result<Received>> poll(Task& task);
+    void abandon(Task& task) { socket.stop_waiting(task); }
+  };
+  Receive recv_from(ByteSpan buffer, Endpoint& from) { return {*this, buffer, &from}; }
+  Receive recv(ByteSpan buffer) { return {*this, buffer, nullptr}; }
+
+  // All or nothing. EMSGSIZE: too long · ENOBUFS: the interface's queue is full, try later · ECONNREFUSED ENETUNREACH
+  // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
+  struct Send {
+    Datagram& socket;
+    ByteView bytes;
+    const Endpoint* to;  // may be null
+    Poll<Result<void>> poll(Task& task);
+    void abandon(Task& task) { socket.stop_waiting(task); }
+  };
+  Send send_to(ByteView bytes, const Endpoint& to) { return {*this, bytes, &to}; }
+  Send send(ByteView bytes) { return {*this, bytes, nullptr}; }
+
+  Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr);
+  Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr);
+};
+
+inline Result<void> Source::register_as(Reactor& reactor, Fd&& fd, std::uint16_t flags) {
+  if (slot_ != nullptr) return Error(EBUSY);
+  const Result<Slot*> claimed = reactor.claim(fd.get());
+  if (!claimed) return claimed.error();
+  reactor_ = &reactor;
+  slot_ = *claimed;
+  slot_->owner = this;
+  slot_->flags = static_cast<std::uint16_t>(flags | Slot::owned);
+  slot_->read_ready = slot_->write_ready = (flags & Slot::blocking) == 0;  // the first attempt is made at once
+  fd.release();
+  return {};
+}
+
+inline Result<void> Source::open_socket(Reactor& reactor, Fd&& fd) {
+  return register_as(reactor, std::move(fd), Slot::is_socket);
+}
+
+inline Result<void> Source::open(Reactor& reactor, Fd&& fd) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  std::uint16_t flags = 0;
+  if (System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0) {
+    flags = Slot::is_socket;  // every call is made with MSG_DONTWAIT
+  } else if (System::error() != ENOTSOCK) {
+    return detail::last_error();  // EBADF
+  }
+  if (fd.get() <= STDERR_FILENO) {
+    if (flags == 0) flags = Slot::blocking;
+  } else {
+    const int status = System::fcntl(fd.get(), F_GETFL, 0);
+    if (status < 0 || ((status & O_NONBLOCK) == 0 && System::fcntl(fd.get(), F_SETFL, status | O_NONBLOCK) < 0)) {
+      return detail::last_error();
+    }
+  }
+  termios settings;
+  if ((flags & Slot::is_socket) == 0 && System::tcgetattr(fd.get(), &settings) == 0) flags |= Slot::is_tty;
+  return register_as(reactor, std::move(fd), flags);
+}
+
+inline void Source::detach() {
+  for (detail::Waiter* waiter : {&slot_->reader, &slot_->writer}) {
+    // Only an operation that is pending at this moment is to find it closed under its hands.
+    if (waiter->task() != nullptr && !waiter->waiting() && waiter->task()->was_waiting_on(this)) {
+      waiter->task()->suspend(nullptr);
+    }
+  }
+  Slot& slot = *slot_;
+  slot_ = nullptr;
+  reactor_->release(slot);
+}
+
+inline void Source::close() {
+  if (slot_ == nullptr) return;
+  Fd fd(slot_->fd);
+  if (slot_->is(Slot::in_set)) reactor_->selector_->forget(slot_->fd);
+  detach();
+}
+
+inline Fd Source::release() {
+  if (slot_ == nullptr) return Fd();
+  Fd fd(slot_->fd);
+  if (slot_->is(Slot::in_set) && !reactor_->selector_->remove(slot_->fd)) reactor_->selector_->forget(slot_->fd);
+  detach();
+  return fd;
+}
+
+inline Error Source::refusal(Task& task) {
+  stop_waiting(task);
+  return slot_ != nullptr || task.was_waiting_on(this) ? (task.suspend(nullptr), ECANCELED) : EBADF;
+}
+
+inline Result<void> Source::watch(Interest interest, Handler handler) {
+  if (slot_ == nullptr) return Error(EBADF);
+  MOTE_ASSERT(handler);
+  slot_->handler = handler;
+  slot_->set(Slot::muted, false);
+  return reactor_->want(*slot_, interest);
+}
+
+inline Result<void> Source::set_option(int level, int name, int value) {
+  return System::setsockopt(fd(), level, name, &value, sizeof value) == 0 ? detail::ok : detail::last_error();
+}
+
+inline Result<Endpoint> Source::name_of(int (*ask)(int, sockaddr*, socklen_t*)) const {
+  Endpoint endpoint;
+  socklen_t size = Endpoint::capacity;
+  if (ask(fd(), endpoint.address(), &size) != 0) return detail::last_error<Endpoint>();  // EBADF ENOTSOCK ENOTCONN ENOBUFS
+  endpoint.resize(size);
+  return endpoint;
+}
+
+inline Poll<Result<Readiness>> Source::ReadyOperation::poll(Task& task) {
+  Source& s = source;
+  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<Readiness>(task, gate);
+  const bool writing = interest == Interest::write;
+  const unsigned asked = detail::bits(interest) | detail::bits(Readiness::error | Readiness::hangup) |
+                         (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
+  const auto seen = static_cast<Readiness>(detail::bits(s.slot_->last) & asked);
+  if (any(seen) && (writing ? s.slot_->writer : s.slot_->reader).task() == &task) {
+    s.slot_->last &= ~seen;
+    return Result<Readiness>(seen);
+  }
+  return s.wait_for<Readiness>(interest, task, "readiness");
+}
+
+// The result of one read(). A short read says that there is no more for now, so that the next one waits first; not so
+// at the end of the stream, which is read at once.
+inline Result<std::size_t> Source::try_receive(ByteSpan buffer) {
+  if (buffer.empty()) return Error(EINVAL);
+  Slot& slot = *slot_;
+  ssize_t n;
+  do {
+    n = slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
+                                 : System::read(slot.fd, buffer.data(), buffer.size());
+  } while (n < 0 && System::error() == EINTR);
+  if (n < 0) return receive_failed();
+  const auto size = static_cast<std::size_t>(n);
+  if ((size < buffer.size() && size != 0 && !slot.read_final) || slot.is(Slot::blocking)) slot.read_ready = false;
+  return size;
+}
+
+inline Result<std::size_t> Source::receive_failed() {
+  const int error = System::error();
+  Slot& slot = *slot_;
+  if (error == EIO && slot.is(Slot::is_tty)) return std::size_t{0};  // hung up: unplugged, or the pty's other end closed
+  if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
+  slot.read_ready = slot.read_final = false;
+  if (any(slot.last & Readiness::error) && slot.is(Slot::is_socket)) {
+    // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
+    slot.last &= ~Readiness::error;
+    char control[256];
+    for (int i = 0; i < limits::operations_per_step; ++i) {
+      msghdr message;
+      ::memset(&message, 0, sizeof message);
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
+      if (System::recvmsg(slot.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    }
+  }
+  return Error(EAGAIN);
+}
+
+inline Result<std::size_t> Source::try_send(ByteView bytes) {
+  if (bytes.empty()) return std::size_t{0};
+  Slot& slot = *slot_;
+  std::size_t size = bytes.size();
+  if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
+  ssize_t n;
+  do {
+    n = slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                 : System::write(slot.fd, bytes.data(), size);
+  } while (n < 0 && System::error() == EINTR);
+  if (n < 0) {
+    const int error = System::error();
+    if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
+    slot.write_ready = false;
+    return Error(EAGAIN);
+  }
+  const auto sent = static_cast<std::size_t>(n);
+  if (sent < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
+  return sent;
+}
+
+inline Poll<Result<std::size_t>> Stream::Read::poll(Task& task) {
+  Stream& s = stream;
+  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<std::size_t>(task, gate);
+  if (s.slot_->read_ready) {
+    const Result<std::size_t> n = s.try_receive(buffer);
+    if (n || n.error() != EAGAIN) return n;
+  }
+  return s.wait_for<std::size_t>(Interest::read, task, "data");
+}
+
+inline Poll<Result<void>> Stream::ReadExactly::poll(Task& task) {
+  Stream& s = stream;
+  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<void>(task, gate);
+  while (!buffer.empty()) {
+    if (!s.slot_->read_ready) return s.wait_for<void>(Interest::read, task, "data");
+    const Result<std::size_t> n = s.try_receive(buffer);
+    if (n && *n == 0) return Result<void>(Error(ENODATA));
+    if (n) {
+      buffer.drop_front(*n);
+    } else if (n.error() != EAGAIN) {
+      return Result<void>(n.error());
+    }
+  }
+  return Result<void>();
+}
+
+inline Poll<Result<void>> Stream::WriteAll::poll(Task& task) {
+  Stream& s = stream;
+  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<void>(task, gate);
+  while (!bytes.empty()) {
+    if (!s.slot_->write_ready) return s.wait_for<void>(Interest::write, task, "room to write");
+    const Result<std::size_t> n = s.try_send(bytes);
+    if (n) {
+      bytes.drop_front(*n);
+    } else if (n.error() != EAGAIN) {
+      return Result<void>(n.error());
+    }
+  }
+  return Result<void>();
+}
+
+inline Poll<Result<void>> Stream::Connect::poll(Task& task) {
+  Stream& s = stream;
+  const bool closed = s.slot_ == nullptr && task.was_waiting_on(&stream);  // while connecting, by somebody else
+  const Gate gate = task.enter();
+  if (gate == Gate::wait) return pending;
+  if (closed || gate == Gate::cancelled) {
+    s.close();
+    task.suspend(nullptr);
+    return Result<void>(Error(ECANCELED));
+  }
+  int error = 0;
+  if (s.slot_ == nullptr) {
+    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    if (!fd) return detail::last_error();
+    if (const Result<void> opened = s.open_socket(task.reactor(), std::move(fd)); !opened) return opened;
+    s.slot_->set(Slot::connecting);
+    s.slot_->write_ready = false;
+    if (System::connect(s.fd(), endpoint.address(), endpoint.size()) == 0) {
+      s.slot_->write_ready = true;
+    } else if (System::error() != EINPROGRESS && System::error() != EINTR) {  // interrupted, it goes on all the same
+      error = System::error();
+    }
+  } else if (!s.slot_->is(Slot::connecting)) {
+    return Result<void>(Error(EISCONN));
+  } else if (s.slot_->write_ready) {
+    socklen_t size = sizeof error;
+    if (System::getsockopt(s.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = System::error();
+  }
+  if (error != 0) {
+    s.close();
+    return Result<void>(Error(error));
+  }
+  if (!s.slot_->write_ready) return s.wait_for<void>(Interest::write, task, "a connection");
+  s.slot_->set(Slot::connecting, false);
+  return Result<void>();
+}
+
+inline Result<void> Stream::shutdown_write() {
+  return System::shutdown(fd(), SHUT_WR) == 0 ? detail::ok : detail::last_error();
+}
+
+inline Result<void> Stream::set_keep_alive(int idle, int interval, int count) {
+  const int options[][2] = {{TCP_KEEPIDLE, idle}, {TCP_KEEPINTVL, interval}, {TCP_KEEPCNT, count}};
+  for (const auto& option : options) {
+    if (const Result<void> set = set_option(IPPROTO_TCP, option[0], option[1]); !set) return set;
+  }
+  return set_option(SOL_SOCKET, SO_KEEPALIVE, 1);
+}
+
+inline Result<void> Listener::open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
+  Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+  if (!fd) return detail::last_error();
+  const bool ip = endpoint.family() != AF_UNIX;
+  const struct {
+    bool wanted;
+    int level, name;
+  } settings[] = {{ip && options.reuse_address, SOL_SOCKET, SO_REUSEADDR},
+                  {ip && options.reuse_port, SOL_SOCKET, SO_REUSEPORT},
+                  {ip && options.no_delay, IPPROTO_TCP, TCP_NODELAY},
+                  {endpoint.family() == AF_INET6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY}};
+  for (const auto& setting : settings) {
+    const int on = 1;
+    if (setting.wanted && System::setsockopt(fd.get(), setting.level, setting.name, &on, sizeof on) != 0) {
+      return detail::last_error();
+    }
+  }
+  if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
+  if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
+  return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening);
+}
+
+inline Result<Stream> Listener::try_accept() {
+  if (slot_ == nullptr) return Error(EBADF);
+  if (reactor_->vacancies() == 0) return Error(ENOBUFS);
+  for (int i = 0; i < limits::accepts_per_poll; ++i) {
+    Fd fd(System::accept(slot_->fd));
+    if (fd) {
+      Stream stream;
+      const Result<void> opened = stream.open_socket(*reactor_, std::move(fd));
+      if (!opened) return opened.error();
+      return stream;
+    }
+    switch (System::error()) {
+      case EINTR:
+      case ECONNABORTED:  // gone before it was accepted; the others are its network's errors: see accept(2)
+      case EPROTO:
+      case ENETDOWN:
+      case ENOPROTOOPT:
+      case EHOSTDOWN:
+      case ENONET:
+      case EHOSTUNREACH:
+      case EOPNOTSUPP:
+      case ENETUNREACH:
+      case ETIMEDOUT:
+        continue;
+      case EPERM:  // refused by a firewall's rule: not in a hurry
+        return Error(EMFILE);
+      default:  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM; EBADF EINVAL: no longer listening
+        return Error(System::error());
+    }
+  }
+  return Error(EMFILE);  // nothing but dead ones: a pause
+}
+
+inline void Reactor::pause_accept(Task& task) {
+  accept_retry_.wait(task);
+  task.suspend("a descriptor or memory from the system");
+  if (!accept_timer_.armed()) {
+    accept_timer_.arm(*this, Duration(limits::accept_pause),
+                      Timer::Callback::of<&detail::WaitQueue::notify_all>(accept_retry_));
+  }
+}
+
+inline Poll<Result<Stream>> Listener::Accept::poll(Task& task) {
+  Listener& l = listener;
+  if (const Gate gate = l.enter(task); gate != Gate::go) return l.refused<Stream>(task, gate);
+  if (l.reactor_->vacancies() == 0) {
+    l.reactor_->table_vacancy_.wait(task);
+    task.suspend("a free slot in the descriptor table", &l);
+    l.slot_->reader.wait(task);  // so that closing the listener is noticed
+    return pending;
+  }
+  if (!l.slot_->read_ready) return l.wait_for<Stream>(Interest::read, task, "a connection");
+  Result<Stream> accepted = l.try_accept();
+  if (accepted) return accepted;
+  switch (accepted.error().code()) {
+    case EAGAIN:
+      l.slot_->read_ready = false;
+      return l.wait_for<Stream>(Interest::read, task, "a connection");
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+      l.reactor_->pause_accept(task);
+      return pending;
+    default:
+      return accepted;
+  }
+}
+
+inline Result<void> Datagram::open(Reactor& reactor, int family) {
+  Fd fd(System::socket(family, SOCK_DGRAM));
+  if (!fd) return detail::last_error();
+  return open_socket(reactor, std::move(fd));
+}
+inline Result<void> Datagram::open(Reactor& reactor, const Endpoint& endpoint) {
+  Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
+  if (!fd || System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
+  return open_socket(reactor, std::move(fd));
+}
+inline Result<void> Datagram::connect(const Endpoint& endpoint) {
+  return System::connect(fd(), endpoint.address(), endpoint.size()) == 0 ? detail::ok : detail::last_error();
+}
+
+inline Result<Datagram::Received> Datagram::try_recv(ByteSpan buffer, Endpoint* from) {
+  if (slot_ == nullptr) return Error(EBADF);
+  iovec vector{buffer.data(), buffer.size()};
+  msghdr message;
+  ::memset(&message, 0, sizeof message);
+  message.msg_iov = &vector;
+  message.msg_iovlen = 1;
+  if (from != nullptr) {
+    *from = Endpoint();
+    message.msg_name = from->address();
+    message.msg_namelen = Endpoint::capacity;
+  }
+  ssize_t n;
+  do {
+    n = System::recvmsg(slot_->fd, &message, MSG_DONTWAIT);
+  } while (n < 0 && System::error() == EINTR);
+  if (n < 0) return receive_failed().error();
+  if (from != nullptr) from->resize(message.msg_namelen);
+  return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
+}
+
+inline Result<void> Datagram::try_send_to(ByteView bytes, const Endpoint* to) {
+  if (slot_ == nullptr) return Error(EBADF);
+  const sockaddr* const address = to != nullptr ? to->address() : nullptr;
+  const socklen_t size = to != nullptr ? to->size() : 0;
+  ssize_t n;
+  do {
+    n = System::sendto(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size);
+  } while (n < 0 && System::error() == EINTR);
+  if (n >= 0) return {};
+  const int error = System::error();
+  if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
+  slot_->write_ready = false;
+  return Error(EAGAIN);
+}
+
+inline Poll<Result<Datagram::Received>> Datagram::Receive::poll(Task& task) {
+  Datagram& s = socket;
+  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<Received>(task, gate);
+  if (s.slot_->read_ready) {
+    const Result<Received> received = s.try_recv(buffer, from);
+    if (received || received.error() != EAGAIN) return received;
+  }
+  return s.wait_for<Received>(Interest::read, task, "a datagram");
+}
+
+inline Poll<Result<void>> Datagram::Send::poll(Task& task) {
+  Datagram& s = socket;
+  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<void>(task, gate);
+  if (s.slot_->write_ready) {
+    const Result<void> sent = s.try_send_to(bytes, to);
+    if (sent || sent.error() != EAGAIN) return sent;
+  }
+  return s.wait_for<void>(Interest::write, task, "room to write");
+}
+
+// Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
+// over, and nothing else is lost. Size: N bytes, and 20 on a 32-bit board.
+template <std::size_t N>
+class LineReader {
+ public:
+  explicit constexpr LineReader(char delimiter = '\n') : delimiter_(static_cast<unsigned char>(delimiter - '\n')) {}
+
+  // The line without its delimiter (for '\n', nor a '\r' before it), valid until the next read. The last line may lack
+  // the delimiter. ENODATA: the stream has ended · EMSGSIZE · and as Stream::read().
+  struct ReadLine {
+    LineReader& reader;
+    Stream& stream;
+    Poll<Result<ByteView>> poll(Task& task) { return reader.poll(task, stream); }
+    void abandon(Task& task) { stream.read({}).abandon(task); }
+  };
+  ReadLine read_line(Stream& stream) { return {*this, stream}; }
+
+ private:
+  static_assert(N >= 2, "room for one byte and the delimiter");
+
+  Poll<Result<ByteView>> poll(Task& task, Stream& stream) {
+    const auto delimiter = static_cast<unsigned char>(delimiter_ + '\n');
+    for (;;) {
+      const void* const found = ::memchr(bytes_ + seen_, delimiter, end_ - seen_);
+      if (found != nullptr) {
+        const auto at = static_cast<std::size_t>(static_cast<const unsigned char*>(found) - bytes_);
+        const ByteView line = cut(begin_, at);
+        begin_ = seen_ = at + 1;
+        if (!skipping_) return Result<ByteView>(line);
+        skipping_ = false;
+        continue;
+      }
+      if (skipping_) begin_ = end_;
+      if (begin_ == 0 && end_ == N) {
+        skipping_ = true;
+        seen_ = end_ = 0;
+        return Result<ByteView>(Error(EMSGSIZE));
+      }
+      ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
+      end_ -= begin_;
+      begin_ = 0;
+      seen_ = end_;
+      Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(task);
+      if (!n.ready()) return pending;
+      if (!*n) return Result<ByteView>(n->error());
+      if (**n == 0) {
+        const ByteView rest = cut(0, end_);
+        const bool none = skipping_ || end_ == 0;
+        begin_ = seen_ = end_ = 0;
+        skipping_ = false;
+        if (none) return Result<ByteView>(Error(ENODATA));
+        return Result<ByteView>(rest);
+      }
+      end_ += **n;
+    }
+  }
+  ByteView cut(std::size_t from, std::size_t to) const {
+    if (delimiter_ == 0 && to > from && bytes_[to - 1] == '\r') --to;
+    return {bytes_ + from, to - from};
+  }
+
+  std::size_t begin_ = 0, seen_ = 0, end_ = 0;  // the line's begin, how far it has been searched, the end of what has come
+  bool skipping_ = false;                       // the rest of a line that was too long
+  unsigned char delimiter_;                     // less '\n', so that a reader of lines is all zero bits
+  unsigned char bytes_[N] = {};
+};
+
+// A serial port in raw mode. An unplugged one reads as the end of the stream.
+class SerialPort : public Stream {
+ public:
+  enum class Parity : std::uint8_t { none, even, odd };
+  struct Settings {
+    int baud = 115200;
+    int data_bits = 8;  // 5 to 8
+    Parity parity = Parity::none;
+    int stop_bits = 1;  // 1 or 2
+    bool hardware_flow_control = false;  // RTS/CTS
+  };
+  // Opens it for this process alone: any other open() gives EBUSY (except to the superuser: TIOCEXCL). EINVAL: a setting
+  // that the device or driver does not take · ENOTTY: no terminal · ENOENT EACCES EBUSY ENXIO EIO EMFILE ENFILE ENOBUFS.
+  Result<void> open(Reactor& reactor, const char* path, const Settings& settings);
+  Result<void> open(Reactor& reactor, const char* path) { return open(reactor, path, Settings()); }
+
+ private:
+  static Result<void> configure(int fd, const Settings& settings);
+  static speed_t speed(int baud);
+};
+
+inline Result<void> SerialPort::open(Reactor& reactor, const char* path, const Settings& settings) {
+  Fd fd(System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK));
+  if (!fd) return detail::last_error();
+  if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
+  if (System::set_exclusive(fd.get()) != 0) return detail::last_error();
+  return register_as(reactor, std::move(fd), Slot::is_tty);
+}
+
+inline Result<void> SerialPort::configure(int fd, const Settings& settings) {
+  const speed_t wanted_speed = speed(settings.baud);
+  if (wanted_speed == B0 || settings.data_bits < 5 || settings.data_bits > 8 || settings.stop_bits < 1 || settings.stop_bits > 2) {
+    return Error(EINVAL);
+  }
+  termios t;
+  if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
+  ::cfmakeraw(&t);
+  constexpr tcflag_t sizes[] = {CS5, CS6, CS7, CS8};
+  constexpr tcflag_t format = CSIZE | PARENB | PARODD | CSTOPB | CRTSCTS;
+  tcflag_t wanted = sizes[settings.data_bits - 5];
+  if (settings.parity != Parity::none) wanted |= PARENB;
+  if (settings.parity == Parity::odd) wanted |= PARODD;
+  if (settings.stop_bits == 2) wanted |= CSTOPB;
+  if (settings.hardware_flow_control) wanted |= CRTSCTS;
+  t.c_cflag = (t.c_cflag & ~format) | wanted | CREAD | CLOCAL;
+  t.c_cc[VMIN] = 1;  // nothing there is EAGAIN; with 0 it would look like the end
+  t.c_cc[VTIME] = 0;
+  if (::cfsetispeed(&t, wanted_speed) != 0 || ::cfsetospeed(&t, wanted_speed) != 0) return detail::last_error();
+  if (System::tcsetattr(fd, &t) != 0 || System::tcgetattr(fd, &t) != 0) return detail::last_error();
+  // tcsetattr() succeeds if it could do any part of what was asked: see termios(3).
+  const bool taken = (t.c_cflag & format) == wanted && ::cfgetospeed(&t) == wanted_speed;
+  return taken ? Result<void>() : Error(EINVAL);
+}
+
+inline speed_t SerialPort::speed(int baud) {
+  constexpr struct {
+    int baud;
+    speed_t speed;
+  } speeds[] = {{300, B300},         {600, B600},         {1200, B1200},       {2400, B2400},       {4800, B4800},
+                {9600, B9600},       {19200, B19200},     {38400, B38400},     {57600, B57600},     {115200, B115200},
+                {230400, B230400},   {460800, B460800},   {500000, B500000},   {576000, B576000},   {921600, B921600},
+                {1000000, B1000000}, {1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000}};
+  for (const auto& entry : speeds) {
+    if (entry.baud == baud) return entry.speed;
+  }
+  return B0;
+}
+
+inline void Reactor::close_listeners() {
+  for (std::uint32_t i = 1; i <= fresh_; ++i) {
+    if (slots_[i].is(Slot::listening)) slots_[i].owner->close();
+  }
+}
+
+// Everything that refers to the reactor is made to forget it, in whatever order they go.
+inline void Reactor::close() {
+  if (selector_ == nullptr) return;
+  destroy_all_tasks();
+  while (TaskPoolBase* const pool = pools_.front()) pool->close();
+  while (Waker* const waker = inbox_.front()) waker->close();
+  timers_.for_each([](detail::TimerNode& node) { static_cast<Timer&>(node).cancel(); });
+  for (std::uint32_t i = 0; i <= fresh_; ++i) {
+    if (slots_[i].owner != nullptr) slots_[i].owner->close();
+    slots_[i].handler = {};
+  }
+  table_vacancy_.notify_all();
+  accept_retry_.notify_all();
+  wake_fd_.close();
+  selector_ = nullptr;
+}
+
+// =====================================================================================================================
+// 11. Shutdown
+// =====================================================================================================================
+
+// How a shutdown went: tasks that ended by themselves, that ended after having been cancelled, that had to be destroyed.
+struct ShutdownReport {
+  std::uint32_t drained = 0, cancelled = 0, destroyed = 0;
+  int signal = 0;       // that began it; 0: request(), or there was nothing left to do
+  bool forced = false;  // by a second signal or request
+};
+
+// Runs a reactor and ends it with grace. The first signal closes all listeners, so that new connections are refused at
+// once, and gives every task one common grace period to finish; then those that remain are cancelled together, and what
+// still stands after the clean-up period is destroyed. A second signal forces: the rest is cancelled, has one turn to
+// clean up, and is destroyed.
+class GracefulShutdown {
+ public:
+  GracefulShutdown(Reactor& reactor, SignalSet signals, Duration grace = std::chrono::seconds(2),
+                   Duration cleanup = std::chrono::milliseconds(500))
+      : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
+
+  // Instead of Reactor::run(). Also returns when there is nothing left to do but to wait for signals, or after
+  // Reactor::stop(), which is not graceful: tasks are left as they stand. Errors: of Signals::open() and Reactor::run().
+  Result<ShutdownReport> run();
+  // As a signal would; from the loop's thread.
+  void request() { advance(0); }
+  bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
+  // Called when it begins: for callback programs, and for what is not a task.
+  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }
+  // Work that is no task counts as one from hold() to release().
+  void hold() { ++holds_; }
+  void release() {
+    MOTE_ASSERT(holds_ != 0);
+    --holds_;
+  }
+
+ private:
+  void on_signal(int signal) { advance(signal); }
+  void advance(int signal) {
+    ++requests_;
+    if (requests_ == 1) report_.signal = signal;
+  }
+  bool idle() const { return reactor_.stats_.tasks == 0 && holds_ == 0; }
+  // Runs until all is done, the time is up, or there have been more than `requests` requests.
+  Result<void> phase(Duration duration, std::uint32_t requests);
+
+  Reactor& reactor_;
+  SignalSet signals_wanted_;
+  Duration grace_, cleanup_;
+  Delegate<void()> on_begin_;
+  Signals signals_;
+  ShutdownReport report_;
+  std::uint32_t requests_ = 0;
+  std::uint32_t limit_ = 0;
+  std::uint32_t holds_ = 0;
+};
+
+inline Result<void> GracefulShutdown::phase(Duration duration, std::uint32_t requests) {
+  limit_ = requests;
+  const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
+  return reactor_.run_until(
+      end,
+      [](void* context) {
+        const auto& self = *static_cast<GracefulShutdown*>(context);
+        return self.requests_ > self.limit_ || (self.requests_ != 0 && self.idle());
+      },
+      this);
+}
+
+inline Result<ShutdownReport> GracefulShutdown::run() {
+  report_ = {};
+  requests_ = 0;
+  const Result<void> opened = signals_.open(reactor_, signals_wanted_, Delegate<void(int)>::of<&GracefulShutdown::on_signal>(*this));
+  if (!opened) return opened.error();
+  ++reactor_.background_wakers_;
+  const Statistics& stats = reactor_.stats_;
+  Result<void> result = phase(forever, 0);
+  if (result && requests_ != 0) {
+    if (on_begin_) on_begin_();
+    reactor_.close_listeners();
+    std::uint64_t ended = stats.tasks_ended;
+    result = phase(grace_, 1);
+    report_.drained = static_cast<std::uint32_t>(stats.tasks_ended - ended);
+    if (result && !idle()) {
+      ended = stats.tasks_ended;
+      reactor_.cancel_all_tasks();
+      report_.forced = requests_ > 1;
+      result = phase(report_.forced ? Duration::zero() : cleanup_, report_.forced ? UINT32_MAX : 1);
+      report_.forced = requests_ > 1;
+      report_.cancelled = static_cast<std::uint32_t>(stats.tasks_ended - ended);
+      report_.destroyed = reactor_.destroy_all_tasks();
+    }
+  }
+  --reactor_.background_wakers_;
+  signals_.close();
+  if (!result) return result.error();
+  return report_;
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#undef MOTE_COLD
+#undef MOTE_NAMESPACE
+
+#endif  // MOTE_HPP

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+// What every test file uses: doctest, mote, and the means to run one test on both selectors with real descriptors.
+#ifndef MOTE_TESTS_HARNESS_HPP
+#define MOTE_TESTS_HARNESS_HPP
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <mote.hpp>
+
+namespace test {
+
+using namespace std::chrono_literals;
+
+// The two configurations that every test runs on.
+template <std::size_t Descriptors>
+struct EpollConfig : mote::Config {
+  static constexpr std::size_t descriptors = Descriptors;
+  template <std::size_t N>
+  using Selector = mote::EpollSelector<N>;
+};
+template <std::size_t Descriptors>
+struct PollConfig : mote::Config {
+  static constexpr std::size_t descriptors = Descriptors;
+  template <std::size_t N>
+  using Selector = mote::PollSelector<N>;
+};
+
+struct OnEpoll {
+  template <std::size_t Descriptors = 64>
+  using Config = EpollConfig<Descriptors>;
+  template <std::size_t N>
+  using Selector = mote::EpollSelector<N>;
+};
+struct OnPoll {
+  template <std::size_t Descriptors = 64>
+  using Config = PollConfig<Descriptors>;
+  template <std::size_t N>
+  using Selector = mote::PollSelector<N>;
+};
+
+// An open reactor on the selector S, with room for Descriptors.
+template <class S, std::size_t Descriptors = 64>
+struct Loop : mote::StaticReactor<typename S::template Config<Descriptors>> {
+  Loop() { REQUIRE(this->open()); }
+};
+
+// Runs turns until the condition holds. The limit only bounds a failing test: nothing is timed by it.
+template <class Condition>
+bool run_until(mote::Reactor& reactor, Condition&& condition, mote::Duration limit = 10s) {
+  const mote::Instant end = mote::Clock::now() + limit;
+  while (!condition()) {
+    if (mote::Clock::now() > end) return false;
+    if (!reactor.run_once(50ms)) return false;
+  }
+  return true;
+}
+
+struct Pair {
+  mote::Fd a, b;
+};
+
+inline Pair socket_pair(int type = SOCK_STREAM) {
+  int fds[2];
+  REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
+  return {mote::Fd(fds[0]), mote::Fd(fds[1])};
+}
+
+// a reads what b writes.
+inline Pair pipe_pair() {
+  int fds[2];
+  REQUIRE(::pipe2(fds, O_CLOEXEC | O_NONBLOCK) == 0);
+  return {mote::Fd(fds[0]), mote::Fd(fds[1])};
+}
+
+// Two ends of a TCP connection over loopback.
+inline Pair tcp_pair() {
+  mote::Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  mote::Endpoint address = *mote::Endpoint::parse("127.0.0.1:0");
+  socklen_t size = mote::Endpoint::capacity;
+  REQUIRE(::bind(listener.get(), address.address(), address.size()) == 0);
+  REQUIRE(::listen(listener.get(), 1) == 0);
+  REQUIRE(::getsockname(listener.get(), address.address(), &size) == 0);
+  Pair pair;
+  pair.a = mote::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::connect(pair.a.get(), address.address(), size) == 0);
+  pair.b = mote::Fd(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  REQUIRE(pair.b);
+  REQUIRE(::fcntl(pair.a.get(), F_SETFL, O_NONBLOCK) == 0);
+  return pair;
+}
+
+inline std::size_t send_text(int fd, const char* text) {
+  const ssize_t n = ::write(fd, text, ::strlen(text));
+  return n < 0 ? 0 : static_cast<std::size_t>(n);
+}
+
+// How many descriptors this process has open.
+int open_descriptors();
+
+}  // namespace test
+
+// A test of that name on epoll and on poll; in its body, S is OnEpoll or OnPoll.
+#define ON_BOTH_SELECTORS(name) TEST_CASE_TEMPLATE(name, S, test::OnEpoll, test::OnPoll)
+
+#endif  // MOTE_TESTS_HARNESS_HPP
