@@ -110,7 +110,7 @@ namespace limits {  // Bounds of one turn; each keeps one party from starving th
 constexpr int operations_per_step = 32;         // completed operations before a task yields to the next one
 constexpr int accepts_per_poll = 16;            // connections found dead in a row before the listener pauses
 constexpr std::uint32_t timers_per_scan = 32;   // timers looked at to find the exact next deadline
-constexpr std::int64_t accept_pause = 100'000'000;  // ns a listener waits after EMFILE and its kin
+constexpr std::chrono::milliseconds accept_pause{100};  // a listener's, after EMFILE and its kin
 }  // namespace limits
 
 // =====================================================================================================================
@@ -439,32 +439,12 @@ class TimerWheel {
       if (start > now_tick) break;
       occupied_[level] &= ~(1u << slot);
       if (start > base_) base_ = start;
-      List<TimerNode> waiting, ripe;
-      waiting.take(lists_[level][slot]);
-      while (TimerNode* node = waiting.pop_front()) {
-        if (node->deadline <= now) {
-          ripe.push_back(*node);
-        } else {
-          place(*node);
-        }
-      }
-      append_sorted(due, ripe);
+      sift(lists_[level][slot], now, due);
       if (start == now_tick && level == 0) break;  // what is left in it is due later within this tick
     }
-    const bool wrapped = (now_tick >> wheel_bits) != (base_ >> wheel_bits);
+    const bool wrapped = (now_tick >> wheel_bits) > (base_ >> wheel_bits);
     if (now_tick > base_) base_ = now_tick;
-    if (wrapped) {
-      List<TimerNode> waiting, ripe;
-      waiting.take(far_);
-      while (TimerNode* node = waiting.pop_front()) {
-        if (node->deadline <= now) {
-          ripe.push_back(*node);
-        } else {
-          place(*node);
-        }
-      }
-      append_sorted(due, ripe);
-    }
+    if (wrapped) sift(far_, now, due);
   }
 
   // Finds the next deadline again. Exact where the first list is short; else the time at which that list begins.
@@ -497,12 +477,13 @@ class TimerWheel {
     next_ = far_.empty() ? INT64_MAX : static_cast<std::int64_t>(((base_ >> wheel_bits) + 1) << (wheel_bits + tick_bits));
   }
 
-  template <class F>
-  void for_each(F&& visit) {  // visit may unlink the node it is given
+  TimerNode* any_node() {  // for taking the wheel apart
     for (auto& level : lists_) {
-      for (List<TimerNode>& list : level) visit_all(list, visit);
+      for (List<TimerNode>& list : level) {
+        if (!list.empty()) return list.front();
+      }
     }
-    visit_all(far_, visit);
+    return far_.front();
   }
 
  private:
@@ -540,13 +521,15 @@ class TimerWheel {
     list.push_back(node);
   }
 
-  // Bottom-up merge sort of `from` by way of the `next` links alone, then appended to `to`. Most lists have one node.
-  static void append_sorted(List<TimerNode>& to, List<TimerNode>& from) {
-    TimerNode* runs[32] = {};  // runs[i] has 2^i nodes
-    while (TimerNode* run = from.pop_front()) {
-      if (from.empty() && all_null(runs)) {
-        to.push_back(*run);
-        return;
+  // What is due goes to `due`, sorted; the rest to its place as seen from the new base_.
+  void sift(List<TimerNode>& list, std::int64_t now, List<TimerNode>& due) {
+    List<TimerNode> waiting;
+    waiting.take(list);
+    TimerNode* runs[32] = {};  // bottom-up merge sort by way of the `next` links: runs[i] has 2^i nodes
+    while (TimerNode* run = waiting.pop_front()) {
+      if (run->deadline > now) {
+        place(*run);
+        continue;
       }
       unsigned i = 0;
       for (; i < 31 && runs[i] != nullptr; ++i) {
@@ -557,18 +540,11 @@ class TimerWheel {
     }
     TimerNode* sorted = nullptr;
     for (TimerNode* run : runs) sorted = merge(run, sorted);
-    while (sorted != nullptr) {
-      auto* const following = static_cast<TimerNode*>(sorted->next);
-      sorted->next = nullptr;
-      to.push_back(*sorted);
-      sorted = following;
+    while (TimerNode* const node = sorted) {
+      sorted = static_cast<TimerNode*>(node->next);
+      node->next = nullptr;
+      due.push_back(*node);
     }
-  }
-  static bool all_null(TimerNode* const (&runs)[32]) {
-    for (const TimerNode* run : runs) {
-      if (run != nullptr) return false;
-    }
-    return true;
   }
   static TimerNode* merge(TimerNode* a, TimerNode* b) {
     ListNode head;
@@ -582,15 +558,6 @@ class TimerWheel {
     tail->next = a != nullptr ? a : b;
     return static_cast<TimerNode*>(head.next);
   }
-  template <class F>
-  static void visit_all(List<TimerNode>& list, F& visit) {
-    for (TimerNode* node = list.front(); node != nullptr;) {
-      TimerNode* const following = list.after(*node);
-      visit(*node);
-      node = following;
-    }
-  }
-
   List<TimerNode> lists_[levels][slots];
   List<TimerNode> far_;
   std::uint64_t base_ = 0;  // in ticks; nothing before it is left in the wheel
@@ -1104,13 +1071,14 @@ using DefaultSelector = EpollSelector<N>;
 // =====================================================================================================================
 
 class Reactor;
+class Signals;
 class Source;
 class Task;
 class TaskHandle;
 class TaskPoolBase;
 class Waker;
 
-// What one resumption of a task returns.
+// What one resumption of a task returns: pending, done(), or failed(error).
 class [[nodiscard]] Step {
  public:
   constexpr Step(Pending) : code_(-1) {}
@@ -1133,7 +1101,6 @@ struct Outcome {
 };
 
 namespace detail {
-
 // A place where one task can be noted as waiting. Neither side dangles: a task that ends leaves all such places, and a
 // place that goes leaves its task. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
 class Waiter : public ListNode {
@@ -1154,7 +1121,6 @@ class Waiter : public ListNode {
     waiting_ = false;
   }
   Task* task() const { return task_; }
-  bool waiting() const { return waiting_; }
   bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
 
  private:
@@ -1162,44 +1128,43 @@ class Waiter : public ListNode {
   Task* task_ = nullptr;
   bool waiting_ = false;
 };
-
 }  // namespace detail
 
-// The control block of a task: a member of its pool's slot, outside the task's own object. A task is suspended, queued,
-// running, finished (its object is gone; somebody holds its handle), or free. Only the loop's thread touches it.
+// The control block of a task: a part of its pool's slot, outside the task's own object. Only the loop's thread uses it.
 //
 //   free --spawn--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
 //                                          `--done, failed--> finished --handle dropped or none--> free
 //
-// Size on a 32-bit board: 88 bytes.
+// Size on a 32-bit board: 104 bytes.
 class Task : public detail::Hook<0>, public detail::Hook<1> {
  public:
   Reactor& reactor() const { return *reactor_; }
-  // Makes it run in the next turn. Waking twice is waking once; a task that has ended is not touched.
-  void wake();
-  // Makes the operation that is pending, or else the next that would wait, answer ECANCELED: once, from the run queue.
+  void wake();  // it runs in the next turn. Waking twice is waking once; a task that has ended is not touched
+  // Makes the operation that is pending, or else the next one, answer ECANCELED: once, from the run queue. What had
+  // completed by then keeps its result, and the next operation is the one that answers.
   void cancel() {
     if (state_ != State::live) return;
     cancel_requested_ = true;
     budget_ = 0;
     wake();
   }
-  bool cancel_requested() const { return cancel_requested_; }
+  bool cancel_requested() const { return cancel_requested_; }  // and not yet answered
   bool is_alive() const { return state_ == State::live; }
 
-  const char* name() const;                           // of its type, as the compiler spells it, or T::name
-  std::uint32_t line() const { return line_; }        // the source line at which it is suspended; 0 before the first step
-  const char* waits_for() const { return waits_for_; }  // an operation's name, or null
-  Instant since() const { return since_; }  // when it was suspended, as far as the reactor looked at the clock then
+  const char* name() const;                             // T::name, or the type's name as the compiler spells it
+  std::uint32_t line() const { return line_; }          // the source line at which it is suspended; 0 before its first
+  const char* waits_for() const { return waits_for_; }  // in words; null if it is queued
+  Instant since() const { return since_; }  // suspended at this time, as far as the reactor looked at the clock then
 
-  // For operations. enter() is called before an operation does its work: `go` lets it; `wait` means that this task has
-  // had its share of the turn and has been queued again; `cancelled` is to be answered with ECANCELED.
+  // For operations. enter() comes before the work: `go` allows it; `wait` means that this task has had its share of the
+  // turn and has been queued again; `cancelled` is to be answered with ECANCELED. suspend() says what is waited for.
   enum class Gate : std::uint8_t { go, wait, cancelled };
   Gate enter() { return --budget_ >= 0 ? Gate::go : enter_slowly(); }
-  void suspend(const char* what, const void* object = nullptr) {
+  void suspend(const char* what, const void* object) {
     waits_for_ = what;
     waits_on_ = object;
   }
+  void resume() { waits_on_ = nullptr; }
   bool was_waiting_on(const void* object) const { return waits_on_ == object; }
   std::uint32_t& resume_line() { return line_; }  // for MOTE_BEGIN and MOTE_AWAIT
 
@@ -1211,12 +1176,20 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   friend class TaskPoolBase;
   friend class TaskHandle;
   friend class TaskRef;
-  friend class Source;
   friend class detail::Waiter;
   enum class State : std::uint8_t { free, live, ending, finished };
 
-  MOTE_COLD Gate enter_slowly();
-  void leave_waits();
+  MOTE_COLD Gate enter_slowly() {
+    if (cancel_requested_) {
+      cancel_requested_ = false;
+      budget_ = limits::operations_per_step;
+      return Gate::cancelled;
+    }
+    budget_ = 0;
+    waits_for_ = "its next turn";
+    wake();
+    return Gate::wait;
+  }
 
   Step (*step_)(Task&) = nullptr;
   Reactor* reactor_ = nullptr;
@@ -1228,7 +1201,7 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   const void* waits_on_ = nullptr;
   Instant since_{};
   std::uint32_t line_ = 0;
-  std::int32_t budget_ = 0;
+  std::int32_t budget_ = 0;  // operations left in this step
   std::uint32_t generation_ = 0;
   int code_ = 0;
   State state_ = State::free;
@@ -1249,7 +1222,7 @@ inline void Waiter::attach(Task& task) {
   task.waits_.push_back(*this);
 }
 
-// Tasks that wait for the same thing, in order of arrival; all of them are woken and look again.
+// Tasks that wait for the same thing, in order of arrival. A task is in one queue at most.
 class WaitQueue {
  public:
   void wait(Task& task) {
@@ -1257,7 +1230,8 @@ class WaitQueue {
     hook.unlink();
     tasks_.push_back(hook);
   }
-  void notify_all() {
+  static void leave(Task& task) { static_cast<Hook<1>&>(task).unlink(); }
+  void notify_all() {  // they look again
     while (Task* task = tasks_.pop_front()) task->wake();
   }
 
@@ -1265,12 +1239,32 @@ class WaitQueue {
   List<Task, Hook<1>> tasks_;
 };
 
-}  // namespace detail
-
-inline void Task::leave_waits() {
-  while (detail::Waiter* waiter = waits_.front()) waiter->clear();
-  Hook<1>::unlink();
+// An operation on something that one task waits for at a time: what all wake-ups, mailboxes, signals and joins do.
+// `attempt` gives the result, or EAGAIN when it is to be waited for.
+template <class R, class Attempt>
+struct WaiterOperation {
+  Waiter& waiter;
+  const char* what;
+  Attempt attempt;
+  Poll<R> poll(Task& task) {
+    R result = attempt(task);
+    if (result || result.error() != EAGAIN) return result;
+    if (waiter.taken_by_other(task)) return R(Error(EBUSY));
+    const Task::Gate gate = task.enter();
+    if (gate == Task::Gate::wait) return pending;
+    if (gate == Task::Gate::cancelled) return abandon(task), R(Error(ECANCELED));
+    waiter.wait(task);
+    task.suspend(what, &waiter);
+    return pending;
+  }
+  void abandon(Task& task) { waiter.stop(task); }
+};
+template <class R, class Attempt>
+WaiterOperation<R, Attempt> waiter_operation(Waiter& waiter, const char* what, Attempt attempt) {
+  return {waiter, what, attempt};
 }
+
+}  // namespace detail
 
 // Called with what the kernel reports of a descriptor.
 using Handler = Delegate<void(Readiness)>;
@@ -1283,20 +1277,18 @@ struct Registration {
 };
 
 namespace detail {
-
 // A descriptor's slot. `wanted` is what should be armed, `known` what the kernel was told. Where a handler is set,
-// events go to it; else they wake the tasks that wait. Size on a 32-bit board: 64 bytes.
+// events go to it; else they wake the tasks that wait. Size on a 32-bit board: 80 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
     in_set = 0x01,        // the selector has it
     always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
     muted = 0x04,         // an event came that its handler had not asked for: out of the set until modified
-    owned = 0x08,         // closed with the slot
-    listening = 0x10,     // closed when a shutdown begins
-    is_socket = 0x20,
-    blocking = 0x40,      // not ours to make non-blocking: used only when reported ready
-    connecting = 0x80,
-    is_tty = 0x100
+    listening = 0x08,     // closed when a shutdown begins
+    is_socket = 0x10,
+    is_tty = 0x20,
+    blocking = 0x40,  // not ours to make non-blocking: used only when reported ready
+    connecting = 0x80
   };
   int fd = 0;
   std::uint32_t generation = 0;
@@ -1304,11 +1296,11 @@ struct Slot {
   std::uint32_t released_in = 0;  // the batch of events in which it was last released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
-  std::uint16_t flags = 0;
-  bool read_ready = false;   // worth trying; false after a short read or EAGAIN until the kernel reports it
+  Readiness last = Readiness::none;  // what was reported last
+  bool read_ready = false;   // worth trying; false after a short read or EAGAIN, until the kernel reports it
   bool write_ready = false;
   bool read_final = false;   // read_closed or hangup was reported: read on until the end
-  Readiness last = Readiness::none;  // what was reported last
+  std::uint16_t flags = 0;
   Source* owner = nullptr;
   Handler handler;
   Waiter reader, writer;
@@ -1316,14 +1308,13 @@ struct Slot {
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag, bool on = true) { flags = static_cast<std::uint16_t>(on ? flags | flag : flags & ~flag); }
 };
-
 }  // namespace detail
 
 // What has happened in a reactor so far. Read it whenever you like; nothing depends on it.
 struct Statistics {
   std::uint64_t turns = 0, events = 0, steps = 0, timers_fired = 0;
   std::uint64_t tasks_spawned = 0, tasks_ended = 0, tasks_failed = 0, tasks_destroyed = 0;
-  std::uint32_t stale_events = 0;      // of registrations that were removed
+  std::uint32_t stale_events = 0;       // of registrations that were removed
   std::uint32_t selector_rebuilds = 0;  // after a closed descriptor went on reporting
   std::uint32_t descriptors = 0, descriptors_high = 0, tasks = 0, tasks_high = 0, timers_high = 0;
   Duration longest_step{};  // measured while a slow-step threshold is set
@@ -1347,8 +1338,7 @@ using Observer = Delegate<void(const Observation&)>;
 struct Config {
   static constexpr std::size_t descriptors = 64;  // registered at a time
   static constexpr std::size_t batch = 256;       // events taken from one wait, at most
-  template <std::size_t N>
-  using Selector = DefaultSelector<N>;  // or EpollSelector, PollSelector, NoSelector
+  template <std::size_t N> using Selector = DefaultSelector<N>;  // or EpollSelector, PollSelector, NoSelector
 };
 
 // For a reactor whose selector is chosen at run time and given to open().
@@ -1363,15 +1353,14 @@ class Timer : private detail::TimerNode {
   using Callback = Delegate<void()>;
   constexpr Timer() = default;
   ~Timer() { cancel(); }
-
-  // Once, `delay` from now (the clock is read). Zero or less: in the next turn, after its events.
+  // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
   void arm(Reactor& reactor, Duration delay, Callback callback);
   void arm_at(Reactor& reactor, Instant deadline, Callback callback);
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
   // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
   void arm_every(Reactor& reactor, Duration period, Callback callback);
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. Needs an earlier arm.
-  // No clock is read, and a later deadline is only noted.
+  // A later deadline is only noted, and the clock is not read again.
   void rearm(Duration delay);
   bool cancel();  // whether it was armed
   bool armed() const { return linked(); }
@@ -1380,7 +1369,7 @@ class Timer : private detail::TimerNode {
 
  private:
   friend class Reactor;
-  void start(Reactor& reactor, std::int64_t deadline, std::int64_t period, Callback callback);
+  void start(Reactor& reactor, Instant deadline, Duration period, Callback callback);
   void fire();
 
   Reactor* reactor_ = nullptr;
@@ -1415,9 +1404,8 @@ class Reactor {
     notify();
   }
   bool running() const { return running_; }
-
   // The time at which this turn's events were received; read from the clock when it is first asked for.
-  Instant now() { return Instant(Duration(now_ns())); }
+  Instant now() { return now_known_ ? now_ : read_clock(); }
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with what
   // is ready, again and again while it stays so. hangup and error come unasked; where an event carries nothing that was
@@ -1432,22 +1420,23 @@ class Reactor {
   // For running inside another loop: wait until this descriptor is readable or the deadline has come, then call
   // run_once(Duration::zero()). -1 with poll, which has none.
   int pollable_descriptor() const { return selector_ != nullptr ? selector_->descriptor() : -1; }
-  Instant next_deadline() const;  // Instant::min() if there is work at once, Instant::max() if there is no timer
+  Instant next_deadline() const {  // Instant::min() if there is work at once, Instant::max() if there is no timer
+    return work_at_once() ? Instant::min() : timers_.empty() ? Instant::max() : Instant(Duration(timers_.next()));
+  }
 
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
   // EMFILE ENFILE ENOMEM.
   Result<void> after_fork_in_child();
-  // Makes the descriptor by which other threads and signal handlers wake the loop. EMFILE ENFILE ENOMEM ENOBUFS.
+  // Makes the descriptor by which other threads and signal handlers wake the loop. EMFILE ENFILE ENOMEM.
   Result<void> enable_wakeups();
 
   const Statistics& stats() const { return stats_; }
-  void observe(Observer observer) { observer_ = observer; }  // without one, unobserved failures go to standard error
+  void observe(Observer observer) { observer_ = observer; }  // without one, failures nobody joins go to standard error
   void set_slow_step_threshold(Duration threshold) { slow_step_ = threshold; }  // 0: off; else two clock reads a step
-  template <class F>
-  void for_each_task(F&& visit);  // visit(const Task&), of every live task: what it waits for, where, since when
+  template <class F> void for_each_task(F&& visit);  // visit(Task&): all live ones; what, where, since when. O(pools)
   void cancel_all_tasks();
-  std::uint32_t destroy_all_tasks();  // at once, not the running one; returns how many
+  std::uint32_t destroy_all_tasks();  // at once, but not the running one; returns how many
   void close_listeners();
 
  protected:
@@ -1458,7 +1447,7 @@ class Reactor {
   };
   constexpr Reactor() = default;
   ~Reactor() { close(); }
-  Result<void> attach(Selector& selector, const Storage& storage);
+  void attach(Selector& selector, const Storage& storage);
   void close();
 
  private:
@@ -1467,38 +1456,38 @@ class Reactor {
   friend class TaskPoolBase;
   friend class TaskHandle;
   friend class Source;
-  friend class Stream;
   friend class Listener;
-  friend class Datagram;
   friend class Waker;
   friend class GracefulShutdown;
   using Slot = detail::Slot;
-  enum Sleep : std::uint32_t { asleep, awake, notified };  // of `sleep_`; asleep also while not running
+  enum Sleep : std::uint32_t { asleep, awake, notified };  // of sleep_; asleep also while not running
 
-  std::int64_t now_ns() { return now_known_ ? now_ : read_clock(); }
-  std::int64_t read_clock() {
+  Instant read_clock() {
     now_known_ = true;
-    return now_ = System::monotonic_ns();
+    return now_ = Clock::now();
   }
-  Result<void> run_until(Instant limit, bool (*finished)(void*) = nullptr, void* context = nullptr);
+  bool work_at_once() const { return !ready_.empty() || wakeup_pending_ || always_ready_ != 0; }
+  bool nothing_can_happen() const {
+    return stats_.descriptors == 0 && inbox_size_ == background_ && timers_.empty() && !work_at_once();
+  }
+  Result<void> run_until(Instant limit, Delegate<bool()> finished = {});
   Result<std::uint32_t> turn(Instant limit);
   std::uint32_t run_ready_tasks();
-  Step run_measured(Task& task);
-  void finish(Task& task, int code);
-  void destroy(Task& task);
+  MOTE_COLD Step run_measured(Task& task);
   Duration time_to_wait(Instant limit);
-  bool nothing_can_happen() const;
   void dispatch(const Ready& ready);
   void wake_waiters(Slot& slot, Readiness readiness);
   MOTE_COLD void dispatch_always_ready();
   MOTE_COLD void dispatch_stale(std::uint32_t index);
   MOTE_COLD Result<void> rebuild();
   std::uint32_t fire_timers();
-  void deliver_wakeups();
-  void drain_wake_descriptor(Readiness);
   void leave();
   void notify();
-  void report(const Observation& observation);
+  void deliver_wakeups();
+  void drain_wake_descriptor(Readiness);
+  void finish(Task& task, int code);
+  void destroy(Task& task);
+  MOTE_COLD void report(const Observation& observation);
 
   Result<Slot*> claim(int fd);
   void release(Slot& slot);
@@ -1512,33 +1501,38 @@ class Reactor {
   }
   Result<void> sync(Slot& slot);
   Result<void> add_to_set(Slot& slot);
+  void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
+    if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
+    slot.set(Slot::in_set, false);
+    slot.known = Interest::none;
+  }
   bool registered_elsewhere(const Slot& slot) const;
+  Result<void> wait_for(Slot& slot, Interest direction, Task& task);
   void pause_accept(Task& task);
-  Result<void> wait_for(Slot& slot, Interest direction, Task& task, const char* what, const void* object);
 
   detail::List<Task, detail::Hook<0>> ready_;
   Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
   Selector* selector_ = nullptr;
+  Task* current_ = nullptr;
   std::uint32_t capacity_ = 0;
   std::uint32_t batch_size_ = 0;
   std::uint32_t free_ = 0;          // the first free slot that has been used before; 0: none
   std::uint32_t fresh_ = 0;         // slots beyond this one have never been used
   std::uint32_t batch_number_ = 0;  // of the events being dispatched
   std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
+  std::uint32_t timer_order_ = 0;
+  std::uint32_t inbox_size_ = 0;
+  std::uint32_t background_ = 0;  // wakers in the inbox that are no reason to go on running
   bool running_ = false;
   bool now_known_ = false;
   bool wakeup_pending_ = false;
-  std::int64_t now_ = 0;
-  std::int64_t firing_until_ = 0;  // while timers are fired: the deadlines up to here were due
-  std::uint32_t timer_order_ = 0;
-  std::uint32_t background_wakers_ = 0;  // in inbox_, but no reason to go on running
-  std::uint32_t inbox_size_ = 0;
-  Task* current_ = nullptr;
+  Instant now_{};
+  Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
   detail::List<TaskPoolBase> pools_;
   detail::List<Waker, detail::Hook<2>> inbox_;
   detail::WaitQueue table_vacancy_;
-  detail::WaitQueue accept_retry_;  // listeners that were refused a descriptor
+  detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
   Timer accept_timer_;
   std::atomic<std::uint32_t> stop_{0};
   std::atomic<std::uint32_t> sleep_{asleep};
@@ -1554,29 +1548,23 @@ class Reactor {
 template <class C = Config>
 class StaticReactor : public Reactor {
  public:
-  // The selectors' capacity: the table's, and one for wake-ups.
-  static constexpr std::size_t selector_capacity = C::descriptors + 1;
+  static constexpr std::size_t selector_capacity = C::descriptors + 1;  // one is for wake-ups
   using SelectorType = typename C::template Selector<selector_capacity>;
   static_assert(C::descriptors >= 1 && C::descriptors < (1u << 24), "between 1 and 16,777,215 descriptors");
   static_assert(C::batch >= 1, "at least one event a turn");
 
   constexpr StaticReactor() = default;
-  // Idempotent. EMFILE ENFILE ENOMEM.
-  Result<void> open() {
-    const Result<void> opened = selector_storage_.open();
-    return opened ? attach(selector_storage_, storage()) : opened;
-  }
-  // With a selector of the caller's, which must outlive this reactor.
-  template <class S>
-  Result<void> open(S& selector) {
-    const Result<void> opened = selector.open();
-    return opened ? attach(selector, storage()) : opened;
-  }
   ~StaticReactor() { close(); }
+  Result<void> open() { return open(selector_storage_); }  // Idempotent. EMFILE ENFILE ENOMEM
+  // With a selector of the caller's, which must outlive this reactor.
+  template <class S> Result<void> open(S& selector) {
+    const Result<void> opened = selector.open();
+    if (opened) attach(selector, {slot_storage_, batch_storage_, C::descriptors, batch});
+    return opened;
+  }
 
  private:
   static constexpr std::uint32_t batch = C::batch < selector_capacity ? C::batch : selector_capacity;
-  Storage storage() { return {slot_storage_, batch_storage_, C::descriptors, batch}; }
   SelectorType selector_storage_;
   Ready batch_storage_[batch] = {};
   detail::Slot slot_storage_[C::descriptors + 1] = {};
@@ -1586,51 +1574,34 @@ inline void Task::wake() {
   if (state_ == State::live && !Hook<0>::linked()) reactor_->ready_.push_back(*this);
 }
 
-inline Task::Gate Task::enter_slowly() {
-  budget_ = limits::operations_per_step;
-  if (cancel_requested_) {
-    cancel_requested_ = false;
-    return Gate::cancelled;
-  }
-  budget_ = 0;
-  suspend("its turn");
-  wake();
-  return Gate::wait;
-}
-
-inline void Timer::start(Reactor& reactor, std::int64_t deadline, std::int64_t period, Callback callback) {
+inline void Timer::start(Reactor& reactor, Instant deadline, Duration period, Callback callback) {
   cancel();
   reactor_ = &reactor;
-  period_ = period;
+  period_ = period.count();
   callback_ = callback;
-  missed_ = 0;
-  TimerNode::deadline = deadline;
+  TimerNode::deadline = deadline.time_since_epoch().count();
   order = ++reactor.timer_order_;
-  reactor.timers_.insert(*this, reactor.now_);
+  reactor.timers_.insert(*this, reactor.now_.time_since_epoch().count());
   if (reactor.timers_.count() > reactor.stats_.timers_high) reactor.stats_.timers_high = reactor.timers_.count();
 }
 inline void Timer::arm(Reactor& reactor, Duration delay, Callback callback) {
-  reactor.read_clock();
-  start(reactor, saturating_add(reactor.now(), delay).time_since_epoch().count(), 0, callback);
+  start(reactor, saturating_add(reactor.read_clock(), delay), Duration::zero(), callback);
 }
 inline void Timer::arm_at(Reactor& reactor, Instant deadline, Callback callback) {
-  start(reactor, deadline.time_since_epoch().count(), 0, callback);
+  start(reactor, deadline, Duration::zero(), callback);
 }
 inline void Timer::arm_every(Reactor& reactor, Duration period, Callback callback) {
   if (period < Duration(1)) period = Duration(1);
-  reactor.read_clock();
-  start(reactor, saturating_add(reactor.now(), period).time_since_epoch().count(), period.count(), callback);
+  start(reactor, saturating_add(reactor.read_clock(), period), period, callback);
 }
 inline void Timer::rearm(Duration delay) {
   MOTE_ASSERT(reactor_ != nullptr);
-  Reactor& reactor = *reactor_;
-  const std::int64_t later = saturating_add(reactor.now(), delay).time_since_epoch().count();
-  if (linked() && later >= TimerNode::deadline && TimerNode::deadline > reactor.firing_until_) {
-    TimerNode::deadline = later;
-    order = ++reactor.timer_order_;
-    return;
+  const Instant later = saturating_add(reactor_->now(), delay);
+  if (!linked() || later < deadline() || deadline() <= reactor_->firing_until_) {
+    return start(*reactor_, later, Duration(period_), callback_);
   }
-  start(reactor, later, period_, callback_);
+  TimerNode::deadline = later.time_since_epoch().count();
+  order = ++reactor_->timer_order_;
 }
 inline bool Timer::cancel() {
   if (!linked()) return false;
@@ -1638,29 +1609,23 @@ inline bool Timer::cancel() {
   return true;
 }
 inline void Timer::fire() {
-  reactor_->timers_.erase(*this);
+  cancel();
   const Callback callback = callback_;  // the callback may destroy this timer
   missed_ = 0;
   if (period_ != 0) {
-    const std::int64_t late = reactor_->now_ - TimerNode::deadline;
-    if (late >= period_) {
-      const std::int64_t missed = late / period_;
-      TimerNode::deadline += missed * period_;
-      missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
-    }
-    TimerNode::deadline = saturating_add(deadline(), Duration(period_)).time_since_epoch().count();
-    order = ++reactor_->timer_order_;
-    reactor_->timers_.insert(*this, reactor_->now_);
+    const std::int64_t missed = (reactor_->now_ - deadline()).count() / period_;
+    missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
+    start(*reactor_, saturating_add(deadline() + Duration(missed * period_), Duration(period_)), Duration(period_), callback);
   }
   callback();
 }
 
-inline Result<void> Reactor::run_until(Instant limit, bool (*finished)(void*), void* context) {
+inline Result<void> Reactor::run_until(Instant limit, Delegate<bool()> finished) {
   if (selector_ == nullptr) return Error(ENXIO);
   if (running_) return Error(EBUSY);
   running_ = true;
   Result<void> result;
-  while (stop_.load(std::memory_order_acquire) == 0 && (finished == nullptr || !finished(context))) {
+  while (stop_.load(std::memory_order_acquire) == 0 && !(finished && finished())) {
     if (limit == Instant::max() && nothing_can_happen()) {
       if (stats_.tasks != 0) result = Error(EDEADLK);
       break;
@@ -1680,10 +1645,8 @@ inline Result<std::uint32_t> Reactor::run_once(Duration timeout) {
   if (selector_ == nullptr) return Error(ENXIO);
   if (running_) return Error(EBUSY);
   running_ = true;
-  const Instant limit = timeout == forever ? Instant::max()
-                        : timeout <= Duration::zero() ? Instant::min()
-                                                      : saturating_add(Clock::now(), timeout);
-  const Result<std::uint32_t> done = turn(limit);
+  const Result<std::uint32_t> done =
+      turn(timeout <= Duration::zero() ? Instant::min() : timeout == forever ? Instant::max() : saturating_add(Clock::now(), timeout));
   leave();
   return done;
 }
@@ -1692,11 +1655,6 @@ inline Result<std::uint32_t> Reactor::run_once(Duration timeout) {
 inline void Reactor::leave() {
   running_ = false;
   if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
-}
-
-inline bool Reactor::nothing_can_happen() const {
-  return stats_.descriptors == 0 && inbox_size_ == background_wakers_ && timers_.empty() && !wakeup_pending_ &&
-         const_cast<Reactor*>(this)->ready_.empty();
 }
 
 inline Result<std::uint32_t> Reactor::turn(Instant limit) {
@@ -1713,16 +1671,14 @@ inline Result<std::uint32_t> Reactor::turn(Instant limit) {
   if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
   now_known_ = false;
   ++batch_number_;
-  if (events) {
-    for (std::size_t i = 0; i < *events; ++i) dispatch(batch_[i]);
-    count += static_cast<std::uint32_t>(*events);
-    stats_.events += *events;
-  } else if (events.error() != EINTR) {
-    return events.error();
-  }
+  if (!events && events.error() != EINTR) return events.error();
+  const std::size_t received = events ? *events : 0;
+  for (std::size_t i = 0; i < received; ++i) dispatch(batch_[i]);
+  stats_.events += received;
+  count += static_cast<std::uint32_t>(received);
   if (always_ready_ != 0) dispatch_always_ready();
   if (wakeup_pending_) deliver_wakeups();
-  if (!timers_.empty() && now_ns() >= timers_.next()) count += fire_timers();
+  if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) count += fire_timers();
   return count;
 }
 
@@ -1734,13 +1690,11 @@ inline std::uint32_t Reactor::run_ready_tasks() {
     ++count;
     current_ = task;
     task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
+    task->waits_for_ = nullptr;
     const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
     current_ = nullptr;
-    if (step.is_pending()) {
-      task->since_ = Instant(Duration(now_));
-    } else {
-      finish(*task, step.code());
-    }
+    if (step.is_pending()) task->since_ = now_;
+    else finish(*task, step.code());
   }
   stats_.steps += count;
   return count;
@@ -1756,21 +1710,13 @@ inline Step Reactor::run_measured(Task& task) {
 }
 
 inline Duration Reactor::time_to_wait(Instant limit) {
-  if (!ready_.empty() || wakeup_pending_ || always_ready_ != 0 || stop_.load(std::memory_order_relaxed) != 0) {
-    return Duration::zero();
-  }
-  std::int64_t next = limit.time_since_epoch().count();
-  if (!timers_.empty() && timers_.next() < next) next = timers_.next();
-  if (next == INT64_MAX) return forever;
-  if (next <= 0) return Duration::zero();
-  const std::int64_t now = read_clock();  // again: the steps may have taken long
-  return Duration(next > now ? next - now : 0);
-}
-
-inline Instant Reactor::next_deadline() const {
-  auto& self = const_cast<Reactor&>(*this);
-  if (!self.ready_.empty() || wakeup_pending_ || always_ready_ != 0) return Instant::min();
-  return timers_.empty() ? Instant::max() : Instant(Duration(timers_.next()));
+  if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0) return Duration::zero();
+  Instant next = limit;
+  if (!timers_.empty() && Instant(Duration(timers_.next())) < next) next = Instant(Duration(timers_.next()));
+  if (next == Instant::max()) return forever;
+  if (next <= now_) return Duration::zero();
+  const Instant fresh = read_clock();  // again: the steps may have taken long
+  return next > fresh ? next - fresh : Duration::zero();
 }
 
 inline void Reactor::dispatch(const Ready& ready) {
@@ -1784,10 +1730,10 @@ inline void Reactor::dispatch(const Ready& ready) {
   const Handler handler = slot.handler;
   handler(ready.readiness);
   const unsigned asked = detail::bits(wanted) | (any(wanted & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
-  if ((detail::bits(ready.readiness) & asked) == 0 && slot.generation == generation && slot.wanted == wanted &&
-      slot.is(Slot::in_set)) {
+  if ((detail::bits(ready.readiness) & asked) != 0) return;
+  if (slot.generation == generation && slot.wanted == wanted && slot.is(Slot::in_set)) {
     slot.set(Slot::muted);  // it cannot be masked: out of the set, or it would come again at once
-    static_cast<void>(sync(slot));
+    drop_from_set(slot);
   }
 }
 
@@ -1814,11 +1760,10 @@ inline void Reactor::wake_waiters(Slot& slot, Readiness readiness) {
 inline void Reactor::dispatch_always_ready() {
   for (std::uint32_t i = 1; i <= fresh_; ++i) {
     const Slot& slot = slots_[i];
-    const Interest interest = slot.wanted & (Interest::read | Interest::write);
-    if (!slot.is(Slot::always_ready) || !slot.handler || !any(interest)) continue;
+    if (!slot.is(Slot::always_ready) || !slot.handler || !any(slot.known)) continue;
     const Handler handler = slot.handler;
     ++stats_.events;
-    handler(static_cast<Readiness>(interest));
+    handler(static_cast<Readiness>(slot.known));
   }
 }
 
@@ -1837,12 +1782,11 @@ inline Result<void> Reactor::rebuild() {
     if (!slot.is(Slot::in_set)) continue;
     slot.set(Slot::in_set, false);
     slot.known = Interest::none;
-    if (!sync(slot)) {  // closed behind our back, or no memory: whoever waits tries again and is told
-      slot.reader.notify();
-      slot.writer.notify();
-      const Handler handler = slot.handler;
-      if (handler) handler(Readiness::error);
-    }
+    if (sync(slot)) continue;
+    slot.reader.notify();  // closed behind our back, or no memory: whoever waits tries again and is told
+    slot.writer.notify();
+    const Handler handler = slot.handler;
+    if (handler) handler(Readiness::error);
   }
   report({Observation::selector_rebuilt, nullptr, {}, {}});
   return {};
@@ -1863,12 +1807,9 @@ inline std::uint32_t Reactor::fire_timers() {
   detail::List<detail::TimerNode> due;
   std::uint32_t count = 0;
   firing_until_ = now_;
-  timers_.expire(now_, due);
-  while (detail::TimerNode* const node = due.front()) {
-    ++count;
-    static_cast<Timer*>(node)->fire();
-  }
-  firing_until_ = 0;
+  timers_.expire(now_.time_since_epoch().count(), due);
+  for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
+  firing_until_ = Instant();
   timers_.refresh();
   stats_.timers_fired += count;
   return count;
@@ -1885,29 +1826,23 @@ inline Result<void> Reactor::enable_wakeups() {
   slot.handler = Handler::of<&Reactor::drain_wake_descriptor>(*this);
   slot.wanted = Interest::read;
   const Result<void> added = sync(slot);
-  if (added) {
-    wake_fd_ = std::move(fresh);
-  } else {
-    slot.handler = {};
-  }
+  if (added) wake_fd_ = std::move(fresh);
   return added;
 }
 
 inline void Reactor::notify() {
   if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
-  const std::uint64_t one = 1;
-  while (System::write(wake_fd_.get(), &one, sizeof one) < 0 && System::error() == EINTR) {
-  }  // EAGAIN: it is full, so the loop is awake already
+  const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
+  while (System::write(wake_fd_.get(), &one, sizeof one) < 0 && System::error() == EINTR) continue;
 }
 
 inline void Reactor::drain_wake_descriptor(Readiness) {
-  std::uint64_t count = 0;
-  while (System::read(wake_fd_.get(), &count, sizeof count) < 0 && System::error() == EINTR) {
-  }  // EAGAIN: nothing to drain
+  std::uint64_t count = 0;  // EAGAIN: nothing to drain
+  while (System::read(wake_fd_.get(), &count, sizeof count) < 0 && System::error() == EINTR) continue;
   wakeup_pending_ = true;
 }
 
-inline Result<Reactor::Slot*> Reactor::claim(int fd) {
+inline Result<detail::Slot*> Reactor::claim(int fd) {
   if (selector_ == nullptr) return Error(ENXIO);
   if (fd < 0) return Error(EBADF);
   std::uint32_t index = free_;
@@ -1927,16 +1862,17 @@ inline Result<Reactor::Slot*> Reactor::claim(int fd) {
 
 inline void Reactor::release(Slot& slot) {
   if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
-  slot.reader.notify();  // an operation that was pending finds its source closed
-  slot.writer.notify();
-  slot.reader.clear();
-  slot.writer.clear();
+  if (slot.is(Slot::listening)) accept_retry_.notify_all();
+  for (detail::Waiter* waiter : {&slot.reader, &slot.writer}) {
+    waiter->notify();  // an operation that was pending finds its source closed
+    waiter->clear();
+  }
   if (++slot.generation == 0) slot.generation = 1;
   slot.released_in = batch_number_;
   slot.wanted = slot.known = Interest::none;
-  slot.flags = 0;
-  slot.read_ready = slot.write_ready = slot.read_final = false;
   slot.last = Readiness::none;
+  slot.read_ready = slot.write_ready = slot.read_final = false;
+  slot.flags = 0;
   slot.owner = nullptr;
   slot.handler = {};
   slot.next_free = free_;
@@ -1948,26 +1884,19 @@ inline void Reactor::release(Slot& slot) {
 // Makes what the kernel knows equal to what is wanted.
 inline Result<void> Reactor::sync(Slot& slot) {
   if (slot.is(Slot::always_ready)) {
-    const Interest either = Interest::read | Interest::write;
-    if (slot.handler) always_ready_ += (any(slot.wanted & either) ? 1u : 0u) - (any(slot.known) ? 1u : 0u);
-    slot.known = slot.wanted & either;
+    const Interest known = slot.wanted & (Interest::read | Interest::write);
+    if (slot.handler) always_ready_ += (any(known) ? 1u : 0u) - (any(slot.known) ? 1u : 0u);
+    slot.known = known;
     return {};
   }
   const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
-  if (!slot.is(Slot::in_set)) return member ? add_to_set(slot) : Result<void>();
-  if (!member) {
-    slot.set(Slot::in_set, false);
-    slot.known = Interest::none;
-    // ENOENT, EBADF: closed behind our back, which has removed it too.
-    if (!selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    return {};
-  }
+  if (!member) return drop_from_set(slot), Result<void>();
+  if (!slot.is(Slot::in_set)) return add_to_set(slot);
   const Result<void> modified = selector_->modify(slot.fd, slot.wanted, token(slot));
   if (modified) {
     slot.known = slot.wanted;
   } else if (modified.error() == ENOENT) {  // closed behind our back, and the number is another file's by now
-    selector_->forget(slot.fd);
-    slot.set(Slot::in_set, false);
+    drop_from_set(slot);
     return add_to_set(slot);
   }
   return modified;
@@ -1975,15 +1904,13 @@ inline Result<void> Reactor::sync(Slot& slot) {
 
 inline Result<void> Reactor::add_to_set(Slot& slot) {
   Result<void> added = selector_->add(slot.fd, slot.wanted, token(slot));
-  // EEXIST is true only if the table has it too; else it is what a closed duplicate left behind.
-  if (!added && added.error() == EEXIST && !registered_elsewhere(slot)) {
-    added = selector_->modify(slot.fd, slot.wanted, token(slot));
-  }
+  const bool twice = !added && (added.error() == EEXIST || added.error() == EPERM) && registered_elsewhere(slot);
+  if (twice) return Error(EEXIST);
+  if (!added && added.error() == EEXIST) added = selector_->modify(slot.fd, slot.wanted, token(slot));  // a closed duplicate's
   if (added) {
     slot.set(Slot::in_set);
     slot.known = slot.wanted;
   } else if (added.error() == EPERM) {
-    if (registered_elsewhere(slot)) return Error(EEXIST);
     slot.set(Slot::always_ready);
     return sync(slot);
   }
@@ -1999,20 +1926,26 @@ inline bool Reactor::registered_elsewhere(const Slot& slot) const {
 }
 
 // Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it.
-inline Result<void> Reactor::wait_for(Slot& slot, Interest direction, Task& task, const char* what, const void* object) {
+inline Result<void> Reactor::wait_for(Slot& slot, Interest direction, Task& task) {
   detail::Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
   if (waiter.taken_by_other(task)) return Error(EBUSY);
   waiter.wait(task);
-  task.suspend(what, object);
   if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
   const Result<void> armed = want(slot, slot.wanted | direction);
   if (!armed) {
     waiter.stop(task);
   } else if (slot.is(Slot::always_ready)) {
+    slot.last = Readiness::readable | Readiness::writable;
     slot.read_ready = slot.write_ready = true;
     waiter.notify();
   }
   return armed;
+}
+
+inline void Reactor::pause_accept(Task& task) {
+  accept_retry_.wait(task);
+  if (accept_timer_.armed()) return;
+  accept_timer_.arm(*this, limits::accept_pause, Delegate<void()>::of<&detail::WaitQueue::notify_all>(accept_retry_));
 }
 
 inline detail::Slot* Reactor::find(Registration registration) {
@@ -2045,7 +1978,7 @@ inline Result<void> Reactor::modify(Registration registration, Interest interest
 inline Result<void> Reactor::remove(Registration registration) {
   Slot* const slot = find(registration);
   if (slot == nullptr) return Error(ENOENT);
-  if (slot->is(Slot::in_set) && !selector_->remove(slot->fd)) selector_->forget(slot->fd);
+  drop_from_set(*slot);
   release(*slot);
   return {};
 }
@@ -2054,19 +1987,18 @@ inline void Reactor::report(const Observation& observation) {
   if (observer_) return observer_(observation);
   if (observation.kind != Observation::task_failed) return;
   char line[256];
-  const int n = ::snprintf(line, sizeof line, "mote: task %s failed at line %u: %s\n", observation.task->name(),
-                           static_cast<unsigned>(observation.task->line()), observation.error.message());
-  static_cast<void>(System::write(STDERR_FILENO, line, n < static_cast<int>(sizeof line) ? static_cast<std::size_t>(n) : sizeof line - 1));
+  ::snprintf(line, sizeof line, "mote: task %s failed at line %u: %s\n", observation.task->name(),
+             static_cast<unsigned>(observation.task->line()), observation.error.message());
+  static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
 }
 
-inline Result<void> Reactor::attach(Selector& selector, const Storage& storage) {
-  if (selector_ != nullptr) return {};
+inline void Reactor::attach(Selector& selector, const Storage& storage) {
+  if (selector_ != nullptr) return;
   selector_ = &selector;
   slots_ = storage.slots;
   batch_ = storage.batch;
   capacity_ = storage.descriptors;
   batch_size_ = storage.batch_size;
-  return {};
 }
 
 // =====================================================================================================================
@@ -2075,14 +2007,31 @@ inline Result<void> Reactor::attach(Selector& selector, const Storage& storage) 
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one. Either a callback is called in the loop's thread, or a task awaits wait(). The reactor may go first; wake() is
-// then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 44 bytes.
+// then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 52 bytes.
 class Waker : public detail::Hook<2> {
  public:
   constexpr Waker() = default;
   ~Waker() { close(); }
   // EBUSY: open already · and what Reactor::enable_wakeups() answers.
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {});
-  void close();
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
+    if (is_open()) return Error(EBUSY);
+    if (const Result<void> enabled = reactor.enable_wakeups(); !enabled) return enabled;
+    callback_ = callback;
+    signalled_ = false;
+    pending_.store(0);
+    reactor.inbox_.push_back(*this);
+    ++reactor.inbox_size_;
+    reactor_.store(&reactor);
+    return {};
+  }
+  void close() {
+    Reactor* const reactor = reactor_.exchange(nullptr);
+    if (reactor == nullptr) return;
+    while (users_.load() != 0) System::yield();  // somebody is in the midst of wake(), and about to use the reactor
+    unlink();
+    --reactor->inbox_size_;
+    waiter_.notify();
+  }
   // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake.
   void wake() {
     users_.fetch_add(1);  // close() waits for us: sequentially consistent, as the load below
@@ -2093,19 +2042,27 @@ class Waker : public detail::Hook<2> {
   }
   bool is_open() const { return reactor_.load(std::memory_order_relaxed) != nullptr; }
 
-  // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED · EBADF: not open.
-  struct Wait {
-    Waker& waker;
-    Poll<Result<void>> poll(Task& task);
-    void abandon(Task& task) { waker.waiter_.stop(task); }
-  };
-  Wait wait() { return {*this}; }
-
  private:
   friend class Reactor;
-  template <class T, std::size_t N>
-  friend class Mailbox;
   friend class Signals;
+  template <class T, std::size_t N> friend class Mailbox;
+  template <class Attempt> auto when(Attempt attempt) {  // completes when the attempt gives anything but EAGAIN
+    using R = decltype(attempt());
+    return detail::waiter_operation<R>(waiter_, "a wake-up", [this, attempt](Task& task) -> R {
+      R result = attempt();
+      if (result || result.error() != EAGAIN || is_open()) return result;
+      return Error(task.was_waiting_on(&waiter_) ? ECANCELED : EBADF);
+    });
+  }
+
+ public:
+  // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED: cancelled, or
+  // closed meanwhile · EBADF: not open.
+  auto wait() {
+    return when([this] { return std::exchange(signalled_, false) ? Result<void>() : Error(EAGAIN); });
+  }
+
+ private:
   void deliver() {
     if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
     signalled_ = true;
@@ -2121,47 +2078,6 @@ class Waker : public detail::Hook<2> {
   detail::Waiter waiter_;
   bool signalled_ = false;
 };
-
-inline Result<void> Waker::open(Reactor& reactor, Delegate<void()> callback) {
-  if (is_open()) return Error(EBUSY);
-  if (const Result<void> enabled = reactor.enable_wakeups(); !enabled) return enabled;
-  callback_ = callback;
-  signalled_ = false;
-  pending_.store(0);
-  reactor.inbox_.push_back(*this);
-  ++reactor.inbox_size_;
-  reactor_.store(&reactor);
-  return {};
-}
-
-inline void Waker::close() {
-  Reactor* const reactor = reactor_.exchange(nullptr);
-  if (reactor == nullptr) return;
-  while (users_.load() != 0) System::yield();  // somebody is in the midst of wake(), and about to use the reactor
-  unlink();
-  --reactor->inbox_size_;
-  waiter_.notify();
-  waiter_.clear();
-}
-
-inline Poll<Result<void>> Waker::Wait::poll(Task& task) {
-  if (waker.signalled_) {
-    waker.signalled_ = false;
-    return Result<void>();
-  }
-  if (!waker.is_open()) return Result<void>(Error(task.was_waiting_on(&waker) ? ECANCELED : EBADF));
-  if (waker.waiter_.taken_by_other(task)) return Result<void>(Error(EBUSY));
-  const Task::Gate gate = task.enter();
-  if (gate == Task::Gate::cancelled) {
-    abandon(task);
-    return Result<void>(Error(ECANCELED));
-  }
-  if (gate == Task::Gate::go) {
-    waker.waiter_.wait(task);
-    task.suspend("a wake-up", &waker);
-  }
-  return pending;
-}
 
 inline void Reactor::deliver_wakeups() {
   wakeup_pending_ = false;
@@ -2187,31 +2103,27 @@ class Mailbox {
   Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() {
     close();
-    while (try_receive()) {
-    }
+    while (try_receive()) continue;
   }
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
   void close() { waker_.close(); }
 
   // Any thread. ENOBUFS: full; the message has not been taken, and a moved-from argument is as it was.
-  template <class U>
-  Result<void> post(U&& message) {
+  template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
       Cell& cell = cells_[position % N];
       if (cell.turn.load(std::memory_order_acquire) == turn_of(position)) {
-        if (tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) {
-          ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
-          cell.turn.store(turn_of(position) + 1, std::memory_order_release);
-          waker_.wake();
-          return {};
-        }
-      } else {
-        const std::uint32_t seen = position;
-        position = tail_.load(std::memory_order_relaxed);
-        if (position == seen) return Error(ENOBUFS);
+        if (!tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) continue;
+        ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
+        cell.turn.store(turn_of(position) + 1, std::memory_order_release);
+        waker_.wake();
+        return {};
       }
+      const std::uint32_t seen = position;
+      position = tail_.load(std::memory_order_relaxed);
+      if (position == seen) return Error(ENOBUFS);
     }
   }
   // The loop's thread. EAGAIN: empty.
@@ -2221,25 +2133,13 @@ class Mailbox {
     T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
     Result<T> result(std::move(*message));
     message->~T();
-    cell.turn.store(turn_of(head_ + static_cast<std::uint32_t>(N)), std::memory_order_release);
-    ++head_;
+    cell.turn.store(turn_of(head_++ + static_cast<std::uint32_t>(N)), std::memory_order_release);
     return result;
   }
   // The next message. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
-  struct Receive {
-    Mailbox& mailbox;
-    Poll<Result<T>> poll(Task& task) {
-      for (;;) {
-        Result<T> message = mailbox.try_receive();
-        if (message) return message;
-        Poll<Result<void>> woken = mailbox.waker_.wait().poll(task);
-        if (!woken.ready()) return pending;
-        if (!*woken) return Result<T>(woken->error());
-      }
-    }
-    void abandon(Task& task) { mailbox.waker_.wait().abandon(task); }
-  };
-  Receive receive() { return {*this}; }
+  auto receive() {
+    return waker_.when([this] { return try_receive(); });
+  }
 
  private:
   struct Cell {
@@ -2262,23 +2162,20 @@ class SignalSet {
     for (const int signal : signals) add(signal);
   }
   constexpr void add(int signal) {
-    if (signal >= 1 && signal <= 64) word(signal) |= bit(signal);
+    if (signal >= 1 && signal <= 64) words_[(signal - 1) / 32] |= bit(signal);
     else valid_ = false;
   }
   constexpr bool contains(int signal) const {
     return signal >= 1 && signal <= 64 && (words_[(signal - 1) / 32] & bit(signal)) != 0;
   }
-  constexpr bool valid() const { return valid_; }
+  constexpr bool valid() const { return valid_; }  // nothing but signals has been added
+  static constexpr std::uint32_t bit(int signal) { return 1u << ((signal - 1) % 32); }
 
  private:
-  friend class Signals;
-  static constexpr std::uint32_t bit(int signal) { return 1u << ((signal - 1) % 32); }
-  constexpr std::uint32_t& word(int signal) { return words_[(signal - 1) / 32]; }
   std::uint32_t words_[2] = {};
   bool valid_ = true;
 };
 
-class Signals;
 namespace detail {
 // Who has claimed which signal: process-wide, as signals are. The saved dispositions are kept in short.
 struct SignalTable {
@@ -2309,48 +2206,36 @@ class Signals {
   Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {});
   void close();
   // The lowest-numbered signal that has come. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
-  struct Next {
-    Signals& signals;
-    Poll<Result<int>> poll(Task& task) {
-      for (;;) {
-        if (const int signal = signals.take(); signal != 0) return Result<int>(signal);
-        Poll<Result<void>> woken = signals.waker_.wait().poll(task);
-        if (!woken.ready()) return pending;
-        if (!*woken) return Result<int>(woken->error());
-      }
-    }
-    void abandon(Task& task) { signals.waker_.wait().abandon(task); }
-  };
-  Next next() { return {*this}; }
+  auto next() {
+    return waker_.when([this] { return take(); });
+  }
 
  private:
-  friend class GracefulShutdown;
   static void on_signal(int signal);
   void deliver() {
     while (callback_) {
-      const int signal = take();
-      if (signal == 0) return;
+      const Result<int> signal = take();
+      if (!signal) return;
       const Delegate<void(int)> callback = callback_;
-      callback(signal);  // may close or destroy this object: then nothing of it may be touched
-      if (detail::signal_table.owner[signal].load() != this) return;
+      callback(*signal);  // may close or destroy this object: then nothing of it may be touched
+      if (detail::signal_table.owner[*signal].load() != this) return;
     }
   }
-  int take() {
+  Result<int> take() {
     for (int w = 0; w < 2; ++w) {
       const std::uint32_t seen = arrived_[w].load(std::memory_order_acquire);
       if (seen == 0) continue;
-      const int lowest = __builtin_ctz(seen);
-      arrived_[w].fetch_and(~(1u << lowest), std::memory_order_acq_rel);
-      return w * 32 + lowest + 1;
+      arrived_[w].fetch_and(seen & (seen - 1), std::memory_order_acq_rel);
+      return w * 32 + __builtin_ctz(seen) + 1;
     }
-    return 0;
+    return Error(EAGAIN);
   }
 
   SignalSet set_;
   std::atomic<std::uint32_t> arrived_[2] = {};
   Delegate<void(int)> callback_;
   Waker waker_;
-  pid_t process_ = 0;
+  pid_t process_ = 0;  // that opened it; 0: closed
 };
 
 inline void Signals::on_signal(int signal) {
@@ -2373,13 +2258,11 @@ inline Result<void> Signals::open(Reactor& reactor, SignalSet signals, Delegate<
   for (int s = 1; s <= 64; ++s) {
     if (signals.contains(s) && table.owner[s].load() != nullptr) return Error(EBUSY);
   }
-  if (const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this)); !opened) {
-    return opened;
-  }
+  const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+  if (!opened) return opened;
   callback_ = callback;
   process_ = System::process();
-  arrived_[0].store(0);
-  arrived_[1].store(0);
+  for (auto& word : arrived_) word.store(0);
   for (int s = 1; s <= 64; ++s) {
     if (!signals.contains(s)) continue;
     struct sigaction ours, old;
@@ -2445,8 +2328,7 @@ class StateMachine {
   Reactor& reactor() const { return task_->reactor(); }
 
  private:
-  template <class T, std::size_t N>
-  friend class TaskPool;
+  template <class T, std::size_t N> friend class TaskPool;
   Task* task_ = nullptr;
 };
 
@@ -2515,21 +2397,30 @@ class TaskHandle {
 
   // The outcome, and the handle becomes empty. One task at a time (EBUSY). ECANCELED: the one who waits was cancelled ·
   // EINVAL: empty handle.
-  struct Join {
-    TaskHandle& handle;
-    Poll<Result<Outcome>> poll(Task& task);
-    void abandon(Task& task) {
-      if (handle.task_ != nullptr) handle.task_->joiner_.stop(task);
-    }
-  };
-  Join join() { return {*this}; }
+  auto join() { return Join{*this}; }
 
  private:
   friend class TaskPoolBase;
   friend class Reactor;
-  template <class T, std::size_t N>
-  friend class TaskPool;
+  template <class T, std::size_t N> friend class TaskPool;
   explicit TaskHandle(Task& task) : task_(&task) { task.handle_ = this; }
+  struct Join {
+    TaskHandle& handle;
+    Poll<Result<Outcome>> poll(Task& task) {
+      if (handle.task_ == nullptr) return Result<Outcome>(Error(EINVAL));
+      const auto attempt = [this](Task&) -> Result<Outcome> {
+        const Outcome outcome = handle.outcome();
+        if (outcome.kind == Outcome::Kind::none) return Error(EAGAIN);
+        handle.task_->code_ = 0;  // it has been told: no failure left to report
+        handle.detach();
+        return outcome;
+      };
+      return detail::waiter_operation<Result<Outcome>>(handle.task_->joiner_, "the end of a task", attempt).poll(task);
+    }
+    void abandon(Task& task) {
+      if (handle.task_ != nullptr) handle.task_->joiner_.stop(task);
+    }
+  };
   void adopt(TaskHandle& other) {
     other.task_ = nullptr;
     if (task_ != nullptr) task_->handle_ = this;
@@ -2570,14 +2461,13 @@ class TaskPoolBase : public detail::ListNode {
     Poll<Result<void>> poll(Task& task) {
       if (pool.used_ < capacity) return Result<void>();
       const Task::Gate gate = task.enter();
-      if (gate == Task::Gate::cancelled) return Result<void>(Error(ECANCELED));
-      if (gate == Task::Gate::go) {
-        pool.vacancy_.wait(task);
-        task.suspend("a vacancy", &pool);
-      }
+      if (gate == Task::Gate::wait) return pending;
+      if (gate == Task::Gate::cancelled) return abandon(task), Result<void>(Error(ECANCELED));
+      pool.vacancy_.wait(task);
+      task.suspend("a vacancy", &pool);
       return pending;
     }
-    void abandon(Task& task) { static_cast<detail::Hook<1>&>(task).unlink(); }
+    void abandon(Task& task) { detail::WaitQueue::leave(task); }
   };
 
  protected:
@@ -2729,7 +2619,7 @@ inline void TaskPoolBase::start(Task& task, Step (*step)(Task&)) {
   task.step_ = step;
   task.reactor_ = reactor_;
   task.pool_ = this;
-  task.since_ = Instant(Duration(reactor_->now_));
+  task.since_ = reactor_->now_;
   task.line_ = 0;
   task.code_ = 0;
   task.cancel_requested_ = false;
@@ -2772,7 +2662,8 @@ inline void Reactor::finish(Task& task, int code) {
   task.state_ = Task::State::ending;
   task.code_ = code;
   static_cast<detail::Hook<0>&>(task).unlink();
-  task.leave_waits();
+  static_cast<detail::Hook<1>&>(task).unlink();
+  while (detail::Waiter* const waiter = task.waits_.front()) waiter->clear();
   task.pool_->type_->destroy(task);
   task.state_ = Task::State::finished;
   ++stats_.tasks_ended;
@@ -2840,115 +2731,60 @@ inline Outcome TaskHandle::outcome() const {
   return {task_->code_ == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task_->code_)};
 }
 
-inline Poll<Result<Outcome>> TaskHandle::Join::poll(Task& task) {
-  if (handle.task_ == nullptr) return Result<Outcome>(Error(EINVAL));
-  const Outcome outcome = handle.outcome();
-  if (outcome.kind != Outcome::Kind::none) {
-    handle.task_->code_ = 0;  // it has been told: no failure left to report
-    handle.detach();
-    return Result<Outcome>(outcome);
-  }
-  if (handle.task_->joiner_.taken_by_other(task)) return Result<Outcome>(Error(EBUSY));
-  const Task::Gate gate = task.enter();
-  if (gate == Task::Gate::cancelled) {
-    abandon(task);
-    return Result<Outcome>(Error(ECANCELED));
-  }
-  if (gate == Task::Gate::go) {
-    handle.task_->joiner_.wait(task);
-    task.suspend("the end of a task", &handle);
-  }
-  return pending;
-}
-
 // A timer for a task to await. One task at a time, and one use at a time. It must not move while in use.
 class TaskTimer {
  public:
   constexpr TaskTimer() = default;
 
   // Completes after `delay`, never early. ECANCELED.
-  struct Sleep {
-    TaskTimer& timer;
-    Duration delay;
-    Poll<Result<void>> poll(Task& task) {
-      if (timer.state_ == State::idle) timer.start(task, delay);
-      return timer.poll(task, "a timer");
-    }
-    void abandon(Task&) { timer.reset(); }
-  };
-  Sleep sleep(Duration delay) { return {*this, delay}; }
-
+  auto sleep(Duration delay) { return Wait<Result<void>>{*this, delay, false}; }
   // Completes at every multiple of `period` from the first call on, without drift; gives how many ticks have gone by
   // since the last one: 1, or more if the task was late. ECANCELED; the next call begins anew.
-  struct Tick {
-    TaskTimer& timer;
-    Duration period;
-    Poll<Result<std::uint32_t>> poll(Task& task) {
-      if (timer.state_ == State::idle) timer.start_periodic(task, period);
-      if (timer.ticks_ != 0) {
-        const std::uint32_t ticks = timer.ticks_;
-        timer.ticks_ = 0;
-        return Result<std::uint32_t>(ticks);
-      }
-      Poll<Result<void>> expired = timer.poll(task, "a tick");
-      return expired.ready() ? Poll<Result<std::uint32_t>>(Result<std::uint32_t>(expired->error())) : pending;
-    }
-    void abandon(Task&) { timer.reset(); }
-  };
-  Tick tick(Duration period) { return {*this, period}; }
-
+  auto tick(Duration period) { return Wait<Result<std::uint32_t>>{*this, period, true}; }
   void reset() {
     timer_.cancel();
     waiter_.clear();
-    state_ = State::idle;
+    started_ = false;
     ticks_ = 0;
   }
 
  private:
-  template <class Operation>
-  friend struct WithTimeout;
-  enum class State : std::uint8_t { idle, armed, expired };
-
-  void start(Task& task, Duration delay) {
-    state_ = State::armed;
+  template <class Operation> friend struct WithTimeout;
+  template <class R> struct Wait {
+    TaskTimer& timer;
+    Duration time;
+    bool periodic;
+    Poll<R> poll(Task& task) {
+      if (!timer.started_) timer.start(task, time, periodic);
+      const auto attempt = [this](Task&) -> R {
+        if (timer.ticks_ == 0) return Error(EAGAIN);
+        const std::uint32_t ticks = std::exchange(timer.ticks_, 0);
+        if (!periodic) timer.started_ = false;
+        if constexpr (std::is_same<R, Result<void>>::value) return static_cast<void>(ticks), R();
+        else return ticks;
+      };
+      Poll<R> result = detail::waiter_operation<R>(timer.waiter_, "a timer", attempt).poll(task);
+      if (result.ready() && !*result && result->error() == ECANCELED) timer.reset();
+      return result;
+    }
+    void abandon(Task&) { timer.reset(); }
+  };
+  void start(Task& task, Duration time, bool periodic) {
+    const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
+    started_ = true;
     waiter_.wait(task);
-    timer_.arm(task.reactor(), delay, Timer::Callback::of<&TaskTimer::expire>(*this));
-  }
-  void start_periodic(Task& task, Duration period) {
-    state_ = State::armed;
-    waiter_.wait(task);
-    timer_.arm_every(task.reactor(), period, Timer::Callback::of<&TaskTimer::tick_once>(*this));
+    if (periodic) timer_.arm_every(task.reactor(), time, callback);
+    else timer_.arm(task.reactor(), time, callback);
   }
   void expire() {
-    state_ = State::expired;
-    waiter_.notify();
-  }
-  void tick_once() {
     ticks_ += 1 + timer_.missed();
     waiter_.notify();
-  }
-  Poll<Result<void>> poll(Task& task, const char* what) {
-    if (state_ == State::expired) {
-      reset();
-      return Result<void>();
-    }
-    if (waiter_.taken_by_other(task)) return Result<void>(Error(EBUSY));
-    const Task::Gate gate = task.enter();
-    if (gate == Task::Gate::cancelled) {
-      reset();
-      return Result<void>(Error(ECANCELED));
-    }
-    if (gate == Task::Gate::go) {
-      waiter_.wait(task);
-      task.suspend(what, this);
-    }
-    return pending;
   }
 
   Timer timer_;
   detail::Waiter waiter_;
   std::uint32_t ticks_ = 0;
-  State state_ = State::idle;
+  bool started_ = false;
 };
 
 // The operation's own result, or ETIMEDOUT if it does not come within `limit`. What has completed when the time is up
@@ -2964,9 +2800,9 @@ struct WithTimeout {
     Poll<Outcome> result = operation.poll(task);
     if (result.ready()) {
       timer.reset();
-    } else if (timer.state_ == TaskTimer::State::idle) {
-      timer.start(task, limit);
-    } else if (timer.state_ == TaskTimer::State::expired) {
+    } else if (!timer.started_) {
+      timer.start(task, limit, false);
+    } else if (timer.ticks_ != 0) {
       operation.abandon(task);
       timer.reset();
       return Outcome(Error(ETIMEDOUT));
@@ -3030,12 +2866,11 @@ inline Result<Endpoint> Endpoint::ip(const char* address, std::uint16_t port) {
     e.size_ = sizeof e.v4_;
     return e;
   }
-  char plain[INET6_ADDRSTRLEN];
+  char plain[INET6_ADDRSTRLEN] = {};
   const char* const scope = ::strchr(address, '%');
   const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
   if (length >= sizeof plain) return Error(EINVAL);
   ::memcpy(plain, address, length);
-  plain[length] = '\0';
   e = Endpoint();
   if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
   e.v6_.sin6_family = AF_INET6;
@@ -3063,17 +2898,17 @@ inline Result<Endpoint> Endpoint::parse(const char* text) {
   const bool brackets = text[0] == '[';
   const char* const begin = text + (brackets ? 1 : 0);
   const char* const end = ::strchr(begin, brackets ? ']' : ':');
-  if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
-  char address[INET6_ADDRSTRLEN + IF_NAMESIZE];
-  const auto length = static_cast<std::size_t>(end - begin);
-  if (length >= sizeof address) return Error(EINVAL);
-  ::memcpy(address, begin, length);
-  address[length] = '\0';
+  char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
+  if (end == nullptr || (brackets && end[1] != ':') || end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) {
+    return Error(EINVAL);
+  }
+  ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
   const char* digit = end + (brackets ? 2 : 1);
   unsigned port = 0;
   if (*digit == '\0') return Error(EINVAL);
   for (; *digit != '\0'; ++digit) {
-    if (*digit < '0' || *digit > '9' || (port = port * 10 + static_cast<unsigned>(*digit - '0')) > 65535) return Error(EINVAL);
+    port = port * 10 + static_cast<unsigned>(*digit - '0');
+    if (*digit < '0' || *digit > '9' || port > 65535) return Error(EINVAL);
   }
   return ip(address, static_cast<std::uint16_t>(port));
 }
@@ -3138,53 +2973,72 @@ class Source {
   Result<Endpoint> local_endpoint() const { return name_of(&System::getsockname); }
   Result<Endpoint> peer_endpoint() const { return name_of(&System::getpeername); }
 
-  // Completes when the kernel reports one of the things asked for, or hangup or error; gives all that was reported.
-  // Read or priority and write are separate directions: one task each (EBUSY). ECANCELED · EBADF.
-  struct ReadyOperation {
-    Source& source;
-    Interest interest;
-    Poll<Result<Readiness>> poll(Task& task);
-    void abandon(Task& task) { source.stop_waiting(task); }
-  };
-  ReadyOperation ready(Interest interest) { return {*this, interest}; }
+  // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or error;
+  // gives what was reported. It is a hint: another reader may have been faster. One task for reading and one for writing
+  // at a time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open.
+  auto ready(Interest interest) {
+    return operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
+      const unsigned asked = detail::bits(interest) | detail::bits(Readiness::error | Readiness::hangup) |
+                             (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
+      const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
+      slot_->last &= ~seen;
+      if (any(seen)) return seen;
+      return Error(EAGAIN);
+    });
+  }
 
  protected:
   friend class Reactor;
   friend class Listener;
   using Slot = detail::Slot;
   using Gate = Task::Gate;
-  Result<void> open_socket(Reactor& reactor, Fd&& fd);  // non-blocking already
-  Result<void> register_as(Reactor& reactor, Fd&& fd, std::uint16_t flags);
-  Result<std::size_t> try_receive(ByteSpan buffer);
-  Result<std::size_t> try_send(ByteView bytes);
-  MOTE_COLD Result<std::size_t> receive_failed();
+
+  // Attempts when it is worth it, and waits when the attempt answers EAGAIN.
+  template <class T, class Attempt> struct Operation {
+    Source& source;
+    Interest direction;
+    const char* what;
+    Attempt attempt;
+    Poll<Result<T>> poll(Task& task) {
+      const Gate gate = source.enter(task);
+      if (gate == Gate::wait) return pending;
+      if (gate == Gate::cancelled) return Result<T>(source.refusal(task));
+      if (direction == Interest::write ? source.slot_->write_ready : source.slot_->read_ready) {
+        Result<T> result = attempt();
+        if (result || result.error() != EAGAIN) return task.resume(), result;
+      }
+      const Result<void> waits = source.wait_for(direction, task, what);
+      if (waits) return pending;
+      return Result<T>(waits.error());
+    }
+    void abandon(Task& task) { source.stop_waiting(task); }
+  };
+  template <class T, class Attempt> Operation<T, Attempt> operation(Interest direction, const char* what, Attempt attempt) {
+    return {*this, direction, what, attempt};
+  }
+  Gate enter(Task& task) { return slot_ != nullptr ? task.enter() : Gate::cancelled; }
+  MOTE_COLD Error refusal(Task& task);
+  Result<void> wait_for(Interest direction, Task& task, const char* what) {
+    task.suspend(what, this);
+    return reactor_->wait_for(*slot_, direction, task);
+  }
   void stop_waiting(Task& task) {
+    task.resume();
     if (slot_ == nullptr) return;
     slot_->reader.stop(task);
     slot_->writer.stop(task);
   }
-  // Common to all operations. The error with which one must end at once, or 0.
-  Gate enter(Task& task) { return slot_ != nullptr ? task.enter() : Gate::cancelled; }
-  MOTE_COLD Error refusal(Task& task);
-  template <class T>
-  Poll<Result<T>> refused(Task& task, Gate gate) {
-    if (gate == Gate::wait) return pending;
-    return Result<T>(refusal(task));
-  }
-  template <class T>
-  Poll<Result<T>> wait_for(Interest direction, Task& task, const char* what) {
-    const Result<void> waits = reactor_->wait_for(*slot_, direction, task, what, this);
-    if (waits) return pending;
-    return Result<T>(waits.error());
-  }
+  Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags);  // non-blocking already
+  Result<std::size_t> try_receive(ByteSpan buffer);
+  Result<std::size_t> try_send(ByteView bytes);
+  MOTE_COLD Result<std::size_t> receive_failed();
+  Error send_failed();
   void take(Source& other) {
     reactor_ = other.reactor_;
-    slot_ = other.slot_;
-    other.slot_ = nullptr;
+    slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }
   Result<Endpoint> name_of(int (*ask)(int, sockaddr*, socklen_t*)) const;
-  void detach();
 
   Reactor* reactor_ = nullptr;
   Slot* slot_ = nullptr;
@@ -3197,57 +3051,70 @@ class Stream : public Source {
   // Some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included). One reader at a
   // time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open · EINVAL: an empty buffer · and the
   // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
-  struct Read {
-    Stream& stream;
-    ByteSpan buffer;
-    Poll<Result<std::size_t>> poll(Task& task);
-    void abandon(Task& task) { stream.stop_waiting(task); }
-  };
-  Read read(ByteSpan buffer) { return {*this, buffer}; }
-
+  auto read(ByteSpan buffer) {
+    return operation<std::size_t>(Interest::read, "data", [this, buffer] { return try_receive(buffer); });
+  }
   // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: the stream ended
   // before; what has come is there.
-  struct ReadExactly {
-    Stream& stream;
-    ByteSpan& buffer;
-    Poll<Result<void>> poll(Task& task);
-    void abandon(Task& task) { stream.stop_waiting(task); }
-  };
-  ReadExactly read_exactly(ByteSpan& buffer) { return {*this, buffer}; }
-  ReadExactly read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
+  auto read_exactly(ByteSpan& buffer) {
+    return operation<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
+      while (!buffer.empty()) {
+        const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
+        if (!n) return n.error();
+        if (*n == 0) return Error(ENODATA);
+        buffer.drop_front(*n);
+      }
+      return {};
+    });
+  }
+  void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
 
   // All bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the bytes.
   // After an error the view holds what was not sent. One writer at a time (EBUSY). ECANCELED · EBADF · and the kernel's:
   // EPIPE ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOSPC ENOBUFS ENOMEM.
-  struct WriteAll {
-    Stream& stream;
-    ByteView& bytes;
-    Poll<Result<void>> poll(Task& task);
-    void abandon(Task& task) { stream.stop_waiting(task); }
-  };
-  WriteAll write_all(ByteView& bytes) { return {*this, bytes}; }
-  WriteAll write_all(ByteView&& bytes) = delete;
+  auto write_all(ByteView& bytes) {
+    return operation<void>(Interest::write, "room to write", [this, &bytes]() -> Result<void> {
+      while (!bytes.empty()) {
+        const Result<std::size_t> n = slot_->write_ready ? try_send(bytes) : Error(EAGAIN);
+        if (!n) return n.error();
+        bytes.drop_front(*n);
+      }
+      return {};
+    });
+  }
+  void write_all(ByteView&& bytes) = delete;
 
   // Connects an empty stream. The socket's real error is the answer (ECONNREFUSED ETIMEDOUT ENETUNREACH EHOSTUNREACH
   // EADDRNOTAVAIL ENOENT EACCES ...; EAGAIN: a Unix socket's backlog is full), and then, or when cancelled, the stream
   // is empty again. EISCONN: not empty · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM.
-  struct Connect {
-    Stream& stream;
-    const Endpoint& endpoint;
-    Poll<Result<void>> poll(Task& task);
-    void abandon(Task&) { stream.close(); }
-  };
-  Connect connect(const Endpoint& endpoint) { return {*this, endpoint}; }
+  auto connect(const Endpoint& endpoint) { return Connect{*this, endpoint}; }
 
   // One attempt, for the callback style. EAGAIN: nothing to read, or no room to write, now; and as above.
   Result<std::size_t> try_read(ByteSpan buffer) { return slot_ != nullptr ? try_receive(buffer) : Error(EBADF); }
   Result<std::size_t> try_write(ByteView bytes) { return slot_ != nullptr ? try_send(bytes) : Error(EBADF); }
 
   // The peer reads the end of the stream after what was written. ENOTCONN · ENOTSOCK: a pipe or terminal · EBADF.
-  Result<void> shutdown_write();
+  Result<void> shutdown_write() { return System::shutdown(fd(), SHUT_WR) == 0 ? detail::ok : detail::last_error(); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
   // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer: ETIMEDOUT.
-  Result<void> set_keep_alive(int idle, int interval, int count);
+  Result<void> set_keep_alive(int idle, int interval, int count) {
+    Result<void> set = set_option(IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    if (set) set = set_option(IPPROTO_TCP, TCP_KEEPINTVL, interval);
+    if (set) set = set_option(IPPROTO_TCP, TCP_KEEPCNT, count);
+    return set ? set_option(SOL_SOCKET, SO_KEEPALIVE, 1) : set;
+  }
+
+ private:
+  struct Connect {
+    Stream& stream;
+    const Endpoint& endpoint;
+    Poll<Result<void>> poll(Task& task);
+    void abandon(Task& task) {
+      stream.close();
+      task.resume();
+    }
+  };
+  int begin_connect(Reactor& reactor, const Endpoint& endpoint);
 };
 
 // Accepts connections. Full is answered by waiting, so that connections stay in the kernel's backlog: for a slot of the
@@ -3264,17 +3131,21 @@ class Listener : public Source {
   // EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOENT ENOBUFS EMFILE ENFILE ENOMEM · EBUSY: open already.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options);
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
-
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: not open.
+  auto accept() { return Accept{*this}; }
+  // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM, EPERM (a
+  // firewall's), ECONNABORTED (many in a row): watch() for nothing and try again later, for the listener stays ready.
+  Result<Stream> try_accept();
+
+ private:
   struct Accept {
     Listener& listener;
     Poll<Result<Stream>> poll(Task& task);
-    void abandon(Task& task) { listener.stop_waiting(task); }
+    void abandon(Task& task) {
+      listener.stop_waiting(task);
+      detail::WaitQueue::leave(task);
+    }
   };
-  Accept accept() { return {*this}; }
-  // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM: call
-  // watch(Interest::none, ...) and try again later, for the listener stays ready.
-  Result<Stream> try_accept();
 };
 
 // Datagrams, UDP or Unix-domain. One reader and one writer at a time (EBUSY); ECANCELED and EBADF as for streams.
@@ -3287,106 +3158,91 @@ class Datagram : public Source {
   // Bound to the endpoint, whose port may be 0. EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOBUFS EMFILE ENFILE ENOMEM.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint);
   // Of that family (AF_INET, AF_INET6, AF_UNIX), bound by the first send.
-  Result<void> open(Reactor& reactor, int family);
+  Result<void> open(Reactor& reactor, int family) {
+    Fd fd(System::socket(family, SOCK_DGRAM));
+    return fd ? register_as(reactor, std::move(fd), Slot::is_socket) : detail::last_error();
+  }
   // Sets where send() goes and from where recv() takes: kernel state, at once.
-  Result<void> connect(const Endpoint& endpoint);
+  Result<void> connect(const Endpoint& to) {
+    return System::connect(fd(), to.address(), to.size()) == 0 ? detail::ok : detail::last_error();
+  }
 
+ private:
+  auto receive(ByteSpan buffer, Endpoint* from) {
+    return operation<Received>(Interest::read, "a datagram", [this, buffer, from] { return try_recv(buffer, from); });
+  }
+  auto transmit(ByteView bytes, const Endpoint* to) {
+    return operation<void>(Interest::write, "room to write", [this, bytes, to] { return try_send_to(bytes, to); });
+  }
+
+ public:
   // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
-  struct Receive {
-    Datagram& socket;
-    ByteSpan buffer;
-    Endpoint* from;  // may be null
-    Poll<Result<Received>> poll(Task& task);
-    void abandon(Task& task) { socket.stop_waiting(task); }
-  };
-  Receive recv_from(ByteSpan buffer, Endpoint& from) { return {*this, buffer, &from}; }
-  Receive recv(ByteSpan buffer) { return {*this, buffer, nullptr}; }
-
+  auto recv_from(ByteSpan buffer, Endpoint& from) { return receive(buffer, &from); }
+  auto recv(ByteSpan buffer) { return receive(buffer, nullptr); }
   // All or nothing. EMSGSIZE: too long · ENOBUFS: the interface's queue is full, try later · ECONNREFUSED ENETUNREACH
   // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
-  struct Send {
-    Datagram& socket;
-    ByteView bytes;
-    const Endpoint* to;  // may be null
-    Poll<Result<void>> poll(Task& task);
-    void abandon(Task& task) { socket.stop_waiting(task); }
-  };
-  Send send_to(ByteView bytes, const Endpoint& to) { return {*this, bytes, &to}; }
-  Send send(ByteView bytes) { return {*this, bytes, nullptr}; }
-
+  auto send_to(ByteView bytes, const Endpoint& to) { return transmit(bytes, &to); }
+  auto send(ByteView bytes) { return transmit(bytes, nullptr); }
+  // One attempt, for the callback style. EAGAIN, and as above.
   Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr);
   Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr);
 };
 
-inline Result<void> Source::register_as(Reactor& reactor, Fd&& fd, std::uint16_t flags) {
+inline Result<void> Source::register_as(Reactor& reactor, Fd&& fd, unsigned flags) {
   if (slot_ != nullptr) return Error(EBUSY);
   const Result<Slot*> claimed = reactor.claim(fd.get());
   if (!claimed) return claimed.error();
   reactor_ = &reactor;
   slot_ = *claimed;
   slot_->owner = this;
-  slot_->flags = static_cast<std::uint16_t>(flags | Slot::owned);
-  slot_->read_ready = slot_->write_ready = (flags & Slot::blocking) == 0;  // the first attempt is made at once
+  slot_->flags = static_cast<std::uint16_t>(flags);
+  slot_->read_ready = slot_->write_ready = !slot_->is(Slot::blocking);  // the first attempt is made at once
   fd.release();
   return {};
-}
-
-inline Result<void> Source::open_socket(Reactor& reactor, Fd&& fd) {
-  return register_as(reactor, std::move(fd), Slot::is_socket);
 }
 
 inline Result<void> Source::open(Reactor& reactor, Fd&& fd) {
   int type = 0;
   socklen_t size = sizeof type;
-  std::uint16_t flags = 0;
+  unsigned flags = 0;
+  termios settings;
   if (System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0) {
     flags = Slot::is_socket;  // every call is made with MSG_DONTWAIT
   } else if (System::error() != ENOTSOCK) {
     return detail::last_error();  // EBADF
-  }
-  if (fd.get() <= STDERR_FILENO) {
-    if (flags == 0) flags = Slot::blocking;
   } else {
-    const int status = System::fcntl(fd.get(), F_GETFL, 0);
-    if (status < 0 || ((status & O_NONBLOCK) == 0 && System::fcntl(fd.get(), F_SETFL, status | O_NONBLOCK) < 0)) {
-      return detail::last_error();
-    }
+    if (fd.get() <= STDERR_FILENO) flags |= Slot::blocking;
+    if (System::tcgetattr(fd.get(), &settings) == 0) flags |= Slot::is_tty;
   }
-  termios settings;
-  if ((flags & Slot::is_socket) == 0 && System::tcgetattr(fd.get(), &settings) == 0) flags |= Slot::is_tty;
+  const int status = fd.get() <= STDERR_FILENO ? O_NONBLOCK : System::fcntl(fd.get(), F_GETFL, 0);
+  if (status < 0 || ((status & O_NONBLOCK) == 0 && System::fcntl(fd.get(), F_SETFL, status | O_NONBLOCK) < 0)) {
+    return detail::last_error();
+  }
   return register_as(reactor, std::move(fd), flags);
-}
-
-inline void Source::detach() {
-  for (detail::Waiter* waiter : {&slot_->reader, &slot_->writer}) {
-    // Only an operation that is pending at this moment is to find it closed under its hands.
-    if (waiter->task() != nullptr && !waiter->waiting() && waiter->task()->was_waiting_on(this)) {
-      waiter->task()->suspend(nullptr);
-    }
-  }
-  Slot& slot = *slot_;
-  slot_ = nullptr;
-  reactor_->release(slot);
 }
 
 inline void Source::close() {
   if (slot_ == nullptr) return;
-  Fd fd(slot_->fd);
-  if (slot_->is(Slot::in_set)) reactor_->selector_->forget(slot_->fd);
-  detach();
+  Slot& slot = *std::exchange(slot_, nullptr);
+  const Fd fd(slot.fd);
+  if (slot.is(Slot::in_set)) reactor_->selector_->forget(slot.fd);
+  reactor_->release(slot);
 }
 
 inline Fd Source::release() {
   if (slot_ == nullptr) return Fd();
-  Fd fd(slot_->fd);
-  if (slot_->is(Slot::in_set) && !reactor_->selector_->remove(slot_->fd)) reactor_->selector_->forget(slot_->fd);
-  detach();
+  Slot& slot = *std::exchange(slot_, nullptr);
+  Fd fd(slot.fd);
+  reactor_->drop_from_set(slot);
+  reactor_->release(slot);
   return fd;
 }
 
+// Why an operation must end: the task was cancelled; or there is no descriptor, perhaps no longer.
 inline Error Source::refusal(Task& task) {
+  const bool closed_meanwhile = slot_ == nullptr && task.was_waiting_on(this);
   stop_waiting(task);
-  return slot_ != nullptr || task.was_waiting_on(this) ? (task.suspend(nullptr), ECANCELED) : EBADF;
+  return slot_ != nullptr || closed_meanwhile ? ECANCELED : EBADF;
 }
 
 inline Result<void> Source::watch(Interest interest, Handler handler) {
@@ -3407,20 +3263,6 @@ inline Result<Endpoint> Source::name_of(int (*ask)(int, sockaddr*, socklen_t*)) 
   if (ask(fd(), endpoint.address(), &size) != 0) return detail::last_error<Endpoint>();  // EBADF ENOTSOCK ENOTCONN ENOBUFS
   endpoint.resize(size);
   return endpoint;
-}
-
-inline Poll<Result<Readiness>> Source::ReadyOperation::poll(Task& task) {
-  Source& s = source;
-  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<Readiness>(task, gate);
-  const bool writing = interest == Interest::write;
-  const unsigned asked = detail::bits(interest) | detail::bits(Readiness::error | Readiness::hangup) |
-                         (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
-  const auto seen = static_cast<Readiness>(detail::bits(s.slot_->last) & asked);
-  if (any(seen) && (writing ? s.slot_->writer : s.slot_->reader).task() == &task) {
-    s.slot_->last &= ~seen;
-    return Result<Readiness>(seen);
-  }
-  return s.wait_for<Readiness>(interest, task, "readiness");
 }
 
 // The result of one read(). A short read says that there is no more for now, so that the next one waits first; not so
@@ -3445,17 +3287,13 @@ inline Result<std::size_t> Source::receive_failed() {
   if (error == EIO && slot.is(Slot::is_tty)) return std::size_t{0};  // hung up: unplugged, or the pty's other end closed
   if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
   slot.read_ready = slot.read_final = false;
-  if (any(slot.last & Readiness::error) && slot.is(Slot::is_socket)) {
-    // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
-    slot.last &= ~Readiness::error;
-    char control[256];
-    for (int i = 0; i < limits::operations_per_step; ++i) {
-      msghdr message;
-      ::memset(&message, 0, sizeof message);
-      message.msg_control = control;
-      message.msg_controllen = sizeof control;
-      if (System::recvmsg(slot.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
-    }
+  if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return Error(EAGAIN);
+  // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
+  slot.last &= ~Readiness::error;
+  for (int i = 0; i < limits::operations_per_step; ++i) {
+    msghdr message;
+    ::memset(&message, 0, sizeof message);
+    if (System::recvmsg(slot.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
   }
   return Error(EAGAIN);
 }
@@ -3470,108 +3308,56 @@ inline Result<std::size_t> Source::try_send(ByteView bytes) {
     n = slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
                                  : System::write(slot.fd, bytes.data(), size);
   } while (n < 0 && System::error() == EINTR);
-  if (n < 0) {
-    const int error = System::error();
-    if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
-    slot.write_ready = false;
-    return Error(EAGAIN);
-  }
+  if (n < 0) return send_failed();
   const auto sent = static_cast<std::size_t>(n);
   if (sent < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
   return sent;
 }
 
-inline Poll<Result<std::size_t>> Stream::Read::poll(Task& task) {
-  Stream& s = stream;
-  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<std::size_t>(task, gate);
-  if (s.slot_->read_ready) {
-    const Result<std::size_t> n = s.try_receive(buffer);
-    if (n || n.error() != EAGAIN) return n;
-  }
-  return s.wait_for<std::size_t>(Interest::read, task, "data");
-}
-
-inline Poll<Result<void>> Stream::ReadExactly::poll(Task& task) {
-  Stream& s = stream;
-  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<void>(task, gate);
-  while (!buffer.empty()) {
-    if (!s.slot_->read_ready) return s.wait_for<void>(Interest::read, task, "data");
-    const Result<std::size_t> n = s.try_receive(buffer);
-    if (n && *n == 0) return Result<void>(Error(ENODATA));
-    if (n) {
-      buffer.drop_front(*n);
-    } else if (n.error() != EAGAIN) {
-      return Result<void>(n.error());
-    }
-  }
-  return Result<void>();
-}
-
-inline Poll<Result<void>> Stream::WriteAll::poll(Task& task) {
-  Stream& s = stream;
-  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<void>(task, gate);
-  while (!bytes.empty()) {
-    if (!s.slot_->write_ready) return s.wait_for<void>(Interest::write, task, "room to write");
-    const Result<std::size_t> n = s.try_send(bytes);
-    if (n) {
-      bytes.drop_front(*n);
-    } else if (n.error() != EAGAIN) {
-      return Result<void>(n.error());
-    }
-  }
-  return Result<void>();
+inline Error Source::send_failed() {
+  const int error = System::error();
+  if (error != EAGAIN && error != EWOULDBLOCK) return error;
+  slot_->write_ready = false;
+  return EAGAIN;
 }
 
 inline Poll<Result<void>> Stream::Connect::poll(Task& task) {
   Stream& s = stream;
-  const bool closed = s.slot_ == nullptr && task.was_waiting_on(&stream);  // while connecting, by somebody else
+  const bool closed_meanwhile = s.slot_ == nullptr && task.was_waiting_on(&stream);
   const Gate gate = task.enter();
   if (gate == Gate::wait) return pending;
-  if (closed || gate == Gate::cancelled) {
-    s.close();
-    task.suspend(nullptr);
-    return Result<void>(Error(ECANCELED));
-  }
+  if (closed_meanwhile || gate == Gate::cancelled) return abandon(task), Result<void>(Error(ECANCELED));
   int error = 0;
   if (s.slot_ == nullptr) {
-    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
-    if (!fd) return detail::last_error();
-    if (const Result<void> opened = s.open_socket(task.reactor(), std::move(fd)); !opened) return opened;
-    s.slot_->set(Slot::connecting);
-    s.slot_->write_ready = false;
-    if (System::connect(s.fd(), endpoint.address(), endpoint.size()) == 0) {
-      s.slot_->write_ready = true;
-    } else if (System::error() != EINPROGRESS && System::error() != EINTR) {  // interrupted, it goes on all the same
-      error = System::error();
-    }
+    error = s.begin_connect(task.reactor(), endpoint);
   } else if (!s.slot_->is(Slot::connecting)) {
     return Result<void>(Error(EISCONN));
   } else if (s.slot_->write_ready) {
     socklen_t size = sizeof error;
     if (System::getsockopt(s.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = System::error();
   }
-  if (error != 0) {
-    s.close();
-    return Result<void>(Error(error));
+  if (error == 0 && !s.slot_->write_ready) {
+    const Result<void> waits = s.wait_for(Interest::write, task, "a connection");
+    if (waits) return pending;
+    error = waits.error().code();
   }
-  if (!s.slot_->write_ready) return s.wait_for<void>(Interest::write, task, "a connection");
+  if (error != 0) return abandon(task), Result<void>(Error(error));
   s.slot_->set(Slot::connecting, false);
-  return Result<void>();
+  return task.resume(), Result<void>();
 }
 
-inline Result<void> Stream::shutdown_write() {
-  return System::shutdown(fd(), SHUT_WR) == 0 ? detail::ok : detail::last_error();
-}
-
-inline Result<void> Stream::set_keep_alive(int idle, int interval, int count) {
-  const int options[][2] = {{TCP_KEEPIDLE, idle}, {TCP_KEEPINTVL, interval}, {TCP_KEEPCNT, count}};
-  for (const auto& option : options) {
-    if (const Result<void> set = set_option(IPPROTO_TCP, option[0], option[1]); !set) return set;
-  }
-  return set_option(SOL_SOCKET, SO_KEEPALIVE, 1);
+inline int Stream::begin_connect(Reactor& reactor, const Endpoint& endpoint) {
+  Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+  if (!fd) return System::error();
+  const Result<void> opened = register_as(reactor, std::move(fd), Slot::is_socket | Slot::connecting);
+  if (!opened) return opened.error().code();
+  slot_->write_ready = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0;
+  // Interrupted, it goes on all the same: see connect(2).
+  return slot_->write_ready || System::error() == EINPROGRESS || System::error() == EINTR ? 0 : System::error();
 }
 
 inline Result<void> Listener::open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
+  if (slot_ != nullptr) return Error(EBUSY);
   Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
   if (!fd) return detail::last_error();
   const bool ip = endpoint.family() != AF_UNIX;
@@ -3600,80 +3386,54 @@ inline Result<Stream> Listener::try_accept() {
     Fd fd(System::accept(slot_->fd));
     if (fd) {
       Stream stream;
-      const Result<void> opened = stream.open_socket(*reactor_, std::move(fd));
+      const Result<void> opened = stream.register_as(*reactor_, std::move(fd), Slot::is_socket);
       if (!opened) return opened.error();
       return stream;
     }
     switch (System::error()) {
       case EINTR:
       case ECONNABORTED:  // gone before it was accepted; the others are its network's errors: see accept(2)
-      case EPROTO:
-      case ENETDOWN:
-      case ENOPROTOOPT:
-      case EHOSTDOWN:
-      case ENONET:
-      case EHOSTUNREACH:
-      case EOPNOTSUPP:
-      case ENETUNREACH:
-      case ETIMEDOUT:
+      case EPROTO: case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN: case ENONET: case EHOSTUNREACH: case EOPNOTSUPP:
+      case ENETUNREACH: case ETIMEDOUT:
         continue;
-      case EPERM:  // refused by a firewall's rule: not in a hurry
-        return Error(EMFILE);
-      default:  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM; EBADF EINVAL: no longer listening
+      default:  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL: no longer listening
         return Error(System::error());
     }
   }
-  return Error(EMFILE);  // nothing but dead ones: a pause
-}
-
-inline void Reactor::pause_accept(Task& task) {
-  accept_retry_.wait(task);
-  task.suspend("a descriptor or memory from the system");
-  if (!accept_timer_.armed()) {
-    accept_timer_.arm(*this, Duration(limits::accept_pause),
-                      Timer::Callback::of<&detail::WaitQueue::notify_all>(accept_retry_));
-  }
+  return Error(ECONNABORTED);
 }
 
 inline Poll<Result<Stream>> Listener::Accept::poll(Task& task) {
   Listener& l = listener;
-  if (const Gate gate = l.enter(task); gate != Gate::go) return l.refused<Stream>(task, gate);
+  const Gate gate = l.enter(task);
+  if (gate == Gate::wait) return pending;
+  if (gate == Gate::cancelled) return Result<Stream>(l.refusal(task));
   if (l.reactor_->vacancies() == 0) {
-    l.reactor_->table_vacancy_.wait(task);
     task.suspend("a free slot in the descriptor table", &l);
-    l.slot_->reader.wait(task);  // so that closing the listener is noticed
+    l.reactor_->table_vacancy_.wait(task);  // woken by the closing of the listener, too
     return pending;
   }
-  if (!l.slot_->read_ready) return l.wait_for<Stream>(Interest::read, task, "a connection");
-  Result<Stream> accepted = l.try_accept();
-  if (accepted) return accepted;
-  switch (accepted.error().code()) {
-    case EAGAIN:
-      l.slot_->read_ready = false;
-      return l.wait_for<Stream>(Interest::read, task, "a connection");
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-      l.reactor_->pause_accept(task);
-      return pending;
-    default:
-      return accepted;
+  if (l.slot_->read_ready) {
+    Result<Stream> accepted = l.try_accept();
+    if (accepted) return task.resume(), std::move(accepted);
+    switch (accepted.error().code()) {
+      case EAGAIN: l.slot_->read_ready = false; break;
+      case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM: case EPERM: case ECONNABORTED:
+        task.suspend("a descriptor or memory from the system", &l);
+        l.reactor_->pause_accept(task);
+        return pending;
+      default: return accepted;
+    }
   }
+  const Result<void> waits = l.wait_for(Interest::read, task, "a connection");
+  if (waits) return pending;
+  return Result<Stream>(waits.error());
 }
 
-inline Result<void> Datagram::open(Reactor& reactor, int family) {
-  Fd fd(System::socket(family, SOCK_DGRAM));
-  if (!fd) return detail::last_error();
-  return open_socket(reactor, std::move(fd));
-}
 inline Result<void> Datagram::open(Reactor& reactor, const Endpoint& endpoint) {
   Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
   if (!fd || System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
-  return open_socket(reactor, std::move(fd));
-}
-inline Result<void> Datagram::connect(const Endpoint& endpoint) {
-  return System::connect(fd(), endpoint.address(), endpoint.size()) == 0 ? detail::ok : detail::last_error();
+  return register_as(reactor, std::move(fd), Slot::is_socket);
 }
 
 inline Result<Datagram::Received> Datagram::try_recv(ByteSpan buffer, Endpoint* from) {
@@ -3689,9 +3449,8 @@ inline Result<Datagram::Received> Datagram::try_recv(ByteSpan buffer, Endpoint* 
     message.msg_namelen = Endpoint::capacity;
   }
   ssize_t n;
-  do {
-    n = System::recvmsg(slot_->fd, &message, MSG_DONTWAIT);
-  } while (n < 0 && System::error() == EINTR);
+  do n = System::recvmsg(slot_->fd, &message, MSG_DONTWAIT);
+  while (n < 0 && System::error() == EINTR);
   if (n < 0) return receive_failed().error();
   if (from != nullptr) from->resize(message.msg_namelen);
   return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
@@ -3702,34 +3461,10 @@ inline Result<void> Datagram::try_send_to(ByteView bytes, const Endpoint* to) {
   const sockaddr* const address = to != nullptr ? to->address() : nullptr;
   const socklen_t size = to != nullptr ? to->size() : 0;
   ssize_t n;
-  do {
-    n = System::sendto(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size);
-  } while (n < 0 && System::error() == EINTR);
-  if (n >= 0) return {};
-  const int error = System::error();
-  if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
-  slot_->write_ready = false;
-  return Error(EAGAIN);
-}
-
-inline Poll<Result<Datagram::Received>> Datagram::Receive::poll(Task& task) {
-  Datagram& s = socket;
-  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<Received>(task, gate);
-  if (s.slot_->read_ready) {
-    const Result<Received> received = s.try_recv(buffer, from);
-    if (received || received.error() != EAGAIN) return received;
-  }
-  return s.wait_for<Received>(Interest::read, task, "a datagram");
-}
-
-inline Poll<Result<void>> Datagram::Send::poll(Task& task) {
-  Datagram& s = socket;
-  if (const Gate gate = s.enter(task); gate != Gate::go) return s.refused<void>(task, gate);
-  if (s.slot_->write_ready) {
-    const Result<void> sent = s.try_send_to(bytes, to);
-    if (sent || sent.error() != EAGAIN) return sent;
-  }
-  return s.wait_for<void>(Interest::write, task, "room to write");
+  do n = System::sendto(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size);
+  while (n < 0 && System::error() == EINTR);
+  if (n < 0) return send_failed();
+  return {};
 }
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
@@ -3741,16 +3476,16 @@ class LineReader {
 
   // The line without its delimiter (for '\n', nor a '\r' before it), valid until the next read. The last line may lack
   // the delimiter. ENODATA: the stream has ended · EMSGSIZE · and as Stream::read().
+  auto read_line(Stream& stream) { return ReadLine{*this, stream}; }
+
+ private:
+  static_assert(N >= 2, "room for one byte and the delimiter");
   struct ReadLine {
     LineReader& reader;
     Stream& stream;
     Poll<Result<ByteView>> poll(Task& task) { return reader.poll(task, stream); }
     void abandon(Task& task) { stream.read({}).abandon(task); }
   };
-  ReadLine read_line(Stream& stream) { return {*this, stream}; }
-
- private:
-  static_assert(N >= 2, "room for one byte and the delimiter");
 
   Poll<Result<ByteView>> poll(Task& task, Stream& stream) {
     const auto delimiter = static_cast<unsigned char>(delimiter_ + '\n');
@@ -3875,14 +3610,12 @@ inline void Reactor::close_listeners() {
 
 // Everything that refers to the reactor is made to forget it, in whatever order they go.
 inline void Reactor::close() {
-  if (selector_ == nullptr) return;
   destroy_all_tasks();
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
-  timers_.for_each([](detail::TimerNode& node) { static_cast<Timer&>(node).cancel(); });
-  for (std::uint32_t i = 0; i <= fresh_; ++i) {
+  while (detail::TimerNode* const timer = timers_.any_node()) static_cast<Timer*>(timer)->cancel();
+  for (std::uint32_t i = 1; i <= fresh_; ++i) {
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
-    slots_[i].handler = {};
   }
   table_vacancy_.notify_all();
   accept_retry_.notify_all();
@@ -3912,81 +3645,75 @@ class GracefulShutdown {
       : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
 
   // Instead of Reactor::run(). Also returns when there is nothing left to do but to wait for signals, or after
-  // Reactor::stop(), which is not graceful: tasks are left as they stand. Errors: of Signals::open() and Reactor::run().
+  // Reactor::stop(), which is not graceful: tasks are left as they stand; in the midst of a shutdown it ends the grace
+  // period. Errors: of Signals::open() and Reactor::run().
   Result<ShutdownReport> run();
-  // As a signal would; from the loop's thread.
-  void request() { advance(0); }
+  void request() { advance(0); }  // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
   // Called when it begins: for callback programs, and for what is not a task.
   void on_begin(Delegate<void()> callback) { on_begin_ = callback; }
   // Work that is no task counts as one from hold() to release().
   void hold() { ++holds_; }
-  void release() {
-    MOTE_ASSERT(holds_ != 0);
-    --holds_;
-  }
+  void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
 
  private:
-  void on_signal(int signal) { advance(signal); }
   void advance(int signal) {
-    ++requests_;
-    if (requests_ == 1) report_.signal = signal;
+    if (++requests_ == 1) signal_ = signal;
   }
   bool idle() const { return reactor_.stats_.tasks == 0 && holds_ == 0; }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests.
-  Result<void> phase(Duration duration, std::uint32_t requests);
+  bool phase_is_over() { return requests_ > limit_ || (requests_ != 0 && idle()); }
+  // Runs until all is done, the time is up, or there have been more than `requests` requests; returns how many ended.
+  Result<std::uint32_t> phase(Duration duration, std::uint32_t requests) {
+    const std::uint64_t ended = reactor_.stats_.tasks_ended;
+    const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
+    limit_ = requests;
+    const Result<void> ran = reactor_.run_until(end, Delegate<bool()>::of<&GracefulShutdown::phase_is_over>(*this));
+    if (!ran) return ran.error();
+    return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
+  }
+  Result<ShutdownReport> run_phases();
 
   Reactor& reactor_;
   SignalSet signals_wanted_;
   Duration grace_, cleanup_;
   Delegate<void()> on_begin_;
   Signals signals_;
-  ShutdownReport report_;
   std::uint32_t requests_ = 0;
   std::uint32_t limit_ = 0;
   std::uint32_t holds_ = 0;
+  int signal_ = 0;
 };
 
-inline Result<void> GracefulShutdown::phase(Duration duration, std::uint32_t requests) {
-  limit_ = requests;
-  const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
-  return reactor_.run_until(
-      end,
-      [](void* context) {
-        const auto& self = *static_cast<GracefulShutdown*>(context);
-        return self.requests_ > self.limit_ || (self.requests_ != 0 && self.idle());
-      },
-      this);
+inline Result<ShutdownReport> GracefulShutdown::run() {
+  const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
+  if (const Result<void> opened = signals_.open(reactor_, signals_wanted_, callback); !opened) return opened.error();
+  ++reactor_.background_;
+  const Result<ShutdownReport> result = run_phases();
+  --reactor_.background_;
+  signals_.close();
+  requests_ = 0;
+  return result;
 }
 
-inline Result<ShutdownReport> GracefulShutdown::run() {
-  report_ = {};
-  requests_ = 0;
-  const Result<void> opened = signals_.open(reactor_, signals_wanted_, Delegate<void(int)>::of<&GracefulShutdown::on_signal>(*this));
-  if (!opened) return opened.error();
-  ++reactor_.background_wakers_;
-  const Statistics& stats = reactor_.stats_;
-  Result<void> result = phase(forever, 0);
-  if (result && requests_ != 0) {
-    if (on_begin_) on_begin_();
-    reactor_.close_listeners();
-    std::uint64_t ended = stats.tasks_ended;
-    result = phase(grace_, 1);
-    report_.drained = static_cast<std::uint32_t>(stats.tasks_ended - ended);
-    if (result && !idle()) {
-      ended = stats.tasks_ended;
-      reactor_.cancel_all_tasks();
-      report_.forced = requests_ > 1;
-      result = phase(report_.forced ? Duration::zero() : cleanup_, report_.forced ? UINT32_MAX : 1);
-      report_.forced = requests_ > 1;
-      report_.cancelled = static_cast<std::uint32_t>(stats.tasks_ended - ended);
-      report_.destroyed = reactor_.destroy_all_tasks();
-    }
+inline Result<ShutdownReport> GracefulShutdown::run_phases() {
+  ShutdownReport report;
+  Result<std::uint32_t> ended = phase(forever, 0);
+  if (!ended) return ended.error();
+  if (requests_ == 0) return report;
+  report.signal = signal_;
+  reactor_.close_listeners();
+  if (on_begin_) on_begin_();
+  if (ended = phase(grace_, 1); !ended) return ended.error();
+  report.drained = *ended;
+  if (!idle()) {
+    reactor_.cancel_all_tasks();
+    const bool at_once = requests_ > 1;
+    if (ended = phase(at_once ? Duration::zero() : cleanup_, at_once ? UINT32_MAX : 1); !ended) return ended.error();
+    report.cancelled = *ended;
+    report.destroyed = reactor_.destroy_all_tasks();
   }
-  --reactor_.background_wakers_;
-  signals_.close();
-  if (!result) return result.error();
-  return report_;
+  report.forced = requests_ > 1;
+  return report;
 }
 
 }  // namespace MOTE_NAMESPACE
