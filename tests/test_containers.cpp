@@ -138,8 +138,7 @@ class Bench {
     wheel_.erase(nodes_[i]);
   }
   // Hands out all that is due, calling `during` after each; compares with the model.
-  template <class During>
-  bool expire(During&& during) {
+  template <class During> bool expire(During&& during) {
     mote::detail::List<TimerNode> due;
     wheel_.expire(now, due);
     const std::uint64_t last = order_;  // what is armed from here on is not among them, even if due
@@ -267,7 +266,8 @@ TEST_CASE("timer wheel: a deadline at the end of time, or before its beginning")
 }
 
 TEST_CASE("timer wheel: a deadline put off comes in the order of its new value after a time jump") {
-  for (const std::int64_t unit : {10 * microsecond, millisecond, 33 * millisecond, second, 40 * second, hour, 12 * hour}) {
+  for (const std::int64_t unit :
+       {10 * microsecond, millisecond, 33 * millisecond, second, 40 * second, hour, 12 * hour}) {
     INFO("unit " << unit);
     Bench bench(5);
     bench.now = 100 * hour;
@@ -343,9 +343,9 @@ TEST_CASE("timer wheel: every armed timer is visited once, and may leave while i
   CHECK(bench.wheel().empty());
 }
 
-// 2^18 operations, each compared with the model.
+// 2^20 operations, each compared with the model.
 TEST_CASE("timers: 100,000 random arm/cancel/advance operations against a sorted model") {
-  constexpr int operations = 1 << 18;
+  constexpr int operations = 1 << 20;
   const std::uint64_t chosen = seed();
   MESSAGE("MOTE_TEST_SEED=" << chosen);
   std::mt19937_64 random(chosen);
@@ -353,8 +353,8 @@ TEST_CASE("timers: 100,000 random arm/cancel/advance operations against a sorted
   // As many near distances as far ones, and many that are equal.
   const auto distance = [&]() -> std::int64_t {
     const std::int64_t unit =
-        std::array<std::int64_t, 8>{1, microsecond, millisecond, 33 * millisecond, second, 60 * second, hour,
-                                    40 * hour}[static_cast<std::size_t>(below(8))];
+        std::array<std::int64_t, 8>{1, microsecond, millisecond, 33 * millisecond, second, 60 * second, hour, 40 * hour}
+            [static_cast<std::size_t>(below(8))];
     return unit * below(20) + (below(2) == 0 ? 0 : below(static_cast<std::uint64_t>(unit)));
   };
 
@@ -388,7 +388,7 @@ TEST_CASE("timers: 100,000 random arm/cancel/advance operations against a sorted
       } else if (kind < 78) {
         bench.cancel(chosen_node);
       } else {
-        if (kind < 88 && !bench.empty() && bench.next() > bench.now) {
+        if (kind < 88 && !bench.empty() && bench.next() > bench.now && bench.next() < 200 * year) {
           bench.now = bench.next();  // as a loop waits
         } else if (kind < 99) {
           bench.now += distance() / 4;

@@ -188,9 +188,9 @@ TEST_CASE("bytes: shrink from the front, and the bytes stay") {
 
 TEST_CASE("bytes: what is constant is not made writable, and wide elements are not bytes") {
   CHECK_FALSE(std::is_constructible<mote::ByteSpan, const std::string&>::value);
-  CHECK_FALSE(std::is_constructible<mote::ByteSpan, const char (&)[4]>::value);
+  CHECK_FALSE(std::is_constructible<mote::ByteSpan, const char(&)[4]>::value);
   CHECK_FALSE(std::is_constructible<mote::ByteSpan, mote::ByteView>::value);
-  CHECK_FALSE(std::is_constructible<mote::ByteView, int (&)[4]>::value);
+  CHECK_FALSE(std::is_constructible<mote::ByteView, int(&)[4]>::value);
   CHECK_FALSE(std::is_constructible<mote::ByteView, std::vector<int>&>::value);
 }
 
