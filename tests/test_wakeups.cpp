@@ -1,0 +1,601 @@
+// SPDX-License-Identifier: MIT
+// Wakers: from the loop's own thread, from others, and from signal handlers; and Reactor::stop(), which is one too.
+#include <atomic>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include "support/child.hpp"
+#include "support/harness.hpp"
+
+namespace {
+
+using mote::Error;
+using mote::Interest;
+using mote::Readiness;
+using mote::Result;
+using mote::Timer;
+using mote::Waker;
+using test::Loop;
+using namespace std::chrono_literals;
+
+#if defined(__SANITIZE_THREAD__)
+#define MOTE_TEST_INSTRUMENTED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define MOTE_TEST_INSTRUMENTED 1
+#endif
+#endif
+// Less under instrumentation and on the boards, whose tests mostly run under emulation.
+#if defined(MOTE_TEST_INSTRUMENTED) || !(defined(__x86_64__) || defined(__i386__))
+constexpr int rounds = 2'000;
+#else
+constexpr int rounds = 50'000;
+#endif
+
+struct Counter {
+  int calls = 0;
+  void count() { ++calls; }
+  mote::Delegate<void()> callback() { return mote::Delegate<void()>::of<&Counter::count>(*this); }
+};
+
+// Awaits `wanted` wake-ups of a waker.
+struct Listening : mote::StateMachine {
+  Waker* waker;
+  int wanted;
+  int* seen;
+  Result<void> woken;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    while (wanted-- > 0) {
+      MOTE_AWAIT(woken, waker->wait());
+      if (!woken) return mote::failed(woken.error());
+      ++*seen;
+    }
+    MOTE_END();
+  }
+  Listening(Waker& w, int n, int& s) : waker(&w), wanted(n), seen(&s) {}
+};
+
+// A task that is ready in every turn, until told.
+struct Restless : mote::StateMachine {
+  const bool* stop;
+  mote::Step step() {
+    MOTE_BEGIN();
+    while (!*stop) MOTE_YIELD();
+    MOTE_END();
+  }
+  explicit Restless(const bool& s) : stop(&s) {}
+};
+
+Waker* woken_by_signal = nullptr;
+mote::Reactor* stopped_by_signal = nullptr;
+
+// Puts a handler in place for as long as it lives.
+class Handling {
+ public:
+  Handling(int signal, void (*handler)(int)) : signal_(signal) {
+    struct sigaction action;
+    ::memset(&action, 0, sizeof action);
+    action.sa_handler = handler;
+    REQUIRE(::sigaction(signal, &action, &before_) == 0);
+  }
+  Handling(const Handling&) = delete;
+  Handling& operator=(const Handling&) = delete;
+  ~Handling() { ::sigaction(signal_, &before_, nullptr); }
+
+ private:
+  int signal_;
+  struct sigaction before_;
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS("wake: before run") {
+  Loop<S> loop;
+  Counter counter;
+  Waker waker;
+  REQUIRE(waker.open(loop, counter.callback()));
+  waker.wake();
+  CHECK(counter.calls == 0);  // never inside of wake()
+  REQUIRE(loop.run_once());   // does not wait
+  CHECK(counter.calls == 1);
+}
+
+ON_BOTH_SELECTORS("wake: many wakes, one turn") {
+  Loop<S> loop;
+  Counter counter;
+  Waker waker;
+  REQUIRE(waker.open(loop, counter.callback()));
+  for (int i = 0; i < 1000; ++i) waker.wake();
+  REQUIRE(loop.run_once());
+  CHECK(counter.calls == 1);
+  REQUIRE(loop.run_once(0ns));
+  CHECK(counter.calls == 1);
+  waker.wake();
+  REQUIRE(loop.run_once());
+  CHECK(counter.calls == 2);
+}
+
+ON_BOTH_SELECTORS("wake: from own thread, in a callback of the loop: the next turn does not wait") {
+  Loop<S> loop;
+  Counter counter;
+  Waker waker;
+  Timer timer;
+  REQUIRE(waker.open(loop, counter.callback()));
+  auto wake = [&] { waker.wake(); };
+  timer.arm(loop, 0ns, wake);
+  REQUIRE(loop.run_once());
+  CHECK(counter.calls == 0);
+  REQUIRE(loop.run_once());
+  CHECK(counter.calls == 1);
+}
+
+ON_BOTH_SELECTORS("wake: from own thread, in its own callback: once a turn, and I/O is not starved") {
+  Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  int calls = 0, received = 0;
+  Waker waker;
+  auto again = [&] {
+    ++calls;
+    waker.wake();
+  };
+  auto receive = [&](Readiness) {
+    char byte;
+    if (::read(pair.a.get(), &byte, 1) == 1) ++received;
+  };
+  REQUIRE(waker.open(loop, again));
+  REQUIRE(loop.add(pair.a.get(), Interest::read, receive));
+  waker.wake();
+  for (int i = 1; i <= 20; ++i) {
+    REQUIRE(test::send_text(pair.b.get(), "x") == 1);
+    REQUIRE(loop.run_once());
+    CHECK(calls == i);
+    CHECK(received == i);
+  }
+}
+
+ON_BOTH_SELECTORS("wake: from own thread, inside of run()") {
+  Loop<S> loop;
+  int calls = 0;
+  Waker waker;
+  Timer timer;
+  auto on_wake = [&] {
+    if (++calls == 3) loop.stop();
+    else waker.wake();
+  };
+  auto start = [&] { waker.wake(); };
+  REQUIRE(waker.open(loop, on_wake));
+  timer.arm(loop, 1ms, start);
+  REQUIRE(loop.run());
+  CHECK(calls == 3);
+}
+
+ON_BOTH_SELECTORS("wake: from another thread, while the loop waits or works: none is lost") {
+  Loop<S> loop;
+  std::atomic<int> wanted{0};
+  std::atomic<int> answered{0};
+  Waker waker;
+  auto answer = [&] {
+    answered.store(wanted.load());
+    if (answered.load() == rounds) loop.stop();
+  };
+  REQUIRE(waker.open(loop, answer));
+  // Each round waits for the answer to the one before, so that a wake-up that is lost would end it.
+  std::thread other([&] {
+    for (int i = 1; i <= rounds; ++i) {
+      wanted.store(i);
+      waker.wake();
+      const mote::Instant limit = mote::Clock::now() + 20s;
+      while (answered.load() != i) {
+        std::this_thread::yield();
+        if (mote::Clock::now() > limit) return;
+      }
+    }
+  });
+  REQUIRE(loop.run_for(60s));
+  other.join();
+  CHECK(answered.load() == rounds);
+}
+
+ON_BOTH_SELECTORS("wake: from another thread at every moment between check and wait: none is lost") {
+  Loop<S> loop;
+  std::atomic<std::uint32_t> posted{0};
+  std::uint32_t seen = 0;
+  Waker waker;
+  Timer timer;
+  auto look = [&] {
+    seen = posted.load();
+    if (seen == rounds) loop.stop();
+  };
+  auto busy = [&] { timer.rearm(50us); };  // so that turns begin and end at all times
+  REQUIRE(waker.open(loop, look));
+  timer.arm(loop, 50us, busy);
+  std::thread other([&] {
+    for (int i = 0; i < rounds; ++i) {
+      posted.fetch_add(1);
+      waker.wake();
+    }
+  });
+  REQUIRE(loop.run_for(60s));
+  other.join();
+  CHECK(seen == rounds);  // what was posted before the last wake-up has been seen
+}
+
+ON_BOTH_SELECTORS("wake: from a signal handler, before run and while it waits") {
+  Loop<S> loop;
+  Counter counter;
+  Waker waker;
+  REQUIRE(waker.open(loop, counter.callback()));
+  woken_by_signal = &waker;
+  const Handling handling(SIGUSR1, [](int) { woken_by_signal->wake(); });
+  REQUIRE(::raise(SIGUSR1) == 0);
+  REQUIRE(loop.run_once());
+  CHECK(counter.calls == 1);
+  const pid_t self = ::getpid();
+  const test::Child child([&] { return ::kill(self, SIGUSR1); });
+  CHECK(test::run_until(loop, [&] { return counter.calls == 2; }));
+}
+
+ON_BOTH_SELECTORS("wake: a loop that never rests still hears of it, again and again") {
+  Loop<S> loop;
+  bool stop = false;
+  mote::TaskPool<Restless, 1> pool;
+  REQUIRE(pool.spawn(loop, stop));
+  Counter counter;
+  Waker waker;
+  REQUIRE(waker.open(loop, counter.callback()));
+  for (int i = 1; i <= 5; ++i) {
+    waker.wake();
+    for (int turn = 0; turn < 4; ++turn) REQUIRE(loop.run_once());
+    CHECK(counter.calls == i);
+  }
+  // Now without leaving run(): woken in the midst of it, three times.
+  Timer timer;
+  int ticks = 0;
+  const int before = counter.calls;
+  auto tick = [&] {
+    if (counter.calls == before + 3 || ++ticks == 200) loop.stop();
+    waker.wake();
+  };
+  timer.arm_every(loop, 100us, tick);
+  REQUIRE(loop.run_for(10s));
+  CHECK(counter.calls >= before + 3);
+  stop = true;
+  REQUIRE(loop.run_once());
+}
+
+ON_BOTH_SELECTORS("wake: an always-ready descriptor does not keep it from being heard") {
+  Loop<S> loop;
+  mote::Fd zero(::open("/dev/zero", O_RDONLY | O_CLOEXEC));
+  REQUIRE(zero);
+  auto ignore = [](Readiness) {};
+  REQUIRE(loop.add(zero.get(), Interest::read, ignore));
+  Counter counter;
+  Waker waker;
+  REQUIRE(waker.open(loop, counter.callback()));
+  Timer timer;
+  int ticks = 0;
+  auto tick = [&] {
+    if (counter.calls == 3 || ++ticks == 200) loop.stop();
+    waker.wake();
+  };
+  timer.arm_every(loop, 100us, tick);
+  REQUIRE(loop.run_for(10s));
+  CHECK(counter.calls == 3);
+}
+
+ON_BOTH_SELECTORS("wake: during destruction of the waker waits for the one in progress") {
+  Loop<S> loop;
+  for (int i = 0; i < 200; ++i) {
+    std::atomic<bool> begun{false}, stop{false};
+    Waker waker;
+    REQUIRE(waker.open(loop));
+    std::thread other([&] {
+      while (!stop.load()) {
+        waker.wake();
+        begun.store(true);
+      }
+    });
+    while (!begun.load()) REQUIRE(loop.run_once(0ns));
+    waker.close();  // the other thread is in wake(), or about to be
+    REQUIRE(loop.run_once(0ns));
+    stop.store(true);
+    other.join();
+    CHECK_FALSE(waker.is_open());
+  }
+}
+
+ON_BOTH_SELECTORS("wake: during destruction of the reactor is without effect afterwards") {
+  for (int i = 0; i < 200; ++i) {
+    std::atomic<bool> begun{false}, stop{false};
+    Waker waker;
+    std::thread other;
+    {
+      Loop<S> loop;
+      REQUIRE(waker.open(loop));
+      other = std::thread([&] {
+        while (!stop.load()) {
+          waker.wake();
+          begun.store(true);
+        }
+      });
+      while (!begun.load()) std::this_thread::yield();
+    }
+    stop.store(true);
+    other.join();
+    CHECK_FALSE(waker.is_open());
+    waker.wake();
+  }
+}
+
+ON_BOTH_SELECTORS("wake: during open from another thread: the waker works afterwards") {
+  Loop<S> loop;
+  for (int i = 0; i < rounds / 10; ++i) {
+    Counter counter;
+    Waker waker;
+    std::atomic<bool> begun{false}, stop{false};
+    std::thread other([&] {
+      while (!stop.load()) {
+        waker.wake();
+        begun.store(true);
+      }
+    });
+    while (!begun.load()) std::this_thread::yield();
+    REQUIRE(waker.open(loop, counter.callback()));
+    stop.store(true);
+    other.join();
+    waker.wake();
+    const bool woken = test::run_until(
+        loop, [&] { return counter.calls != 0; }, 2s);
+    CHECK(woken);
+    if (!woken) return;
+  }
+}
+
+ON_BOTH_SELECTORS("wake: with a closed waker is without effect, and it can be opened again") {
+  Loop<S> loop;
+  Counter counter;
+  Waker waker;
+  CHECK_FALSE(waker.is_open());
+  waker.wake();
+  REQUIRE(waker.open(loop, counter.callback()));
+  CHECK(waker.is_open());
+  CHECK(waker.open(loop, counter.callback()).error() == EBUSY);
+  waker.wake();
+  waker.close();
+  waker.close();
+  waker.wake();
+  REQUIRE(loop.run_once(0ns));
+  CHECK(counter.calls == 0);
+  REQUIRE(waker.open(loop, counter.callback()));
+  const int calls = counter.calls;
+  waker.wake();
+  REQUIRE(loop.run_once());
+  CHECK(counter.calls == calls + 1);
+}
+
+ON_BOTH_SELECTORS("wake: callbacks may close themselves and each other, and open new ones") {
+  Loop<S> loop;
+  std::vector<int> called;
+  Waker first, second, third;
+  auto on_third = [&] { called.push_back(3); };
+  auto on_first = [&] {
+    called.push_back(1);
+    first.close();
+    second.close();
+    CHECK(third.open(loop, on_third));
+    third.wake();
+  };
+  auto on_second = [&] { called.push_back(2); };
+  REQUIRE(first.open(loop, on_first));
+  REQUIRE(second.open(loop, on_second));
+  first.wake();
+  second.wake();
+  REQUIRE(loop.run_once());
+  REQUIRE(loop.run_once());
+  CHECK(called == std::vector<int>{1, 3});
+}
+
+ON_BOTH_SELECTORS("wake: a callback may destroy its own waker") {
+  Loop<S> loop;
+  int calls = 0;
+  std::optional<Waker> waker(std::in_place);
+  auto destroy = [&] {
+    ++calls;
+    waker.reset();
+  };
+  REQUIRE(waker->open(loop, destroy));
+  waker->wake();
+  REQUIRE(loop.run_once());
+  CHECK(calls == 1);
+  REQUIRE(loop.run());  // nothing is left
+}
+
+ON_BOTH_SELECTORS("wake: only the one that was woken is called") {
+  Loop<S> loop;
+  Counter first, second;
+  Waker one, two;
+  REQUIRE(one.open(loop, first.callback()));
+  REQUIRE(two.open(loop, second.callback()));
+  two.wake();
+  REQUIRE(loop.run_once());
+  CHECK(first.calls == 0);
+  CHECK(second.calls == 1);
+}
+
+ON_BOTH_SELECTORS("wake: a task awaits it, again and again") {
+  Loop<S> loop;
+  mote::TaskPool<Listening, 1> pool;
+  Waker waker;
+  int seen = 0;
+  REQUIRE(waker.open(loop));
+  Result<mote::TaskHandle> task = pool.spawn(loop, waker, 3, seen);
+  REQUIRE(task);
+  waker.wake();  // before it waits
+  CHECK(test::run_until(loop, [&] { return seen == 1; }));
+  for (int i = 2; i <= 3; ++i) {
+    REQUIRE(loop.run_once(0ns));
+    CHECK(seen == i - 1);
+    waker.wake();
+    CHECK(test::run_until(loop, [&] { return seen == i; }));
+  }
+  CHECK(task->outcome().kind == mote::Outcome::Kind::done);
+}
+
+ON_BOTH_SELECTORS("wake: a task that awaits it and is cancelled, or finds it closed, gets ECANCELED") {
+  Loop<S> loop;
+  mote::TaskPool<Listening, 1> pool;
+  Waker waker;
+  int seen = 0;
+  REQUIRE(waker.open(loop));
+  {
+    Result<mote::TaskHandle> task = pool.spawn(loop, waker, 1, seen);
+    REQUIRE(task);
+    REQUIRE(loop.run_once(0ns));
+    task->cancel();
+    REQUIRE(loop.run_once(0ns));
+    CHECK(task->outcome().kind == mote::Outcome::Kind::cancelled);
+  }
+  Result<mote::TaskHandle> task = pool.spawn(loop, waker, 1, seen);
+  REQUIRE(task);
+  REQUIRE(loop.run_once(0ns));
+  waker.close();
+  REQUIRE(loop.run_once(0ns));
+  CHECK(task->outcome().kind == mote::Outcome::Kind::cancelled);
+  CHECK(seen == 0);
+}
+
+ON_BOTH_SELECTORS("wake: awaiting a waker that is not open is EBADF, and one that another task awaits EBUSY") {
+  Loop<S> loop;
+  mote::TaskPool<Listening, 2> pool;
+  Waker waker;
+  int seen = 0;
+  {
+    Result<mote::TaskHandle> task = pool.spawn(loop, waker, 1, seen);
+    REQUIRE(task);
+    REQUIRE(loop.run_once(0ns));
+    CHECK(task->outcome().kind == mote::Outcome::Kind::failed);
+    CHECK(task->outcome().error == EBADF);
+  }
+  REQUIRE(waker.open(loop));
+  Result<mote::TaskHandle> first = pool.spawn(loop, waker, 1, seen);
+  Result<mote::TaskHandle> second = pool.spawn(loop, waker, 1, seen);
+  REQUIRE(first);
+  REQUIRE(second);
+  REQUIRE(loop.run_once(0ns));
+  CHECK(second->outcome().error == EBUSY);
+  waker.wake();
+  CHECK(test::run_until(loop, [&] { return seen == 1; }));
+  CHECK(first->outcome().kind == mote::Outcome::Kind::done);
+}
+
+ON_BOTH_SELECTORS("wake: an open waker is a reason to go on running, a closed one is not") {
+  Loop<S> loop;
+  Waker waker;
+  Timer timer;
+  REQUIRE(waker.open(loop));
+  bool closed = false;
+  auto close = [&] {
+    closed = true;
+    waker.close();
+  };
+  timer.arm(loop, 1ms, close);
+  REQUIRE(loop.run());
+  CHECK(closed);
+}
+
+TEST_CASE("wake: makes the pollable descriptor of a loop that does not run readable") {
+  Loop<test::OnEpoll> loop;
+  Counter counter;
+  Waker waker;
+  REQUIRE(waker.open(loop, counter.callback()));
+  pollfd embedded{loop.pollable_descriptor(), POLLIN, 0};
+  for (int i = 1; i <= 3; ++i) {
+    CHECK(::poll(&embedded, 1, 0) == 0);
+    waker.wake();
+    REQUIRE(::poll(&embedded, 1, 10'000) == 1);
+    REQUIRE(loop.run_once(0ns));
+    CHECK(counter.calls == i);
+  }
+}
+
+TEST_CASE("wake: in a callback of the last turn makes the pollable descriptor readable afterwards") {
+  Loop<test::OnEpoll> loop;
+  Counter counter;
+  Waker waker;
+  Timer timer;
+  REQUIRE(waker.open(loop, counter.callback()));
+  auto wake = [&] { waker.wake(); };
+  timer.arm(loop, 0ns, wake);
+  REQUIRE(loop.run_once());
+  pollfd embedded{loop.pollable_descriptor(), POLLIN, 0};
+  CHECK(::poll(&embedded, 1, 0) == 1);
+  REQUIRE(loop.run_once(0ns));
+  CHECK(counter.calls == 1);
+}
+
+ON_BOTH_SELECTORS("stop: before run ends it at once, once") {
+  Loop<S> loop;
+  int fired = 0;
+  Timer timer;
+  auto count = [&] { ++fired; };
+  timer.arm(loop, 0ns, count);
+  loop.stop();
+  REQUIRE(loop.run());
+  CHECK(fired == 0);
+  REQUIRE(loop.run());
+  CHECK(fired == 1);
+}
+
+ON_BOTH_SELECTORS("stop: from another thread, while the loop waits or is about to") {
+  Loop<S> loop;
+  REQUIRE(loop.enable_wakeups());
+  Timer timer;
+  auto never = [] { FAIL_CHECK("an hour too early"); };
+  timer.arm(loop, 1h, never);
+  for (int i = 0; i < rounds / 20; ++i) {
+    std::thread other([&] { loop.stop(); });
+    REQUIRE(loop.run());
+    other.join();
+  }
+}
+
+ON_BOTH_SELECTORS("stop: from a signal handler") {
+  Loop<S> loop;
+  REQUIRE(loop.enable_wakeups());
+  Timer timer;
+  auto never = [] { FAIL_CHECK("an hour too early"); };
+  timer.arm(loop, 1h, never);
+  stopped_by_signal = &loop;
+  const Handling handling(SIGUSR2, [](int) { stopped_by_signal->stop(); });
+  const pid_t self = ::getpid();
+  for (int i = 0; i < 20; ++i) {
+    test::Child child([&] { return ::kill(self, SIGUSR2); });
+    REQUIRE(loop.run());
+    CHECK(child.join() == 0);
+  }
+}
+
+ON_BOTH_SELECTORS("wake: descriptors are made when they are first needed, and go with the reactor") {
+  const int before = test::open_descriptors();
+  {
+    Loop<S> loop;
+    const int opened = test::open_descriptors();
+    Waker first, second;
+    REQUIRE(first.open(loop));
+    CHECK(test::open_descriptors() == opened + 1);
+    REQUIRE(second.open(loop));
+    CHECK(test::open_descriptors() == opened + 1);
+  }
+  CHECK(test::open_descriptors() == before);
+}
+
+TEST_CASE("wake: opening a waker in a reactor that is not open is ENXIO") {
+  mote::StaticReactor<> reactor;
+  Waker waker;
+  CHECK(waker.open(reactor).error() == ENXIO);
+  CHECK_FALSE(waker.is_open());
+  CHECK(reactor.enable_wakeups().error() == ENXIO);
+}
