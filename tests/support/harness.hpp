@@ -95,6 +95,12 @@ inline std::size_t send_text(int fd, const char* text) {
   return n < 0 ? 0 : static_cast<std::size_t>(n);
 }
 
+// The errno value of a failed Result, 0 of one that holds: so that a failing check prints numbers.
+template <class T>
+int error_of(const mote::Result<T>& result) {
+  return result ? 0 : result.error().code();
+}
+
 // How many descriptors this process has open.
 int open_descriptors();
 
