@@ -327,19 +327,16 @@ TEST_CASE("timer wheel: a due timer may be cancelled, and others armed, while th
   CHECK(bench.empty());
 }
 
-TEST_CASE("timer wheel: every armed timer is visited once, and may leave while it is visited") {
+TEST_CASE("timer wheel: taken apart, it gives every armed timer") {
   Bench bench(50);
   bench.now = second;
   for (std::size_t i = 0; i < bench.size(); ++i) bench.arm(i, bench.now + (std::int64_t{1} << (i + 10)));
-  std::set<std::size_t> seen;
-  std::size_t visits = 0;
-  bench.wheel().for_each([&](TimerNode& node) {
-    ++visits;
-    seen.insert(static_cast<Node&>(node).number);
-    bench.cancel(static_cast<Node&>(node).number);
-  });
-  CHECK(visits == bench.size());
-  CHECK(seen.size() == bench.size());
+  std::size_t found = 0;
+  while (TimerNode* const node = bench.wheel().any_node()) {
+    bench.cancel(static_cast<Node*>(node)->number);
+    if (++found > bench.size()) break;
+  }
+  CHECK(found == bench.size());
   CHECK(bench.wheel().empty());
 }
 

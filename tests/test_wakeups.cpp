@@ -469,6 +469,8 @@ ON_BOTH_SELECTORS("wake: a task that awaits it and is cancelled, or finds it clo
 
 ON_BOTH_SELECTORS("wake: awaiting a waker that is not open is EBADF, and one that another task awaits EBUSY") {
   Loop<S> loop;
+  auto quietly = [](const mote::Observation&) {};
+  loop.observe(quietly);
   mote::TaskPool<Listening, 2> pool;
   Waker waker;
   int seen = 0;
