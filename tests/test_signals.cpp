@@ -479,8 +479,6 @@ TEST_CASE("signal: a set knows what it contains") {
   static_assert(set.contains(SIGINT) && set.contains(33) && set.contains(64), "at compile time too");
   CHECK_FALSE(set.contains(32));
   CHECK_FALSE(set.contains(1));
-  CHECK_FALSE(set.contains(0));
-  CHECK_FALSE(set.contains(65));
   CHECK(set.valid());
   CHECK_FALSE(SignalSet{0}.valid());
   CHECK_FALSE(SignalSet{65}.valid());
