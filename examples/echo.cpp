@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// A TCP echo server that shuts down gracefully, in static memory alone: one task accepts, one task per client echoes.
+//
+//   ./echo --bind ::1 --grace 5 7777         and in other terminals: nc ::1 7777
+// Try: Ctrl-C with clients connected: new ones are refused at once, the others may go on for the grace period. A second
+// Ctrl-C ends that. Build it with -DECHO_MAX_CLIENTS=2: a third client is served when one of the two has left.
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "mote.hpp"
+
+#ifndef ECHO_MAX_CLIENTS
+#define ECHO_MAX_CLIENTS 64
+#endif
+
+struct Echo : mote::StateMachine {
+  mote::Stream client;
+  char chunk[1024];
+  mote::ByteView reply;
+  mote::Result<std::size_t> received;
+  mote::Result<void> sent;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(received, client.read(chunk));
+      if (!received) return mote::failed(received.error());
+      if (*received == 0) return mote::done();  // the client has finished, and has been sent all of it
+      reply = {chunk, *received};
+      MOTE_AWAIT(sent, client.write_all(reply));  // waits for a slow reader, and reads no more meanwhile
+      if (!sent) return mote::failed(sent.error());
+    }
+    MOTE_END();
+  }
+};
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = ECHO_MAX_CLIENTS + 1;  // the clients, and the listener
+  template <std::size_t N> using Selector = mote::NoSelector<N>;    // main() chooses one
+};
+using Reactor = mote::StaticReactor<Config>;
+
+static mote::EpollSelector<Reactor::selector_capacity> epoll_selector;
+static mote::PollSelector<Reactor::selector_capacity> poll_selector;
+static Reactor reactor;
+static mote::TaskPool<Echo, ECHO_MAX_CLIENTS> clients;
+
+struct Acceptor : mote::StateMachine {
+  mote::Listener listener;
+  mote::Result<void> vacancy;
+  mote::Result<mote::Stream> client;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(vacancy, clients.vacancy());  // first the room, then the client: the others wait in the backlog
+      if (!vacancy) return mote::failed(vacancy.error());
+      MOTE_AWAIT(client, listener.accept());
+      if (!listener.is_open()) return mote::done();  // the shutdown has begun
+      if (!client) return mote::failed(client.error());
+      static_cast<void>(clients.spawn(reactor(), std::move(*client)));  // cannot fail: there is room
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<Acceptor, 1> acceptor;
+
+static const char usage[] = "usage: echo [--bind ADDR] [--grace SECONDS] [--selector epoll|poll] [--quiet] [PORT]\n";
+static int complain(const char* what, const char* about, const char* why, int exit_code) {
+  fprintf(stderr, "echo: %s '%s': %s\n%s", what, about, why, exit_code == 2 ? usage : "");
+  return exit_code;
+}
+
+int main(int argc, char** argv) {
+  const option options[] = {{"bind", required_argument, nullptr, 'b'},     {"grace", required_argument, nullptr, 'g'},
+                            {"selector", required_argument, nullptr, 's'}, {"quiet", no_argument, nullptr, 'q'},
+                            {"help", no_argument, nullptr, 'h'},           {nullptr, 0, nullptr, 0}};
+  const char *address = "127.0.0.1", *grace = "2", *selector = "epoll", *port = "8000";
+  bool quiet = false;
+  for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
+    if (c == 'b') address = optarg;
+    else if (c == 'g') grace = optarg;
+    else if (c == 's') selector = optarg;
+    else if (c == 'q') quiet = true;
+    else return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 0 : 2;
+  }
+  if (optind < argc) port = argv[optind++];
+  if (optind < argc) return complain("unexpected argument", argv[optind], "the port is the only one", 2);
+  char text[128], *end = nullptr;
+  snprintf(text, sizeof text, "[%s]:%s", address, port);
+  const auto endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) return complain("bad address or port", text, endpoint.error().message(), 2);
+  const double seconds = strtod(grace, &end);
+  if (end == grace || grace[strspn(grace, "0123456789.")] != '\0' || *end != '\0' || seconds > 1e9)
+    return complain("bad grace period", grace, "not a number of seconds", 2);
+  const bool poll = strcmp(selector, "poll") == 0;
+  if (!poll && strcmp(selector, "epoll") != 0) return complain("bad selector", selector, "neither epoll nor poll", 2);
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+  const auto opened = poll ? reactor.open(poll_selector) : reactor.open(epoll_selector);
+  if (!opened) return complain("cannot open", selector, opened.error().message(), 1);
+  mote::Listener listener;
+  mote::Listener::Options listening;
+  listening.no_delay = true;  // an echo of one byte should not wait for more
+  const auto listens = listener.open(reactor, *endpoint, listening);
+  if (!listens) return complain("cannot listen on", endpoint->text().c_str(), listens.error().message(), 1);
+  if (!quiet)
+    printf("echo: listening on %s, selector %s, at most %d clients, %zu bytes of static memory\n",
+           listener.local_endpoint()->text().c_str(), selector, ECHO_MAX_CLIENTS,
+           sizeof reactor + sizeof epoll_selector + sizeof poll_selector + sizeof clients + sizeof acceptor);
+  static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
+  mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, mote::Duration(static_cast<std::int64_t>(seconds * 1e9)));
+  const auto report = shutdown.run();
+  if (!report) return complain("cannot go on with", selector, report.error().message(), 1);
+  if (!quiet)
+    printf("echo: %s%s: %u tasks drained, %u cancelled, %u destroyed\n", strsignal(report->signal),
+           report->forced ? ", forced" : "", report->drained, report->cancelled, report->destroyed);
+  return 0;
+}
