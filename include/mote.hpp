@@ -106,16 +106,24 @@ inline namespace MOTE_NAMESPACE {
 //   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
 struct Config;
 
-namespace limits {  // Bounds of one turn; each keeps one party from starving the others.
-constexpr int operations_per_step = 32;         // completed operations before a task yields to the next one
-constexpr int accepts_per_poll = 16;            // connections found dead in a row before the listener pauses
-constexpr std::uint32_t timers_per_scan = 32;   // timers looked at to find the exact next deadline
+namespace limits {                             // Bounds of one turn; each keeps one party from starving the others.
+constexpr int operations_per_step = 32;        // completed operations before a task yields to the next one
+constexpr int accepts_per_poll = 16;           // connections found dead in a row before the listener pauses
+constexpr std::uint32_t timers_per_scan = 32;  // timers looked at to find the exact next deadline
 constexpr std::chrono::milliseconds accept_pause{100};  // a listener's, after EMFILE and its kin
 }  // namespace limits
 
 // =====================================================================================================================
 // 2. Vocabulary
 // =====================================================================================================================
+
+namespace detail {
+struct Pinned {  // neither copied nor moved
+  constexpr Pinned() = default;
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+};
+}  // namespace detail
 
 // An errno value with a name. Never 0.
 class Error {
@@ -126,14 +134,12 @@ class Error {
   const char* message() const { return ::strerror(code_); }  // the C library's text; not for signal handlers
   friend constexpr bool operator==(Error a, Error b) { return a.code_ == b.code_; }
   friend constexpr bool operator!=(Error a, Error b) { return a.code_ != b.code_; }
-
  private:
   int code_ = EAGAIN;
 };
 
 // A value, or the error that stood in its way. A default-constructed Result holds EAGAIN: nothing has happened yet.
-template <class T>
-class [[nodiscard]] Result {
+template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
   constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
@@ -149,20 +155,17 @@ class [[nodiscard]] Result {
   constexpr T&& operator*() && { return MOTE_ASSERT(error_ == 0), static_cast<T&&>(value_); }
   constexpr T* operator->() { return &**this; }
   constexpr const T* operator->() const { return &**this; }
-
  private:
   T value_{};
   int error_ = EAGAIN;
 };
 
-template <>
-class [[nodiscard]] Result<void> {
+template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
   constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return error_; }
-
  private:
   int error_;
 };
@@ -171,8 +174,7 @@ class [[nodiscard]] Result<void> {
 struct Pending {};
 constexpr Pending pending{};
 
-template <class T>
-class [[nodiscard]] Poll {
+template <class T> class [[nodiscard]] Poll {
  public:
   using value_type = T;
   constexpr Poll(Pending) : ready_(false) {}
@@ -183,7 +185,6 @@ class [[nodiscard]] Poll {
   constexpr bool ready() const { return ready_; }
   constexpr T& operator*() { return MOTE_ASSERT(ready_), value_; }
   constexpr T* operator->() { return &**this; }
-
  private:
   T value_{};
   bool ready_;
@@ -212,10 +213,8 @@ constexpr Instant saturating_add(Instant t, Duration d) {
 
 // A run of bytes that belongs to somebody else. Built from a pointer and a size, or from an array or container of
 // one-byte elements.
-template <class Byte>
-class BasicBytes {
+template <class Byte> class BasicBytes {
   using Void = std::conditional_t<std::is_const<Byte>::value, const void, void>;
-
  public:
   constexpr BasicBytes() = default;
   constexpr BasicBytes(Void* data, std::size_t size) : data_(static_cast<Byte*>(data)), size_(size) {}
@@ -237,7 +236,6 @@ class BasicBytes {
     data_ += n;
     size_ -= n;
   }
-
  private:
   Byte* data_ = nullptr;
   std::size_t size_ = 0;
@@ -248,34 +246,29 @@ using ByteSpan = BasicBytes<unsigned char>;
 inline ByteView text(const char* string) { return {string, ::strlen(string)}; }
 
 // A function pointer and its context: two words, never owning. What it is bound to must outlive it.
-template <class Signature>
-class Delegate;
-
-template <class R, class... A>
-class Delegate<R(A...)> {
+template <class Signature> class Delegate;
+template <class R, class... A> class Delegate<R(A...)> {
  public:
   constexpr Delegate() = default;
   constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
   // Of an lvalue that can be called: a lambda that lives long enough, an object with operator().
-  template <class F, class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
-                                              !std::is_same<std::remove_cv_t<F>, Delegate>::value &&
-                                              std::is_class<F>::value>>
+  template <class F,
+            class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
+                                     !std::is_same<std::remove_cv_t<F>, Delegate>::value && std::is_class<F>::value>>
   constexpr Delegate(F& callable)
       : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
         context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
   // Of a member function: Delegate<void()>::of<&Lamp::blink>(lamp); of a free one: Delegate<void()>::of<&blink>().
-  template <auto Method, class T>
-  static constexpr Delegate of(T& object) {
-    return {[](void* context, A... args) -> R { return (static_cast<T*>(context)->*Method)(static_cast<A&&>(args)...); },
-            &object};
+  template <auto Method, class T> static constexpr Delegate of(T& object) {
+    return {
+        [](void* context, A... args) -> R { return (static_cast<T*>(context)->*Method)(static_cast<A&&>(args)...); },
+        &object};
   }
-  template <auto Function>
-  static constexpr Delegate of() {
+  template <auto Function> static constexpr Delegate of() {
     return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
   }
   R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
-
  private:
   R (*function_)(void*, A...) = nullptr;
   void* context_ = nullptr;
@@ -297,36 +290,15 @@ enum class Readiness : std::uint8_t {
 namespace detail {
 template <class E>
 using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;
-template <class E>
-constexpr unsigned bits(E e) {
-  return static_cast<unsigned>(e);
-}
+template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e); }
 }  // namespace detail
 
-template <class E>
-constexpr detail::IfFlags<E> operator|(E a, E b) {
-  return static_cast<E>(detail::bits(a) | detail::bits(b));
-}
-template <class E>
-constexpr detail::IfFlags<E> operator&(E a, E b) {
-  return static_cast<E>(detail::bits(a) & detail::bits(b));
-}
-template <class E>
-constexpr detail::IfFlags<E> operator~(E a) {
-  return static_cast<E>(~detail::bits(a) & 0xffu);
-}
-template <class E>
-constexpr detail::IfFlags<E>& operator|=(E& a, E b) {
-  return a = a | b;
-}
-template <class E>
-constexpr detail::IfFlags<E>& operator&=(E& a, E b) {
-  return a = a & b;
-}
-template <class E, class = detail::IfFlags<E>>
-constexpr bool any(E e) {
-  return detail::bits(e) != 0;
-}
+template <class E> constexpr detail::IfFlags<E> operator|(E a, E b) { return E(detail::bits(a) | detail::bits(b)); }
+template <class E> constexpr detail::IfFlags<E> operator&(E a, E b) { return E(detail::bits(a) & detail::bits(b)); }
+template <class E> constexpr detail::IfFlags<E> operator~(E a) { return E(~detail::bits(a) & 0xffu); }
+template <class E> constexpr detail::IfFlags<E>& operator|=(E& a, E b) { return a = a | b; }
+template <class E> constexpr detail::IfFlags<E>& operator&=(E& a, E b) { return a = a & b; }
+template <class E, class = detail::IfFlags<E>> constexpr bool any(E e) { return detail::bits(e) != 0; }
 
 // =====================================================================================================================
 // 3. Containers
@@ -336,14 +308,8 @@ constexpr bool any(E e) {
 namespace detail {
 
 // Intrusive doubly linked list. A node is in at most one list; unlinking needs no list. All O(1).
-struct ListNode {
-  ListNode* next = nullptr;
-  ListNode* prev = nullptr;
-
-  constexpr ListNode() = default;
-  ListNode(const ListNode&) = delete;
-  ListNode& operator=(const ListNode&) = delete;
-
+struct ListNode : Pinned {
+  ListNode *next = nullptr, *prev = nullptr;
   bool linked() const { return next != nullptr; }
   void unlink() {
     if (next == nullptr) return;
@@ -353,10 +319,9 @@ struct ListNode {
   }
 };
 
-template <class T, class Node = ListNode>  // Node: the base of T that is linked, one Hook per list it can be in
-class List {
+// Node: the base of T that is linked, one Hook per list it can be in.
+template <class T, class Node = ListNode> class List {
  public:
-  constexpr List() = default;
   bool empty() const { return head_.next == nullptr || head_.next == &head_; }
   void push_back(Node& node) { insert(node, head_.next == nullptr ? &head_ : head_.prev); }
   void push_front(Node& node) { insert(node, &head_); }
@@ -375,7 +340,6 @@ class List {
     head_.next->prev = head_.prev->next = &head_;
     other.head_.next = other.head_.prev = &other.head_;
   }
-
  private:
   static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
   void insert(ListNode& node, ListNode* before) {
@@ -389,8 +353,7 @@ class List {
   ListNode head_;
 };
 
-template <int Which>
-struct Hook : ListNode {};
+template <int Which> struct Hook : ListNode {};
 
 struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
@@ -411,18 +374,13 @@ struct TimerNode : ListNode {
 // Size on a 32-bit board: 1,320 bytes.
 class TimerWheel {
  public:
-  constexpr TimerWheel() = default;
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
   std::int64_t next() const { return next_; }  // nothing is due before it (exact unless a timer was moved or cancelled)
 
   void insert(TimerNode& node, std::int64_t now) {
-    if (count_++ == 0) {
-      base_ = tick(now);
-      next_ = node.deadline;
-    } else if (node.deadline < next_) {
-      next_ = node.deadline;
-    }
+    if (count_ == 0) base_ = tick(now);
+    if (count_++ == 0 || node.deadline < next_) next_ = node.deadline;
     place(node);
   }
   void erase(TimerNode& node) {  // its list's bit may stay set: whoever comes across an empty list clears it
@@ -433,59 +391,50 @@ class TimerWheel {
   // Moves all that is due at `now` to `due`, in order; they still count until erased.
   void expire(std::int64_t now, List<TimerNode>& due) {
     const std::uint64_t now_tick = tick(now);
+    TimerNode* runs[32] = {};
     unsigned level = 0, slot = 0;
     while (first(level, slot)) {
       const std::uint64_t start = start_of(level, slot);
       if (start > now_tick) break;
       occupied_[level] &= ~(1u << slot);
       if (start > base_) base_ = start;
-      sift(lists_[level][slot], now, due);
+      sift(lists_[level][slot], now, runs);
       if (start == now_tick && level == 0) break;  // what is left in it is due later within this tick
     }
     const bool wrapped = (now_tick >> wheel_bits) > (base_ >> wheel_bits);
     if (now_tick > base_) base_ = now_tick;
-    if (wrapped) sift(far_, now, due);
+    if (wrapped) sift(far_, now, runs);
+    TimerNode* sorted = nullptr;
+    for (TimerNode* run : runs) sorted = merge(run, sorted);
+    while (TimerNode* const node = sorted) {
+      sorted = static_cast<TimerNode*>(node->next);
+      node->next = nullptr;
+      due.push_back(*node);
+    }
   }
-
-  // Finds the next deadline again. Exact where the first list is short; else the time at which that list begins.
+  // Finds the next deadline again. Exact within the current tick and where the first list is short; else the time at
+  // which that list begins.
   void refresh() {
     unsigned level = 0, slot = 0;
-    while (first(level, slot)) {
+    for (; first(level, slot); occupied_[level] &= ~(1u << slot)) {
       List<TimerNode>& list = lists_[level][slot];
-      std::int64_t earliest = INT64_MAX;
-      std::uint32_t seen = 0;
-      for (TimerNode* node = list.front(); node != nullptr;) {
-        if (++seen > limits::timers_per_scan) {
-          earliest = static_cast<std::int64_t>(start_of(level, slot) << tick_bits);
-          break;
-        }
-        TimerNode* const following = list.after(*node);
+      std::uint32_t left = level == 0 ? UINT32_MAX : limits::timers_per_scan;
+      next_ = INT64_MAX;
+      for (TimerNode *node = list.front(), *following; node != nullptr && left-- != 0; node = following) {
+        following = list.after(*node);
         if (&place_of(node->deadline) != &list) {  // its deadline was moved ahead meanwhile
           node->unlink();
           place(*node);
-        } else if (node->deadline < earliest) {
-          earliest = node->deadline;
+        } else if (node->deadline < next_) {
+          next_ = node->deadline;
         }
-        node = following;
+        if (left == 0 && following != nullptr) next_ = static_cast<std::int64_t>(start_of(level, slot) << tick_bits);
       }
-      if (!list.empty()) {
-        next_ = earliest;
-        return;
-      }
-      occupied_[level] &= ~(1u << slot);
+      if (!list.empty()) return;
     }
-    next_ = far_.empty() ? INT64_MAX : static_cast<std::int64_t>(((base_ >> wheel_bits) + 1) << (wheel_bits + tick_bits));
+    const std::uint64_t wrap = ((base_ >> wheel_bits) + 1) << (wheel_bits + tick_bits);
+    next_ = far_.empty() ? INT64_MAX : static_cast<std::int64_t>(wrap);
   }
-
-  TimerNode* any_node() {  // for taking the wheel apart
-    for (auto& level : lists_) {
-      for (List<TimerNode>& list : level) {
-        if (!list.empty()) return list.front();
-      }
-    }
-    return far_.front();
-  }
-
  private:
   static constexpr unsigned tick_bits = 20, slot_bits = 5, levels = 5, wheel_bits = levels * slot_bits;
   static constexpr unsigned slots = 1u << slot_bits;
@@ -496,20 +445,17 @@ class TimerWheel {
     return (base_ >> (shift + slot_bits) << (shift + slot_bits)) | (std::uint64_t{slot} << shift);
   }
   bool first(unsigned& level, unsigned& slot) const {
-    for (level = 0; level < levels; ++level) {
-      if (occupied_[level] != 0) {
-        slot = static_cast<unsigned>(__builtin_ctz(occupied_[level]));
-        return true;
-      }
-    }
-    return false;
+    for (level = 0; level < levels && occupied_[level] == 0;) ++level;
+    if (level != levels) slot = static_cast<unsigned>(__builtin_ctz(occupied_[level]));
+    return level != levels;
   }
   List<TimerNode>& place_of(std::int64_t deadline) {
     std::uint64_t when = tick(deadline);
     if (when < base_) when = base_;
     const std::uint64_t difference = when ^ base_;
     if (difference >> wheel_bits != 0) return far_;
-    const unsigned level = (31u - static_cast<unsigned>(__builtin_clz(static_cast<unsigned>(difference) | 1u))) / slot_bits;
+    const unsigned level =
+        (31u - static_cast<unsigned>(__builtin_clz(static_cast<unsigned>(difference) | 1u))) / slot_bits;
     return lists_[level][(when >> (level * slot_bits)) % slots];
   }
   void place(TimerNode& node) {
@@ -521,29 +467,17 @@ class TimerWheel {
     list.push_back(node);
   }
 
-  // What is due goes to `due`, sorted; the rest to its place as seen from the new base_.
-  void sift(List<TimerNode>& list, std::int64_t now, List<TimerNode>& due) {
+  // What is due goes to `runs`, a bottom-up merge sort by way of the `next` links, where runs[i] has up to 2^i nodes; the
+  // rest goes to its place as seen from the new base_.
+  void sift(List<TimerNode>& list, std::int64_t now, TimerNode* (&runs)[32]) {
     List<TimerNode> waiting;
     waiting.take(list);
-    TimerNode* runs[32] = {};  // bottom-up merge sort by way of the `next` links: runs[i] has 2^i nodes
     while (TimerNode* run = waiting.pop_front()) {
-      if (run->deadline > now) {
-        place(*run);
-        continue;
-      }
       unsigned i = 0;
-      for (; i < 31 && runs[i] != nullptr; ++i) {
-        run = merge(runs[i], run);
-        runs[i] = nullptr;
-      }
-      runs[i] = run;
-    }
-    TimerNode* sorted = nullptr;
-    for (TimerNode* run : runs) sorted = merge(run, sorted);
-    while (TimerNode* const node = sorted) {
-      sorted = static_cast<TimerNode*>(node->next);
-      node->next = nullptr;
-      due.push_back(*node);
+      if (run->deadline > now) place(*run);
+      if (run->linked()) continue;
+      for (; i < 31 && runs[i] != nullptr; ++i) run = merge(std::exchange(runs[i], nullptr), run);
+      runs[i] = merge(runs[i], run);
     }
   }
   static TimerNode* merge(TimerNode* a, TimerNode* b) {
@@ -586,9 +520,7 @@ struct LinuxSystem {
 
   static int epoll_create() { return ::epoll_create1(EPOLL_CLOEXEC); }
   static int epoll_ctl(int set, int what, int fd, epoll_event* event) { return ::epoll_ctl(set, what, fd, event); }
-  static int epoll_wait(int set, epoll_event* events, int most, int milliseconds) {
-    return ::epoll_wait(set, events, most, milliseconds);
-  }
+  static int epoll_wait(int set, epoll_event* events, int most, int ms) { return ::epoll_wait(set, events, most, ms); }
   static int epoll_pwait2(int set, epoll_event* events, int most, std::int64_t ns) {  // Linux 5.11; else ENOSYS
 #ifdef SYS_epoll_pwait2
     struct {
@@ -601,9 +533,7 @@ struct LinuxSystem {
     return -1;
 #endif
   }
-  static int poll(pollfd* fds, std::size_t count, int milliseconds) {
-    return ::poll(fds, static_cast<nfds_t>(count), milliseconds);
-  }
+  static int poll(pollfd* fds, std::size_t n, int ms) { return ::poll(fds, static_cast<nfds_t>(n), ms); }
 
   static int event_fd() { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
   static ssize_t read(int fd, void* data, std::size_t size) { return ::read(fd, data, size); }
@@ -621,11 +551,11 @@ struct LinuxSystem {
   static ssize_t recv(int fd, void* data, std::size_t size, int flags) { return ::recv(fd, data, size, flags); }
   static ssize_t send(int fd, const void* data, std::size_t size, int flags) { return ::send(fd, data, size, flags); }
   static ssize_t recvmsg(int fd, msghdr* message, int flags) { return ::recvmsg(fd, message, flags); }
-  static ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t length) {
-    return ::sendto(fd, data, size, flags, to, length);
+  static ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t to_size) {
+    return ::sendto(fd, data, size, flags, to, to_size);
   }
-  static int getsockopt(int fd, int level, int name, void* value, socklen_t* size) {
-    return ::getsockopt(fd, level, name, value, size);
+  static int getsockopt(int fd, int level, int name, void* to, socklen_t* n) {
+    return ::getsockopt(fd, level, name, to, n);
   }
   static int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
     return ::setsockopt(fd, level, name, value, size);
@@ -633,9 +563,8 @@ struct LinuxSystem {
   static int getsockname(int fd, sockaddr* address, socklen_t* size) { return ::getsockname(fd, address, size); }
   static int getpeername(int fd, sockaddr* address, socklen_t* size) { return ::getpeername(fd, address, size); }
 
-  static int sigaction(int signal, const struct sigaction* action, struct sigaction* old) {
-    return ::sigaction(signal, action, old);
-  }
+  using Action = struct sigaction;
+  static int sigaction(int signal, const Action* action, Action* old) { return ::sigaction(signal, action, old); }
   static int set_exclusive(int fd) { return ::ioctl(fd, TIOCEXCL); }
   static int tcgetattr(int fd, termios* settings) { return ::tcgetattr(fd, settings); }
   static int tcsetattr(int fd, const termios* settings) { return ::tcsetattr(fd, TCSANOW, settings); }
@@ -660,28 +589,20 @@ class Fd {
  public:
   constexpr Fd() = default;
   constexpr explicit Fd(int fd) : stored_(fd + 1) {}
-  Fd(Fd&& other) noexcept : stored_(other.stored_) { other.stored_ = 0; }
+  Fd(Fd&& other) noexcept : stored_(std::exchange(other.stored_, 0)) {}
   Fd& operator=(Fd&& other) noexcept {
-    if (this != &other) {
-      close();
-      stored_ = other.stored_;
-      other.stored_ = 0;
-    }
+    const Fd old(release());
+    stored_ = std::exchange(other.stored_, 0);
     return *this;
   }
   ~Fd() { close(); }
   constexpr int get() const { return stored_ - 1; }
   constexpr explicit operator bool() const { return stored_ > 0; }
-  int release() {
-    const int fd = get();
-    stored_ = 0;
-    return fd;
-  }
+  int release() { return std::exchange(stored_, 0) - 1; }
   // Whatever close() answers (EINTR, EIO, ENOSPC), on Linux the descriptor is gone: see close(2). Never tried twice.
   void close() {
     if (stored_ > 0) System::close(release());
   }
-
  private:
   int stored_ = 0;
 };
@@ -701,7 +622,7 @@ struct Ready {
 // or a class of yours that derives from SelectorBase). It does not own the descriptors: remove one before it is closed,
 // or forget() it right after. Dispatch goes through a table of functions that open() sets, not through a vtable, so
 // that a selector in static storage lies in .bss and needs nothing of the C++ runtime.
-class Selector {
+class Selector : detail::Pinned {
  public:
   struct Operations {
     Result<void> (*add)(Selector&, int, Interest, std::uint64_t);
@@ -712,9 +633,6 @@ class Selector {
     Result<void> (*rebuild)(Selector&);
     int (*descriptor)(const Selector&);
   };
-
-  Selector(const Selector&) = delete;
-  Selector& operator=(const Selector&) = delete;
 
   // EBADF: fd is not open · EEXIST: added already · ENOBUFS: N are in · EPERM: (epoll) a regular file, a directory or
   // the like, always ready and so not to be waited for; poll takes it and says so · ENOSPC, ENOMEM: the kernel's limits.
@@ -739,18 +657,11 @@ class Selector {
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
     for (;;) {
       const Result<std::size_t> count = wait_once(ready, capacity, timeout);
-      if (count ? *count != 0 || timeout == Duration::zero() : count.error() != EINTR) return count;
-      if (timed) {
-        timeout = deadline - Clock::now();
-        if (timeout <= Duration::zero()) {
-          if (count) return count;
-          timeout = Duration::zero();  // a signal came last: look once more, do not wait
-        }
-      }
+      if (count ? *count != 0 || timeout <= Duration::zero() : count.error() != EINTR) return count;
+      if (timed) timeout = deadline - Clock::now();  // when it is up, it looks once more
     }
   }
-  template <std::size_t M>
-  Result<std::size_t> wait(Ready (&ready)[M], Duration timeout) {
+  template <std::size_t M> Result<std::size_t> wait(Ready (&ready)[M], Duration timeout) {
     return wait(ready, M, timeout);
   }
   // One system call: may also answer EINTR, or 0 before the time is up where that lies beyond the kernel's range.
@@ -764,29 +675,27 @@ class Selector {
   // Readable when something is ready, for nesting in another loop; -1 where there is none (poll).
   int descriptor() const { return operations_ != nullptr ? operations_->descriptor(*this) : -1; }
   bool is_open() const { return operations_ != nullptr; }
-
  protected:
   constexpr Selector() = default;
   ~Selector() = default;
   void bind(const Operations* operations) { operations_ = operations; }
-
  private:
   const Operations* operations_ = nullptr;
 };
 
 // Derive `class Mine : public mote::SelectorBase<Mine>` and give it on_add, on_modify, on_remove, on_forget, on_wait,
 // on_rebuild and on_descriptor with the signatures below; its open() calls attach().
-template <class Derived>
-class SelectorBase : public Selector {
+template <class Derived> class SelectorBase : public Selector {
  protected:
   void attach() { bind(&table); }
   void detach() { bind(nullptr); }
-
  private:
   static Derived& self(Selector& s) { return static_cast<Derived&>(s); }
   static constexpr Operations table = {
       [](Selector& s, int fd, Interest interest, std::uint64_t token) { return self(s).on_add(fd, interest, token); },
-      [](Selector& s, int fd, Interest interest, std::uint64_t token) { return self(s).on_modify(fd, interest, token); },
+      [](Selector& s, int fd, Interest interest, std::uint64_t token) {
+        return self(s).on_modify(fd, interest, token);
+      },
       [](Selector& s, int fd) { return self(s).on_remove(fd); },
       [](Selector& s, int fd) { self(s).on_forget(fd); },
       [](Selector& s, Ready* ready, std::size_t n, Duration timeout) { return self(s).on_wait(ready, n, timeout); },
@@ -805,12 +714,8 @@ constexpr int to_milliseconds(Duration timeout) {
   return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
 
-template <class T = void>
-Result<T> last_error() {
-  return Error(System::error());
-}
-
-constexpr Result<void> ok{};
+inline Error last_error() { return Error(System::error()); }
+inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }  // of a system call
 
 class EpollCore : public SelectorBase<EpollCore> {
  public:
@@ -819,29 +724,26 @@ class EpollCore : public SelectorBase<EpollCore> {
     detach();
   }
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
-    if (count_ >= capacity_) return Error(ENOBUFS);
-    if (control(EPOLL_CTL_ADD, fd, interest, token) != 0) return last_error();  // EBADF EEXIST EPERM ENOMEM ENOSPC ELOOP
-    ++count_;
-    return {};
+    if (control(EPOLL_CTL_ADD, fd, interest, token) != 0)
+      return last_error();  // EBADF EEXIST EPERM ENOMEM ENOSPC ELOOP
+    if (count_ >= capacity_) return control(EPOLL_CTL_DEL, fd, interest, token), Error(ENOBUFS);
+    return ++count_, Result<void>();
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
-    return control(EPOLL_CTL_MOD, fd, interest, token) == 0 ? ok : last_error();  // EBADF ENOENT ENOMEM
+    return check(control(EPOLL_CTL_MOD, fd, interest, token));  // EBADF ENOENT ENOMEM
   }
   Result<void> on_remove(int fd) {
     if (control(EPOLL_CTL_DEL, fd, Interest::none, 0) != 0) return last_error();  // EBADF ENOENT
-    on_forget(fd);
-    return {};
+    return on_forget(fd), Result<void>();
   }
-  void on_forget(int) {
-    if (count_ != 0) --count_;
-  }
+  void on_forget(int) { count_ -= count_ != 0 ? 1u : 0u; }
 
   // The kernel's entries are no larger than ours: they are received in place and spread out from the back.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > 4096 ? 4096 : static_cast<int>(capacity);
     const int n = ask(reinterpret_cast<epoll_event*>(ready), most, timeout);
     const auto* const bytes = reinterpret_cast<const unsigned char*>(ready);
-    if (n < 0) return last_error<std::size_t>();  // EINTR; EBADF where somebody closed our descriptor
+    if (n < 0) return last_error();  // EINTR; EBADF where somebody closed our descriptor
     for (std::size_t i = static_cast<std::size_t>(n); i-- > 0;) {
       epoll_event event;
       ::memcpy(&event, bytes + i * sizeof event, sizeof event);
@@ -861,7 +763,6 @@ class EpollCore : public SelectorBase<EpollCore> {
     return {};
   }
   int on_descriptor() const { return set_.get(); }
-
  protected:
   constexpr EpollCore() = default;
   Result<void> open(std::uint32_t capacity) {
@@ -871,7 +772,6 @@ class EpollCore : public SelectorBase<EpollCore> {
     if (made) attach();
     return made;
   }
-
  private:
   static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10 &&
                     EPOLLRDHUP == 0x2000,
@@ -897,8 +797,7 @@ class EpollCore : public SelectorBase<EpollCore> {
   }
 
   Fd set_;
-  std::uint32_t capacity_ = 0;
-  std::uint32_t count_ = 0;
+  std::uint32_t capacity_ = 0, count_ = 0;
   bool coarse_ = false;  // milliseconds only
 };
 
@@ -945,7 +844,7 @@ class PollCore : public SelectorBase<PollCore> {
   // Where more are ready than fit, the next wait's answer begins with the others.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     int left = System::poll(fds_, count_, to_milliseconds(timeout));
-    if (left < 0) return last_error<std::size_t>();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
+    if (left < 0) return last_error();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
     std::size_t filled = 0;
     if (start_ >= count_) start_ = 0;
     std::uint32_t i = start_;
@@ -953,7 +852,8 @@ class PollCore : public SelectorBase<PollCore> {
       if (fds_[i].revents != 0) {
         const auto events = static_cast<unsigned>(fds_[i].revents);
         // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
-        const unsigned seen_bits = (events & 0x1fu) | (events & read_closed_event ? 0x20u : 0u) | (events & POLLNVAL ? 0x08u : 0u);
+        const unsigned seen_bits =
+            (events & 0x1fu) | (events & read_closed_event ? 0x20u : 0u) | (events & POLLNVAL ? 0x08u : 0u);
         ready[filled++] = {tokens_[i], static_cast<Readiness>(seen_bits)};
         --left;
       }
@@ -962,26 +862,21 @@ class PollCore : public SelectorBase<PollCore> {
     start_ = i;
     return filled;
   }
-  Result<void> on_rebuild() {
-    clear();
-    return {};
-  }
+  Result<void> on_rebuild() { return clear(), Result<void>(); }
   int on_descriptor() const { return -1; }
-
  protected:
   constexpr PollCore() = default;
-  Result<void> open(pollfd* fds, std::uint64_t* tokens, std::uint32_t* index, std::uint32_t capacity, std::uint32_t cells) {
+  Result<void> open(pollfd* fds, std::uint64_t* tokens, std::uint32_t* index, std::uint32_t capacity,
+                    std::uint32_t cells) {
     if (is_open()) return {};
     fds_ = fds;
     tokens_ = tokens;
     index_ = index;
     capacity_ = capacity;
     mask_ = cells - 1;
-    clear();
     attach();
-    return {};
+    return on_rebuild();
   }
-
  private:
   static_assert(POLLIN == 0x01 && POLLPRI == 0x02 && POLLOUT == 0x04 && POLLERR == 0x08 && POLLHUP == 0x10,
                 "Interest and Readiness have the kernel's values");
@@ -1025,9 +920,7 @@ class PollCore : public SelectorBase<PollCore> {
   pollfd* fds_ = nullptr;
   std::uint64_t* tokens_ = nullptr;
   std::uint32_t* index_ = nullptr;  // cells: 0 free, else position + 1
-  std::uint32_t capacity_ = 0;
-  std::uint32_t mask_ = 0;
-  std::uint32_t count_ = 0;
+  std::uint32_t capacity_ = 0, mask_ = 0, count_ = 0;
   std::uint32_t start_ = 0;  // where the next answer begins
 };
 
@@ -1040,8 +933,7 @@ constexpr std::uint32_t power_of_two_above(std::size_t n) {
 }  // namespace detail
 
 // epoll(7). N descriptors at most; its size does not depend on N: 24 bytes on a 32-bit board.
-template <std::size_t N>
-class EpollSelector : public detail::EpollCore {
+template <std::size_t N> class EpollSelector : public detail::EpollCore {
  public:
   static constexpr const char* name = "epoll";
   constexpr EpollSelector() = default;
@@ -1049,13 +941,11 @@ class EpollSelector : public detail::EpollCore {
 };
 
 // poll(2), for kernels and sandboxes without epoll, and for a handful of descriptors. 24 bytes per descriptor.
-template <std::size_t N>
-class PollSelector : public detail::PollCore {
+template <std::size_t N> class PollSelector : public detail::PollCore {
  public:
   static constexpr const char* name = "poll";
   constexpr PollSelector() = default;
   Result<void> open() { return PollCore::open(fds_, tokens_, index_, N, cells); }  // cannot fail
-
  private:
   static constexpr std::uint32_t cells = detail::power_of_two_above(2 * N);
   pollfd fds_[N] = {};
@@ -1063,8 +953,7 @@ class PollSelector : public detail::PollCore {
   std::uint32_t index_[cells] = {};
 };
 
-template <std::size_t N>
-using DefaultSelector = EpollSelector<N>;
+template <std::size_t N> using DefaultSelector = EpollSelector<N>;
 
 // =====================================================================================================================
 // 6. Reactor
@@ -1082,16 +971,16 @@ class Waker;
 class [[nodiscard]] Step {
  public:
   constexpr Step(Pending) : code_(-1) {}
-  static constexpr Step ended(int code) { return Step(code); }
   constexpr bool is_pending() const { return code_ < 0; }
   constexpr int code() const { return code_; }  // 0: done; else the errno value it failed with
-
  private:
+  friend constexpr Step done();
+  friend constexpr Step failed(Error error);
   constexpr explicit Step(int code) : code_(code) {}
   int code_;
 };
-constexpr Step done() { return Step::ended(0); }
-constexpr Step failed(Error error) { return Step::ended(error.code()); }
+constexpr Step done() { return Step(0); }
+constexpr Step failed(Error error) { return Step(error.code()); }
 
 // How a task ended. A task that fails with ECANCELED, or is destroyed before its end, counts as cancelled.
 struct Outcome {
@@ -1105,29 +994,27 @@ namespace detail {
 // place that goes leaves its task. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
 class Waiter : public ListNode {
  public:
-  constexpr Waiter() = default;
   ~Waiter() { clear(); }
   void wait(Task& task) {
     if (task_ != &task) attach(task);
     waiting_ = true;
   }
   bool notify();  // whether somebody waited, and has been woken
-  void stop(const Task& task) {
-    if (task_ == &task) waiting_ = false;
-  }
+  void stop() { waiting_ = false; }
   void clear() {
     unlink();
     task_ = nullptr;
     waiting_ = false;
   }
-  Task* task() const { return task_; }
   bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
-
  private:
   void attach(Task& task);
   Task* task_ = nullptr;
   bool waiting_ = false;
 };
+
+// How an attempt at an operation says that it has noted the task as waiting, and is to be made again.
+constexpr Error not_yet{-1};
 }  // namespace detail
 
 // The control block of a task: a part of its pool's slot, outside the task's own object. Only the loop's thread uses it.
@@ -1156,21 +1043,24 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   const char* waits_for() const { return waits_for_; }  // in words; null if it is queued
   Instant since() const { return since_; }  // suspended at this time, as far as the reactor looked at the clock then
 
-  // For operations. enter() comes before the work: `go` allows it; `wait` means that this task has had its share of the
-  // turn and has been queued again; `cancelled` is to be answered with ECANCELED. suspend() says what is waited for.
-  enum class Gate : std::uint8_t { go, wait, cancelled };
-  Gate enter() { return --budget_ >= 0 ? Gate::go : enter_slowly(); }
-  void suspend(const char* what, const void* object) {
+  // For operations. enter() comes before the work: true allows it; else `answer` is not_yet (this task has had its share
+  // of the turn, and is queued again) or ECANCELED. suspend() says what is waited for.
+  bool enter(Error& answer) { return --budget_ >= 0 || enter_slowly(answer); }
+  bool may_look(Error& answer) {
+    return budget_ > 0 || cancel_requested_ || enter_slowly(answer);
+  }  // has it completed?
+  void charge() { --budget_; }
+  Error suspend(const char* what, const void* object) {
     waits_for_ = what;
     waits_on_ = object;
+    return detail::not_yet;
   }
   void resume() { waits_on_ = nullptr; }
   bool was_waiting_on(const void* object) const { return waits_on_ == object; }
+  void stop_waiting();                            // wherever it is noted
   std::uint32_t& resume_line() { return line_; }  // for MOTE_BEGIN and MOTE_AWAIT
-
  protected:
   constexpr Task() = default;
-
  private:
   friend class Reactor;
   friend class TaskPoolBase;
@@ -1179,16 +1069,17 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   friend class detail::Waiter;
   enum class State : std::uint8_t { free, live, ending, finished };
 
-  MOTE_COLD Gate enter_slowly() {
+  MOTE_COLD bool enter_slowly(Error& answer) {
     if (cancel_requested_) {
       cancel_requested_ = false;
       budget_ = limits::operations_per_step;
-      return Gate::cancelled;
+      stop_waiting();
+      answer = ECANCELED;
+    } else {
+      wake();
+      answer = suspend("its next turn", waits_on_);
     }
-    budget_ = 0;
-    waits_for_ = "its next turn";
-    wake();
-    return Gate::wait;
+    return false;
   }
 
   Step (*step_)(Task&) = nullptr;
@@ -1200,15 +1091,26 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   const char* waits_for_ = nullptr;
   const void* waits_on_ = nullptr;
   Instant since_{};
-  std::uint32_t line_ = 0;
+  std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
-  std::uint32_t generation_ = 0;
   int code_ = 0;
   State state_ = State::free;
   bool cancel_requested_ = false;
 };
 
+// What can be awaited: poll() makes an attempt, which gives a result or notes the task as waiting.
+template <class T, class Attempt> struct Operation {
+  Attempt attempt;
+  Poll<Result<T>> poll(Task& task) {
+    Result<T> result = attempt(task);
+    if (!result && result.error() == detail::not_yet) return pending;
+    task.resume();
+    return result;
+  }
+};
+
 namespace detail {
+template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attempt) { return {attempt}; }
 
 inline bool Waiter::notify() {
   if (!waiting_) return false;
@@ -1225,54 +1127,44 @@ inline void Waiter::attach(Task& task) {
 // Tasks that wait for the same thing, in order of arrival. A task is in one queue at most.
 class WaitQueue {
  public:
-  void wait(Task& task) {
+  Error wait(Task& task, const char* what, const void* object) {
     Hook<1>& hook = task;
     hook.unlink();
     tasks_.push_back(hook);
+    return task.suspend(what, object);
   }
-  static void leave(Task& task) { static_cast<Hook<1>&>(task).unlink(); }
   void notify_all() {  // they look again
     while (Task* task = tasks_.pop_front()) task->wake();
   }
-
  private:
   List<Task, Hook<1>> tasks_;
 };
 
-// An operation on something that one task waits for at a time: what all wake-ups, mailboxes, signals and joins do.
-// `attempt` gives the result, or EAGAIN when it is to be waited for.
-template <class R, class Attempt>
-struct WaiterOperation {
-  Waiter& waiter;
-  const char* what;
-  Attempt attempt;
-  Poll<R> poll(Task& task) {
-    R result = attempt(task);
-    if (result || result.error() != EAGAIN) return result;
-    if (waiter.taken_by_other(task)) return R(Error(EBUSY));
-    const Task::Gate gate = task.enter();
-    if (gate == Task::Gate::wait) return pending;
-    if (gate == Task::Gate::cancelled) return abandon(task), R(Error(ECANCELED));
-    waiter.wait(task);
-    task.suspend(what, &waiter);
-    return pending;
-  }
-  void abandon(Task& task) { waiter.stop(task); }
-};
-template <class R, class Attempt>
-WaiterOperation<R, Attempt> waiter_operation(Waiter& waiter, const char* what, Attempt attempt) {
-  return {waiter, what, attempt};
+// An attempt at what one task waits for at a time: result() gives it, or EAGAIN.
+template <class R, class GetResult> R attempt(Task& task, Waiter& waiter, const char* what, GetResult&& get_result) {
+  Error answer;
+  if (!task.may_look(answer)) return answer;
+  R result = get_result();
+  if (result || result.error() != EAGAIN) return task.charge(), result;
+  if (waiter.taken_by_other(task)) return Error(EBUSY);
+  if (!task.enter(answer)) return answer;
+  waiter.wait(task);
+  return task.suspend(what, &waiter);
 }
-
 }  // namespace detail
+
+inline void Task::stop_waiting() {
+  resume();
+  Hook<1>::unlink();
+  for (detail::Waiter* w = waits_.front(); w != nullptr; w = waits_.after(*w)) w->stop();
+}
 
 // Called with what the kernel reports of a descriptor.
 using Handler = Delegate<void(Readiness)>;
 
 // Names a registration. One that has been removed is not found again, even when its slot is in use once more.
 struct Registration {
-  std::uint32_t slot = 0;
-  std::uint32_t generation = 0;  // 0: none
+  std::uint32_t slot = 0, generation = 0;  // generation 0: none
   constexpr explicit operator bool() const { return generation != 0; }
 };
 
@@ -1287,19 +1179,16 @@ struct Slot {
     listening = 0x08,     // closed when a shutdown begins
     is_socket = 0x10,
     is_tty = 0x20,
-    blocking = 0x40,  // not ours to make non-blocking: used only when reported ready
-    connecting = 0x80
+    connecting = 0x40,
+    blocking = 0x80  // not ours to make non-blocking: used only when reported ready
   };
   int fd = 0;
-  std::uint32_t generation = 0;
-  std::uint32_t next_free = 0;
+  std::uint32_t generation = 0, next_free = 0;
   std::uint32_t released_in = 0;  // the batch of events in which it was last released
-  Interest wanted = Interest::none;
-  Interest known = Interest::none;
-  Readiness last = Readiness::none;  // what was reported last
-  bool read_ready = false;   // worth trying; false after a short read or EAGAIN, until the kernel reports it
-  bool write_ready = false;
-  bool read_final = false;   // read_closed or hangup was reported: read on until the end
+  Interest wanted = Interest::none, known = Interest::none;
+  Readiness last = Readiness::none;              // what was reported last
+  bool read_ready = false, write_ready = false;  // worth trying; not after a short one or EAGAIN, until reported
+  bool read_final = false;                       // read_closed or hangup was reported: read on until the end
   std::uint16_t flags = 0;
   Source* owner = nullptr;
   Handler handler;
@@ -1336,14 +1225,13 @@ struct Observation {
 using Observer = Delegate<void(const Observation&)>;
 
 struct Config {
-  static constexpr std::size_t descriptors = 64;  // registered at a time
-  static constexpr std::size_t batch = 256;       // events taken from one wait, at most
+  static constexpr std::size_t descriptors = 64;                 // registered at a time
+  static constexpr std::size_t batch = 256;                      // events taken from one wait, at most
   template <std::size_t N> using Selector = DefaultSelector<N>;  // or EpollSelector, PollSelector, NoSelector
 };
 
 // For a reactor whose selector is chosen at run time and given to open().
-template <std::size_t N>
-struct NoSelector {};
+template <std::size_t N> struct NoSelector {};
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
@@ -1351,11 +1239,10 @@ struct NoSelector {};
 class Timer : private detail::TimerNode {
  public:
   using Callback = Delegate<void()>;
-  constexpr Timer() = default;
   ~Timer() { cancel(); }
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
   void arm(Reactor& reactor, Duration delay, Callback callback);
-  void arm_at(Reactor& reactor, Instant deadline, Callback callback);
+  void arm_at(Reactor& reactor, Instant deadline, Callback callback) { start(reactor, deadline, 0, callback); }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
   // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
   void arm_every(Reactor& reactor, Duration period, Callback callback);
@@ -1366,12 +1253,10 @@ class Timer : private detail::TimerNode {
   bool armed() const { return linked(); }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
   std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
-
  private:
   friend class Reactor;
-  void start(Reactor& reactor, Instant deadline, Duration period, Callback callback);
+  void start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback);
   void fire();
-
   Reactor* reactor_ = nullptr;
   std::int64_t period_ = 0;  // ns; 0: once
   Callback callback_;
@@ -1386,17 +1271,24 @@ class Timer : private detail::TimerNode {
 // of a turn is bounded: no socket, timer or task keeps the others from their share.
 //
 // Errors: ENXIO: open() has not been called · EBUSY: run() inside of run().
-class Reactor {
+class Reactor : detail::Pinned {
+  using Slot = detail::Slot;
  public:
-  Reactor(const Reactor&) = delete;
-  Reactor& operator=(const Reactor&) = delete;
-
   // Runs until stop(), or until there is nothing left that could ever happen: no task, timer, descriptor or waker.
   // EDEADLK: tasks are left, but nothing that could wake them · EBADF and kin: the selector is beyond repair.
   Result<void> run() { return run_until(Instant::max()); }
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
-  Result<std::uint32_t> run_once(Duration timeout = forever);
+  Result<std::uint32_t> run_once(Duration timeout = forever) {
+    if (selector_ == nullptr) return Error(ENXIO);
+    if (running_) return Error(EBUSY);
+    running_ = true;
+    Instant limit = timeout == forever ? Instant::max() : Instant::min();
+    if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
+    const Result<std::uint32_t> done = turn(limit);
+    leave();
+    return done;
+  }
   // Ends run() at the end of this turn; called before run(), it ends that at once. From another thread or a signal
   // handler it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
   void stop() {
@@ -1411,10 +1303,30 @@ class Reactor {
   // is ready, again and again while it stays so. hangup and error come unasked; where an event carries nothing that was
   // asked for, it is delivered once, and the next comes after modify(). The handler may do anything, also remove itself.
   // EBADF · EEXIST: registered already · ENOBUFS: the table is full · ENOMEM, ENOSPC: the kernel's limits.
-  Result<Registration> add(int fd, Interest interest, Handler handler);
-  Result<void> modify(Registration registration, Interest interest);  // ENOENT: no longer there · ENOMEM
+  Result<Registration> add(int fd, Interest interest, Handler handler) {
+    MOTE_ASSERT(handler);
+    const Result<Slot*> claimed = claim(fd);
+    if (!claimed) return claimed.error();
+    Slot& slot = **claimed;
+    slot.handler = handler;
+    const Result<void> added = want(slot, interest);
+    if (added) return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
+    release(slot);
+    return added.error();
+  }
+  Result<void> modify(Registration registration, Interest interest) {  // ENOENT: no longer there · ENOMEM
+    Slot* const slot = find(registration);
+    if (slot == nullptr) return Error(ENOENT);
+    slot->set(Slot::muted, false);
+    return want(*slot, interest);
+  }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close.
-  Result<void> remove(Registration registration);  // ENOENT
+  Result<void> remove(Registration registration) {  // ENOENT
+    Slot* const slot = find(registration);
+    if (slot == nullptr) return Error(ENOENT);
+    drop_from_set(*slot);
+    return release(*slot), Result<void>();
+  }
   std::uint32_t vacancies() const { return capacity_ - stats_.descriptors; }
 
   // For running inside another loop: wait until this descriptor is readable or the deadline has come, then call
@@ -1427,9 +1339,29 @@ class Reactor {
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
   // EMFILE ENFILE ENOMEM.
-  Result<void> after_fork_in_child();
+  Result<void> after_fork_in_child() {
+    if (selector_ == nullptr) return Error(ENXIO);
+    if (wake_fd_) {
+      Fd fresh(System::event_fd());
+      if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM
+      wake_fd_ = std::move(fresh);
+      slots_[0].fd = wake_fd_.get();
+    }
+    return rebuild();
+  }
   // Makes the descriptor by which other threads and signal handlers wake the loop. EMFILE ENFILE ENOMEM.
-  Result<void> enable_wakeups();
+  Result<void> enable_wakeups() {
+    if (selector_ == nullptr) return Error(ENXIO);
+    if (wake_fd_) return {};
+    Fd fresh(System::event_fd());
+    if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM; ENODEV cannot be
+    slots_[0].fd = fresh.get();
+    slots_[0].generation = 1;
+    slots_[0].handler = Handler::of<&Reactor::drain_wake_descriptor>(*this);
+    const Result<void> added = want(slots_[0], Interest::read);
+    if (added) wake_fd_ = std::move(fresh);
+    return added;
+  }
 
   const Statistics& stats() const { return stats_; }
   void observe(Observer observer) { observer_ = observer; }  // without one, failures nobody joins go to standard error
@@ -1438,18 +1370,18 @@ class Reactor {
   void cancel_all_tasks();
   std::uint32_t destroy_all_tasks();  // at once, but not the running one; returns how many
   void close_listeners();
-
  protected:
-  struct Storage {
-    detail::Slot* slots;
-    Ready* batch;
-    std::uint32_t descriptors, batch_size;
-  };
   constexpr Reactor() = default;
   ~Reactor() { close(); }
-  void attach(Selector& selector, const Storage& storage);
+  void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
+    if (selector_ != nullptr) return;
+    selector_ = &selector;
+    slots_ = slots;
+    capacity_ = capacity;
+    batch_ = batch;
+    batch_size_ = batch_size;
+  }
   void close();
-
  private:
   friend class Timer;
   friend class Task;
@@ -1459,7 +1391,6 @@ class Reactor {
   friend class Listener;
   friend class Waker;
   friend class GracefulShutdown;
-  using Slot = detail::Slot;
   enum Sleep : std::uint32_t { asleep, awake, notified };  // of sleep_; asleep also while not running
 
   Instant read_clock() {
@@ -1470,63 +1401,315 @@ class Reactor {
   bool nothing_can_happen() const {
     return stats_.descriptors == 0 && inbox_size_ == background_ && timers_.empty() && !work_at_once();
   }
-  Result<void> run_until(Instant limit, Delegate<bool()> finished = {});
-  Result<std::uint32_t> turn(Instant limit);
-  std::uint32_t run_ready_tasks();
-  MOTE_COLD Step run_measured(Task& task);
-  Duration time_to_wait(Instant limit);
-  void dispatch(const Ready& ready);
-  void wake_waiters(Slot& slot, Readiness readiness);
-  MOTE_COLD void dispatch_always_ready();
-  MOTE_COLD void dispatch_stale(std::uint32_t index);
-  MOTE_COLD Result<void> rebuild();
-  std::uint32_t fire_timers();
-  void leave();
-  void notify();
+
+  Result<void> run_until(Instant limit, Delegate<bool()> finished = {}) {
+    if (selector_ == nullptr) return Error(ENXIO);
+    if (running_) return Error(EBUSY);
+    running_ = true;
+    Result<void> result;
+    while (result && stop_.load(std::memory_order_acquire) == 0 && !(finished && finished())) {
+      if (limit == Instant::max() && nothing_can_happen()) {
+        if (stats_.tasks != 0) result = Error(EDEADLK);
+        break;
+      }
+      const Result<std::uint32_t> done = turn(limit);
+      if (!done) result = done.error();
+      if (limit != Instant::max() && now() >= limit) break;
+    }
+    stop_.store(0, std::memory_order_relaxed);
+    leave();
+    return result;
+  }
+  // Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
+  void leave() {
+    running_ = false;
+    if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
+  }
+
+  Result<std::uint32_t> turn(Instant limit) {
+    ++stats_.turns;
+    std::uint32_t count = run_ready_tasks();
+    Duration timeout = time_to_wait(limit);
+    const bool may_sleep = wake_fd_ && timeout > Duration::zero();
+    // Whoever wakes us while we are awake spares the system call: seen here at the latest.
+    if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
+      wakeup_pending_ = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+      if (wakeup_pending_) timeout = Duration::zero();
+    }
+    const Result<std::size_t> events = selector_->wait_once(batch_, batch_size_, timeout);
+    // Should this overwrite `notified`, the one who set it found us asleep and has written to the wake-up descriptor.
+    if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
+    now_known_ = false;
+    ++batch_number_;
+    if (!events && events.error() != EINTR) return events.error();
+    const std::size_t received = events ? *events : 0;
+    for (std::size_t i = 0; i < received; ++i) dispatch(batch_[i]);
+    stats_.events += received;
+    count += static_cast<std::uint32_t>(received);
+    if (always_ready_ != 0) dispatch_always_ready();
+    if (wakeup_pending_) deliver_wakeups();
+    if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) count += fire_timers();
+    return count;
+  }
+  std::uint32_t run_ready_tasks() {
+    detail::List<Task, detail::Hook<0>> batch;  // what they wake, themselves included, runs in the next turn
+    batch.take(ready_);
+    std::uint32_t count = 0;
+    while (Task* const task = batch.pop_front()) {
+      ++count;
+      current_ = task;
+      task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
+      task->waits_for_ = nullptr;
+      const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
+      current_ = nullptr;
+      if (step.is_pending()) task->since_ = now_;
+      else finish(*task, step.code());
+    }
+    stats_.steps += count;
+    return count;
+  }
+  MOTE_COLD Step run_measured(Task& task) {
+    const Instant start = Clock::now();
+    const Step step = task.step_(task);
+    const Duration taken = Clock::now() - start;
+    if (taken > stats_.longest_step) stats_.longest_step = taken;
+    if (taken >= slow_step_) report({Observation::slow_step, &task, {}, taken});
+    return step;
+  }
+  Duration time_to_wait(Instant limit) {
+    if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0) return Duration::zero();
+    Instant next = limit;
+    if (!timers_.empty() && Instant(Duration(timers_.next())) < next) next = Instant(Duration(timers_.next()));
+    if (next == Instant::max()) return forever;
+    if (next <= now_) return Duration::zero();
+    const Instant fresh = read_clock();  // again: the steps may have taken long
+    return next > fresh ? next - fresh : Duration::zero();
+  }
+
+  void dispatch(const Ready& ready) {
+    const auto index = static_cast<std::uint32_t>(ready.token);
+    MOTE_ASSERT(index <= capacity_);
+    Slot& slot = slots_[index];
+    const std::uint32_t generation = slot.generation;
+    if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(index);
+    if (!slot.handler) return wake_waiters(slot, ready.readiness);
+    const Interest wanted = slot.wanted;
+    const Handler handler = slot.handler;
+    handler(ready.readiness);
+    if ((detail::bits(ready.readiness) & asked_for(wanted)) != 0) return;
+    if (slot.generation != generation || slot.wanted != wanted) return;
+    slot.set(Slot::muted);  // it cannot be masked: out of the set, or it would come again at once
+    drop_from_set(slot);
+  }
+  static constexpr unsigned asked_for(Interest interest) {
+    return detail::bits(interest) | (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
+  }
+  // A task's descriptor. Whoever waits is woken; a direction for which nobody waits is disarmed, so that it costs one
+  // event and one system call, once. Every event does one or the other: none can spin.
+  void wake_waiters(Slot& slot, Readiness readiness) {
+    constexpr Readiness closing = Readiness::hangup | Readiness::read_closed;
+    constexpr Readiness reading = Readiness::readable | Readiness::priority | Readiness::error | closing;
+    constexpr Readiness writing = Readiness::writable | Readiness::error | Readiness::hangup;
+    Interest unused = Interest::none;
+    slot.last = readiness;
+    if (any(readiness & reading)) {
+      slot.read_ready = true;
+      if (any(readiness & closing)) slot.read_final = true;
+      if (!slot.reader.notify()) unused = Interest::read | Interest::priority;
+    }
+    if (any(readiness & writing)) {
+      slot.write_ready = true;
+      if (!slot.writer.notify()) unused |= Interest::write;
+    }
+    if (any(unused & slot.known)) static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
+  }
+  MOTE_COLD void dispatch_always_ready() {
+    for (std::uint32_t i = 1; i <= fresh_; ++i) {
+      const Slot& slot = slots_[i];
+      if (!slot.is(Slot::always_ready) || !slot.handler || !any(slot.known)) continue;
+      const Handler handler = slot.handler;
+      ++stats_.events;
+      handler(static_cast<Readiness>(slot.known));
+    }
+  }
+  // Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
+  // another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
+  MOTE_COLD void dispatch_stale(std::uint32_t index) {
+    ++stats_.stale_events;
+    if (slots_[index].released_in != batch_number_) static_cast<void>(rebuild());  // fails: so does the next wait
+  }
+  MOTE_COLD Result<void> rebuild() {
+    if (const Result<void> fresh = selector_->rebuild(); !fresh) return fresh;
+    ++stats_.selector_rebuilds;
+    for (std::uint32_t i = 0; i <= fresh_; ++i) {
+      Slot& slot = slots_[i];
+      if (!slot.is(Slot::in_set)) continue;
+      slot.set(Slot::in_set, false);
+      slot.known = Interest::none;
+      if (sync(slot)) continue;
+      slot.reader.notify();  // closed behind our back, or no memory: whoever waits tries again and is told
+      slot.writer.notify();
+      const Handler handler = slot.handler;
+      if (handler) handler(Readiness::error);
+    }
+    report({Observation::selector_rebuilt, nullptr, {}, {}});
+    return {};
+  }
+
+  std::uint32_t fire_timers() {
+    detail::List<detail::TimerNode> due;
+    std::uint32_t count = 0;
+    firing_until_ = now_;
+    timers_.expire(now_.time_since_epoch().count(), due);
+    for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
+    firing_until_ = Instant();
+    timers_.refresh();
+    stats_.timers_fired += count;
+    return count;
+  }
+  void notify() {
+    if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
+    const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
+    while (System::write(wake_fd_.get(), &one, sizeof one) < 0 && System::error() == EINTR) continue;
+  }
+  void drain_wake_descriptor(Readiness) {
+    std::uint64_t count = 0;  // EAGAIN: nothing to drain
+    while (System::read(wake_fd_.get(), &count, sizeof count) < 0 && System::error() == EINTR) continue;
+    wakeup_pending_ = true;
+  }
   void deliver_wakeups();
-  void drain_wake_descriptor(Readiness);
   void finish(Task& task, int code);
   void destroy(Task& task);
-  MOTE_COLD void report(const Observation& observation);
-
-  Result<Slot*> claim(int fd);
-  void release(Slot& slot);
-  Slot* find(Registration registration);
-  std::uint64_t token(const Slot& slot) const {
-    return static_cast<std::uint64_t>(&slot - slots_) | std::uint64_t{slot.generation} << 32;
+  MOTE_COLD void report(const Observation& observation) {
+    if (observer_) return observer_(observation);
+    if (observation.kind != Observation::task_failed) return;
+    char line[256];
+    ::snprintf(line, sizeof line, "mote: task %s failed at line %u: %s\n", observation.task->name(),
+               static_cast<unsigned>(observation.task->line()), observation.error.message());
+    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
+
+  Result<Slot*> claim(int fd) {
+    if (selector_ == nullptr) return Error(ENXIO);
+    if (fd < 0) return Error(EBADF);
+    std::uint32_t index = free_;
+    if (index != 0) {
+      free_ = slots_[index].next_free;
+    } else if (fresh_ < capacity_) {
+      index = ++fresh_;
+      slots_[index].generation = 1;
+    } else {
+      report({Observation::table_full, nullptr, Error(ENOBUFS), {}});
+      return Error(ENOBUFS);
+    }
+    if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
+    slots_[index].fd = fd;
+    return &slots_[index];
+  }
+  void release(Slot& slot) {
+    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
+    if (slot.is(Slot::listening)) accept_retry_.notify_all();
+    for (detail::Waiter* waiter : {&slot.reader, &slot.writer}) {
+      waiter->notify();  // an operation that was pending finds its source closed
+      waiter->clear();
+    }
+    if (++slot.generation == 0) slot.generation = 1;
+    slot.released_in = batch_number_;
+    slot.wanted = slot.known = Interest::none;
+    slot.last = Readiness::none;
+    slot.read_ready = slot.write_ready = slot.read_final = false;
+    slot.flags = 0;
+    slot.owner = nullptr;
+    slot.handler = {};
+    slot.next_free = free_;
+    free_ = static_cast<std::uint32_t>(&slot - slots_);
+    --stats_.descriptors;
+    table_vacancy_.notify_all();
+  }
+  Slot* find(Registration registration) {
+    if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
+    Slot& slot = slots_[registration.slot];
+    return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
+  }
+
+  // Makes what the kernel knows equal to what is wanted.
   Result<void> want(Slot& slot, Interest interest) {
     slot.wanted = interest;
     return interest == slot.known && slot.is(Slot::in_set) ? Result<void>() : sync(slot);
   }
-  Result<void> sync(Slot& slot);
-  Result<void> add_to_set(Slot& slot);
+  Result<void> sync(Slot& slot) {
+    if (slot.is(Slot::always_ready)) {
+      const Interest known = slot.wanted & (Interest::read | Interest::write);
+      if (slot.handler) always_ready_ += (any(known) ? 1u : 0u) - (any(slot.known) ? 1u : 0u);
+      slot.known = known;
+      return {};
+    }
+    const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
+    if (!member) return drop_from_set(slot), Result<void>();
+    if (!slot.is(Slot::in_set)) return add_to_set(slot);
+    const Result<void> modified = selector_->modify(slot.fd, slot.wanted, token(slot));
+    if (modified) slot.known = slot.wanted;
+    if (modified || modified.error() != ENOENT) return modified;
+    drop_from_set(slot);  // closed behind our back, and the number is another file's by now
+    return add_to_set(slot);
+  }
+  Result<void> add_to_set(Slot& slot) {
+    Result<void> added = selector_->add(slot.fd, slot.wanted, token(slot));
+    if (!added && (added.error() == EEXIST || added.error() == EPERM)) {
+      if (registered_elsewhere(slot)) return Error(EEXIST);
+      if (added.error() == EPERM) return slot.set(Slot::always_ready), sync(slot);
+      added = selector_->modify(slot.fd, slot.wanted, token(slot));  // what a closed duplicate left behind
+    }
+    if (added) slot.set(Slot::in_set);
+    if (added) slot.known = slot.wanted;
+    return added;
+  }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
     slot.set(Slot::in_set, false);
     slot.known = Interest::none;
   }
-  bool registered_elsewhere(const Slot& slot) const;
-  Result<void> wait_for(Slot& slot, Interest direction, Task& task);
-  void pause_accept(Task& task);
+  bool registered_elsewhere(const Slot& slot) const {
+    for (std::uint32_t i = 0; i <= fresh_; ++i) {
+      const Slot& other = slots_[i];
+      if (&other != &slot && other.fd == slot.fd && (other.flags & (Slot::in_set | Slot::always_ready)) != 0)
+        return true;
+    }
+    return false;
+  }
+  std::uint64_t token(const Slot& slot) const {
+    return static_cast<std::uint64_t>(&slot - slots_) | std::uint64_t{slot.generation} << 32;
+  }
+  // Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it.
+  Result<void> wait_for(Slot& slot, Interest direction, Task& task) {
+    detail::Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
+    if (waiter.taken_by_other(task)) return Error(EBUSY);
+    waiter.wait(task);
+    if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
+    const Result<void> armed = want(slot, slot.wanted | direction);
+    if (!armed) {
+      waiter.stop();
+    } else if (slot.is(Slot::always_ready)) {
+      slot.last = Readiness::readable | Readiness::writable;
+      slot.read_ready = slot.write_ready = true;
+      waiter.notify();
+    }
+    return armed;
+  }
 
   detail::List<Task, detail::Hook<0>> ready_;
   Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
   Selector* selector_ = nullptr;
   Task* current_ = nullptr;
-  std::uint32_t capacity_ = 0;
-  std::uint32_t batch_size_ = 0;
+  std::uint32_t capacity_ = 0, batch_size_ = 0;
   std::uint32_t free_ = 0;          // the first free slot that has been used before; 0: none
   std::uint32_t fresh_ = 0;         // slots beyond this one have never been used
   std::uint32_t batch_number_ = 0;  // of the events being dispatched
   std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
   std::uint32_t timer_order_ = 0;
-  std::uint32_t inbox_size_ = 0;
-  std::uint32_t background_ = 0;  // wakers in the inbox that are no reason to go on running
-  bool running_ = false;
-  bool now_known_ = false;
-  bool wakeup_pending_ = false;
+  std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
+  bool running_ = false, now_known_ = false, wakeup_pending_ = false;
   Instant now_{};
   Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
   detail::List<TaskPoolBase> pools_;
@@ -1534,8 +1717,7 @@ class Reactor {
   detail::WaitQueue table_vacancy_;
   detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
   Timer accept_timer_;
-  std::atomic<std::uint32_t> stop_{0};
-  std::atomic<std::uint32_t> sleep_{asleep};
+  std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
   Fd wake_fd_;
   Observer observer_;
   Duration slow_step_{};
@@ -1545,27 +1727,22 @@ class Reactor {
 
 // A reactor with its storage: sizeof tells all the memory it will ever use. In static storage it lies in .bss; it may
 // also live on the stack. It must not move. Before open() it makes no system call.
-template <class C = Config>
-class StaticReactor : public Reactor {
+template <class C = Config> class StaticReactor : public Reactor {
  public:
   static constexpr std::size_t selector_capacity = C::descriptors + 1;  // one is for wake-ups
-  using SelectorType = typename C::template Selector<selector_capacity>;
   static_assert(C::descriptors >= 1 && C::descriptors < (1u << 24), "between 1 and 16,777,215 descriptors");
   static_assert(C::batch >= 1, "at least one event a turn");
-
   constexpr StaticReactor() = default;
   ~StaticReactor() { close(); }
   Result<void> open() { return open(selector_storage_); }  // Idempotent. EMFILE ENFILE ENOMEM
-  // With a selector of the caller's, which must outlive this reactor.
-  template <class S> Result<void> open(S& selector) {
+  template <class S> Result<void> open(S& selector) {      // with a selector of the caller's, which must outlive this
     const Result<void> opened = selector.open();
-    if (opened) attach(selector, {slot_storage_, batch_storage_, C::descriptors, batch});
+    if (opened) attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
     return opened;
   }
-
  private:
   static constexpr std::uint32_t batch = C::batch < selector_capacity ? C::batch : selector_capacity;
-  SelectorType selector_storage_;
+  typename C::template Selector<selector_capacity> selector_storage_;
   Ready batch_storage_[batch] = {};
   detail::Slot slot_storage_[C::descriptors + 1] = {};
 };
@@ -1573,11 +1750,10 @@ class StaticReactor : public Reactor {
 inline void Task::wake() {
   if (state_ == State::live && !Hook<0>::linked()) reactor_->ready_.push_back(*this);
 }
-
-inline void Timer::start(Reactor& reactor, Instant deadline, Duration period, Callback callback) {
+inline void Timer::start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback) {
   cancel();
   reactor_ = &reactor;
-  period_ = period.count();
+  period_ = period;
   callback_ = callback;
   TimerNode::deadline = deadline.time_since_epoch().count();
   order = ++reactor.timer_order_;
@@ -1585,20 +1761,17 @@ inline void Timer::start(Reactor& reactor, Instant deadline, Duration period, Ca
   if (reactor.timers_.count() > reactor.stats_.timers_high) reactor.stats_.timers_high = reactor.timers_.count();
 }
 inline void Timer::arm(Reactor& reactor, Duration delay, Callback callback) {
-  start(reactor, saturating_add(reactor.read_clock(), delay), Duration::zero(), callback);
-}
-inline void Timer::arm_at(Reactor& reactor, Instant deadline, Callback callback) {
-  start(reactor, deadline, Duration::zero(), callback);
+  start(reactor, saturating_add(reactor.read_clock(), delay), 0, callback);
 }
 inline void Timer::arm_every(Reactor& reactor, Duration period, Callback callback) {
   if (period < Duration(1)) period = Duration(1);
-  start(reactor, saturating_add(reactor.read_clock(), period), period, callback);
+  start(reactor, saturating_add(reactor.read_clock(), period), period.count(), callback);
 }
 inline void Timer::rearm(Duration delay) {
   MOTE_ASSERT(reactor_ != nullptr);
   const Instant later = saturating_add(reactor_->now(), delay);
   if (!linked() || later < deadline() || deadline() <= reactor_->firing_until_) {
-    return start(*reactor_, later, Duration(period_), callback_);
+    return start(*reactor_, later, period_, callback_);
   }
   TimerNode::deadline = later.time_since_epoch().count();
   order = ++reactor_->timer_order_;
@@ -1615,390 +1788,9 @@ inline void Timer::fire() {
   if (period_ != 0) {
     const std::int64_t missed = (reactor_->now_ - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
-    start(*reactor_, saturating_add(deadline() + Duration(missed * period_), Duration(period_)), Duration(period_), callback);
+    start(*reactor_, saturating_add(deadline() + Duration(missed * period_), Duration(period_)), period_, callback);
   }
   callback();
-}
-
-inline Result<void> Reactor::run_until(Instant limit, Delegate<bool()> finished) {
-  if (selector_ == nullptr) return Error(ENXIO);
-  if (running_) return Error(EBUSY);
-  running_ = true;
-  Result<void> result;
-  while (stop_.load(std::memory_order_acquire) == 0 && !(finished && finished())) {
-    if (limit == Instant::max() && nothing_can_happen()) {
-      if (stats_.tasks != 0) result = Error(EDEADLK);
-      break;
-    }
-    if (const Result<std::uint32_t> done = turn(limit); !done) {
-      result = done.error();
-      break;
-    }
-    if (limit != Instant::max() && now() >= limit) break;
-  }
-  stop_.store(0, std::memory_order_relaxed);
-  leave();
-  return result;
-}
-
-inline Result<std::uint32_t> Reactor::run_once(Duration timeout) {
-  if (selector_ == nullptr) return Error(ENXIO);
-  if (running_) return Error(EBUSY);
-  running_ = true;
-  const Result<std::uint32_t> done =
-      turn(timeout <= Duration::zero() ? Instant::min() : timeout == forever ? Instant::max() : saturating_add(Clock::now(), timeout));
-  leave();
-  return done;
-}
-
-// Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
-inline void Reactor::leave() {
-  running_ = false;
-  if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
-}
-
-inline Result<std::uint32_t> Reactor::turn(Instant limit) {
-  ++stats_.turns;
-  std::uint32_t count = run_ready_tasks();
-  Duration timeout = time_to_wait(limit);
-  const bool may_sleep = wake_fd_ && timeout > Duration::zero();
-  if (may_sleep && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) {
-    wakeup_pending_ = true;  // somebody woke us while we were awake, and spared the system call
-    timeout = Duration::zero();
-  }
-  const Result<std::size_t> events = selector_->wait_once(batch_, batch_size_, timeout);
-  // Should this overwrite `notified`, the one who set it found us asleep and has written to the wake-up descriptor.
-  if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
-  now_known_ = false;
-  ++batch_number_;
-  if (!events && events.error() != EINTR) return events.error();
-  const std::size_t received = events ? *events : 0;
-  for (std::size_t i = 0; i < received; ++i) dispatch(batch_[i]);
-  stats_.events += received;
-  count += static_cast<std::uint32_t>(received);
-  if (always_ready_ != 0) dispatch_always_ready();
-  if (wakeup_pending_) deliver_wakeups();
-  if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) count += fire_timers();
-  return count;
-}
-
-inline std::uint32_t Reactor::run_ready_tasks() {
-  detail::List<Task, detail::Hook<0>> batch;  // what they wake, themselves included, runs in the next turn
-  batch.take(ready_);
-  std::uint32_t count = 0;
-  while (Task* const task = batch.pop_front()) {
-    ++count;
-    current_ = task;
-    task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
-    task->waits_for_ = nullptr;
-    const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
-    current_ = nullptr;
-    if (step.is_pending()) task->since_ = now_;
-    else finish(*task, step.code());
-  }
-  stats_.steps += count;
-  return count;
-}
-
-inline Step Reactor::run_measured(Task& task) {
-  const Instant start = Clock::now();
-  const Step step = task.step_(task);
-  const Duration taken = Clock::now() - start;
-  if (taken > stats_.longest_step) stats_.longest_step = taken;
-  if (taken >= slow_step_) report({Observation::slow_step, &task, {}, taken});
-  return step;
-}
-
-inline Duration Reactor::time_to_wait(Instant limit) {
-  if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0) return Duration::zero();
-  Instant next = limit;
-  if (!timers_.empty() && Instant(Duration(timers_.next())) < next) next = Instant(Duration(timers_.next()));
-  if (next == Instant::max()) return forever;
-  if (next <= now_) return Duration::zero();
-  const Instant fresh = read_clock();  // again: the steps may have taken long
-  return next > fresh ? next - fresh : Duration::zero();
-}
-
-inline void Reactor::dispatch(const Ready& ready) {
-  const auto index = static_cast<std::uint32_t>(ready.token);
-  MOTE_ASSERT(index <= capacity_);
-  Slot& slot = slots_[index];
-  const std::uint32_t generation = slot.generation;
-  if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(index);
-  if (!slot.handler) return wake_waiters(slot, ready.readiness);
-  const Interest wanted = slot.wanted;
-  const Handler handler = slot.handler;
-  handler(ready.readiness);
-  const unsigned asked = detail::bits(wanted) | (any(wanted & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
-  if ((detail::bits(ready.readiness) & asked) != 0) return;
-  if (slot.generation == generation && slot.wanted == wanted && slot.is(Slot::in_set)) {
-    slot.set(Slot::muted);  // it cannot be masked: out of the set, or it would come again at once
-    drop_from_set(slot);
-  }
-}
-
-// A task's descriptor. Whoever waits is woken; a direction for which nobody waits is disarmed, so that it costs one
-// event and one system call, once. Every event does one or the other: none can spin.
-inline void Reactor::wake_waiters(Slot& slot, Readiness readiness) {
-  constexpr Readiness closing = Readiness::hangup | Readiness::read_closed;
-  constexpr Readiness reading = Readiness::readable | Readiness::priority | Readiness::error | closing;
-  constexpr Readiness writing = Readiness::writable | Readiness::error | Readiness::hangup;
-  Interest unused = Interest::none;
-  slot.last = readiness;
-  if (any(readiness & reading)) {
-    slot.read_ready = true;
-    if (any(readiness & closing)) slot.read_final = true;
-    if (!slot.reader.notify()) unused = Interest::read | Interest::priority;
-  }
-  if (any(readiness & writing)) {
-    slot.write_ready = true;
-    if (!slot.writer.notify()) unused |= Interest::write;
-  }
-  if (any(unused & slot.known)) static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: the next event tries again
-}
-
-inline void Reactor::dispatch_always_ready() {
-  for (std::uint32_t i = 1; i <= fresh_; ++i) {
-    const Slot& slot = slots_[i];
-    if (!slot.is(Slot::always_ready) || !slot.handler || !any(slot.known)) continue;
-    const Handler handler = slot.handler;
-    ++stats_.events;
-    handler(static_cast<Readiness>(slot.known));
-  }
-}
-
-// Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
-// another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
-inline void Reactor::dispatch_stale(std::uint32_t index) {
-  ++stats_.stale_events;
-  if (slots_[index].released_in != batch_number_) static_cast<void>(rebuild());  // fails: so does the next wait
-}
-
-inline Result<void> Reactor::rebuild() {
-  if (const Result<void> fresh = selector_->rebuild(); !fresh) return fresh;
-  ++stats_.selector_rebuilds;
-  for (std::uint32_t i = 0; i <= fresh_; ++i) {
-    Slot& slot = slots_[i];
-    if (!slot.is(Slot::in_set)) continue;
-    slot.set(Slot::in_set, false);
-    slot.known = Interest::none;
-    if (sync(slot)) continue;
-    slot.reader.notify();  // closed behind our back, or no memory: whoever waits tries again and is told
-    slot.writer.notify();
-    const Handler handler = slot.handler;
-    if (handler) handler(Readiness::error);
-  }
-  report({Observation::selector_rebuilt, nullptr, {}, {}});
-  return {};
-}
-
-inline Result<void> Reactor::after_fork_in_child() {
-  if (selector_ == nullptr) return Error(ENXIO);
-  if (wake_fd_) {
-    Fd fresh(System::event_fd());
-    if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM
-    wake_fd_ = std::move(fresh);
-    slots_[0].fd = wake_fd_.get();
-  }
-  return rebuild();
-}
-
-inline std::uint32_t Reactor::fire_timers() {
-  detail::List<detail::TimerNode> due;
-  std::uint32_t count = 0;
-  firing_until_ = now_;
-  timers_.expire(now_.time_since_epoch().count(), due);
-  for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
-  firing_until_ = Instant();
-  timers_.refresh();
-  stats_.timers_fired += count;
-  return count;
-}
-
-inline Result<void> Reactor::enable_wakeups() {
-  if (selector_ == nullptr) return Error(ENXIO);
-  if (wake_fd_) return {};
-  Fd fresh(System::event_fd());
-  if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM; ENODEV cannot be
-  Slot& slot = slots_[0];
-  slot.fd = fresh.get();
-  slot.generation = 1;
-  slot.handler = Handler::of<&Reactor::drain_wake_descriptor>(*this);
-  slot.wanted = Interest::read;
-  const Result<void> added = sync(slot);
-  if (added) wake_fd_ = std::move(fresh);
-  return added;
-}
-
-inline void Reactor::notify() {
-  if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
-  const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
-  while (System::write(wake_fd_.get(), &one, sizeof one) < 0 && System::error() == EINTR) continue;
-}
-
-inline void Reactor::drain_wake_descriptor(Readiness) {
-  std::uint64_t count = 0;  // EAGAIN: nothing to drain
-  while (System::read(wake_fd_.get(), &count, sizeof count) < 0 && System::error() == EINTR) continue;
-  wakeup_pending_ = true;
-}
-
-inline Result<detail::Slot*> Reactor::claim(int fd) {
-  if (selector_ == nullptr) return Error(ENXIO);
-  if (fd < 0) return Error(EBADF);
-  std::uint32_t index = free_;
-  if (index != 0) {
-    free_ = slots_[index].next_free;
-  } else if (fresh_ < capacity_) {
-    index = ++fresh_;
-    slots_[index].generation = 1;
-  } else {
-    report({Observation::table_full, nullptr, Error(ENOBUFS), {}});
-    return Error(ENOBUFS);
-  }
-  if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
-  slots_[index].fd = fd;
-  return &slots_[index];
-}
-
-inline void Reactor::release(Slot& slot) {
-  if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
-  if (slot.is(Slot::listening)) accept_retry_.notify_all();
-  for (detail::Waiter* waiter : {&slot.reader, &slot.writer}) {
-    waiter->notify();  // an operation that was pending finds its source closed
-    waiter->clear();
-  }
-  if (++slot.generation == 0) slot.generation = 1;
-  slot.released_in = batch_number_;
-  slot.wanted = slot.known = Interest::none;
-  slot.last = Readiness::none;
-  slot.read_ready = slot.write_ready = slot.read_final = false;
-  slot.flags = 0;
-  slot.owner = nullptr;
-  slot.handler = {};
-  slot.next_free = free_;
-  free_ = static_cast<std::uint32_t>(&slot - slots_);
-  --stats_.descriptors;
-  table_vacancy_.notify_all();
-}
-
-// Makes what the kernel knows equal to what is wanted.
-inline Result<void> Reactor::sync(Slot& slot) {
-  if (slot.is(Slot::always_ready)) {
-    const Interest known = slot.wanted & (Interest::read | Interest::write);
-    if (slot.handler) always_ready_ += (any(known) ? 1u : 0u) - (any(slot.known) ? 1u : 0u);
-    slot.known = known;
-    return {};
-  }
-  const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
-  if (!member) return drop_from_set(slot), Result<void>();
-  if (!slot.is(Slot::in_set)) return add_to_set(slot);
-  const Result<void> modified = selector_->modify(slot.fd, slot.wanted, token(slot));
-  if (modified) {
-    slot.known = slot.wanted;
-  } else if (modified.error() == ENOENT) {  // closed behind our back, and the number is another file's by now
-    drop_from_set(slot);
-    return add_to_set(slot);
-  }
-  return modified;
-}
-
-inline Result<void> Reactor::add_to_set(Slot& slot) {
-  Result<void> added = selector_->add(slot.fd, slot.wanted, token(slot));
-  const bool twice = !added && (added.error() == EEXIST || added.error() == EPERM) && registered_elsewhere(slot);
-  if (twice) return Error(EEXIST);
-  if (!added && added.error() == EEXIST) added = selector_->modify(slot.fd, slot.wanted, token(slot));  // a closed duplicate's
-  if (added) {
-    slot.set(Slot::in_set);
-    slot.known = slot.wanted;
-  } else if (added.error() == EPERM) {
-    slot.set(Slot::always_ready);
-    return sync(slot);
-  }
-  return added;
-}
-
-inline bool Reactor::registered_elsewhere(const Slot& slot) const {
-  for (std::uint32_t i = 0; i <= fresh_; ++i) {
-    const Slot& other = slots_[i];
-    if (&other != &slot && other.fd == slot.fd && (other.is(Slot::in_set) || other.is(Slot::always_ready))) return true;
-  }
-  return false;
-}
-
-// Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it.
-inline Result<void> Reactor::wait_for(Slot& slot, Interest direction, Task& task) {
-  detail::Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
-  if (waiter.taken_by_other(task)) return Error(EBUSY);
-  waiter.wait(task);
-  if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
-  const Result<void> armed = want(slot, slot.wanted | direction);
-  if (!armed) {
-    waiter.stop(task);
-  } else if (slot.is(Slot::always_ready)) {
-    slot.last = Readiness::readable | Readiness::writable;
-    slot.read_ready = slot.write_ready = true;
-    waiter.notify();
-  }
-  return armed;
-}
-
-inline void Reactor::pause_accept(Task& task) {
-  accept_retry_.wait(task);
-  if (accept_timer_.armed()) return;
-  accept_timer_.arm(*this, limits::accept_pause, Delegate<void()>::of<&detail::WaitQueue::notify_all>(accept_retry_));
-}
-
-inline detail::Slot* Reactor::find(Registration registration) {
-  if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
-  Slot& slot = slots_[registration.slot];
-  return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
-}
-
-inline Result<Registration> Reactor::add(int fd, Interest interest, Handler handler) {
-  MOTE_ASSERT(handler);
-  const Result<Slot*> claimed = claim(fd);
-  if (!claimed) return claimed.error();
-  Slot& slot = **claimed;
-  slot.handler = handler;
-  slot.wanted = interest;
-  if (const Result<void> added = sync(slot); !added) {
-    release(slot);
-    return added.error();
-  }
-  return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
-}
-
-inline Result<void> Reactor::modify(Registration registration, Interest interest) {
-  Slot* const slot = find(registration);
-  if (slot == nullptr) return Error(ENOENT);
-  slot->set(Slot::muted, false);
-  return want(*slot, interest);
-}
-
-inline Result<void> Reactor::remove(Registration registration) {
-  Slot* const slot = find(registration);
-  if (slot == nullptr) return Error(ENOENT);
-  drop_from_set(*slot);
-  release(*slot);
-  return {};
-}
-
-inline void Reactor::report(const Observation& observation) {
-  if (observer_) return observer_(observation);
-  if (observation.kind != Observation::task_failed) return;
-  char line[256];
-  ::snprintf(line, sizeof line, "mote: task %s failed at line %u: %s\n", observation.task->name(),
-             static_cast<unsigned>(observation.task->line()), observation.error.message());
-  static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
-}
-
-inline void Reactor::attach(Selector& selector, const Storage& storage) {
-  if (selector_ != nullptr) return;
-  selector_ = &selector;
-  slots_ = storage.slots;
-  batch_ = storage.batch;
-  capacity_ = storage.descriptors;
-  batch_size_ = storage.batch_size;
 }
 
 // =====================================================================================================================
@@ -2010,7 +1802,6 @@ inline void Reactor::attach(Selector& selector, const Storage& storage) {
 // then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 52 bytes.
 class Waker : public detail::Hook<2> {
  public:
-  constexpr Waker() = default;
   ~Waker() { close(); }
   // EBUSY: open already · and what Reactor::enable_wakeups() answers.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
@@ -2018,10 +1809,10 @@ class Waker : public detail::Hook<2> {
     if (const Result<void> enabled = reactor.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
     signalled_ = false;
-    pending_.store(0);
     reactor.inbox_.push_back(*this);
     ++reactor.inbox_size_;
     reactor_.store(&reactor);
+    if (pending_.load() != 0) reactor.wakeup_pending_ = true;  // woken before it was open
     return {};
   }
   void close() {
@@ -2034,35 +1825,32 @@ class Waker : public detail::Hook<2> {
   }
   // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake.
   void wake() {
-    users_.fetch_add(1);  // close() waits for us: sequentially consistent, as the load below
-    if (pending_.exchange(1, std::memory_order_acq_rel) == 0) {
+    users_.fetch_add(1);  // close() waits for us. All three are sequentially consistent, against open() and close()
+    if (pending_.exchange(1) == 0) {
       if (Reactor* const reactor = reactor_.load()) reactor->notify();
     }
     users_.fetch_sub(1, std::memory_order_release);
   }
   bool is_open() const { return reactor_.load(std::memory_order_relaxed) != nullptr; }
-
+  // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED: cancelled, or
+  // closed meanwhile · EBADF: not open.
+  auto wait() {
+    return detail::operation<void>([this](Task& task) {
+      return when(task, [this] { return std::exchange(signalled_, false) ? Result<void>() : Error(EAGAIN); });
+    });
+  }
  private:
   friend class Reactor;
   friend class Signals;
   template <class T, std::size_t N> friend class Mailbox;
-  template <class Attempt> auto when(Attempt attempt) {  // completes when the attempt gives anything but EAGAIN
-    using R = decltype(attempt());
-    return detail::waiter_operation<R>(waiter_, "a wake-up", [this, attempt](Task& task) -> R {
-      R result = attempt();
+  template <class GetResult, class R = std::invoke_result_t<GetResult>>
+  R when(Task& task, GetResult&& get_result) {  // it gives EAGAIN: wait for a wake-up
+    return detail::attempt<R>(task, waiter_, "a wake-up", [&]() -> R {
+      R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
       return Error(task.was_waiting_on(&waiter_) ? ECANCELED : EBADF);
     });
   }
-
- public:
-  // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED: cancelled, or
-  // closed meanwhile · EBADF: not open.
-  auto wait() {
-    return when([this] { return std::exchange(signalled_, false) ? Result<void>() : Error(EAGAIN); });
-  }
-
- private:
   void deliver() {
     if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
     signalled_ = true;
@@ -2070,10 +1858,8 @@ class Waker : public detail::Hook<2> {
     const Delegate<void()> callback = callback_;
     if (callback) callback();
   }
-
   std::atomic<Reactor*> reactor_{nullptr};
-  std::atomic<std::uint32_t> users_{0};
-  std::atomic<std::uint32_t> pending_{0};
+  std::atomic<std::uint32_t> users_{0}, pending_{0};
   Delegate<void()> callback_;
   detail::Waiter waiter_;
   bool signalled_ = false;
@@ -2093,14 +1879,10 @@ inline void Reactor::deliver_wakeups() {
 // a power of two. Each producer's messages keep their order; none that was accepted is lost; a full one says so. Not for
 // signal handlers: one may interrupt the very post() that it would have to wait for.
 // Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
-template <class T, std::size_t N>
-class Mailbox {
+template <class T, std::size_t N> class Mailbox : detail::Pinned {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
-
  public:
   constexpr Mailbox() : cells_{} {}
-  Mailbox(const Mailbox&) = delete;
-  Mailbox& operator=(const Mailbox&) = delete;
   ~Mailbox() {
     close();
     while (try_receive()) continue;
@@ -2108,7 +1890,6 @@ class Mailbox {
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
   void close() { waker_.close(); }
-
   // Any thread. ENOBUFS: full; the message has not been taken, and a moved-from argument is as it was.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
@@ -2121,8 +1902,7 @@ class Mailbox {
         waker_.wake();
         return {};
       }
-      const std::uint32_t seen = position;
-      position = tail_.load(std::memory_order_relaxed);
+      const std::uint32_t seen = std::exchange(position, tail_.load(std::memory_order_relaxed));
       if (position == seen) return Error(ENOBUFS);
     }
   }
@@ -2138,16 +1918,14 @@ class Mailbox {
   }
   // The next message. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
   auto receive() {
-    return waker_.when([this] { return try_receive(); });
+    return detail::operation<T>([this](Task& task) { return waker_.when(task, [this] { return try_receive(); }); });
   }
-
  private:
   struct Cell {
     std::atomic<std::uint32_t> turn{0};  // even: free for the position of that turn; odd: holds its message
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   static constexpr std::uint32_t turn_of(std::uint32_t position) { return position / N * 2; }
-
   Cell cells_[N];
   std::atomic<std::uint32_t> tail_{0};
   std::uint32_t head_ = 0;
@@ -2165,12 +1943,9 @@ class SignalSet {
     if (signal >= 1 && signal <= 64) words_[(signal - 1) / 32] |= bit(signal);
     else valid_ = false;
   }
-  constexpr bool contains(int signal) const {
-    return signal >= 1 && signal <= 64 && (words_[(signal - 1) / 32] & bit(signal)) != 0;
-  }
+  constexpr bool contains(int signal) const { return (words_[(signal - 1) / 32] & bit(signal)) != 0; }  // of 1 to 64
   constexpr bool valid() const { return valid_; }  // nothing but signals has been added
   static constexpr std::uint32_t bit(int signal) { return 1u << ((signal - 1) % 32); }
-
  private:
   std::uint32_t words_[2] = {};
   bool valid_ = true;
@@ -2181,7 +1956,7 @@ namespace detail {
 struct SignalTable {
   struct Saved {
     void (*handler)(int) = nullptr;
-    std::uint32_t mask[2] = {};
+    SignalSet mask;
     int flags = 0;
   };
   std::atomic<Signals*> owner[65] = {};
@@ -2195,37 +1970,103 @@ inline SignalTable signal_table;
 // nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and opens
 // its own). No signal mask is changed, no child is reaped; what was installed before is put back by close(), unless
 // somebody has replaced our handler meanwhile. Repeats of a signal before the loop comes around count once.
-class Signals {
+class Signals : detail::Pinned {
  public:
-  constexpr Signals() = default;
-  Signals(const Signals&) = delete;
-  Signals& operator=(const Signals&) = delete;
   ~Signals() { close(); }
   // EINVAL: a number that is no signal, or cannot be caught (SIGKILL, SIGSTOP) · EBUSY: open already, or one of them
   // belongs to another Signals · and what Reactor::enable_wakeups() answers. On failure nothing is changed.
-  Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {});
-  void close();
+  Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {}) {
+    if (process_ != 0) return Error(EBUSY);
+    if (!signals.valid()) return Error(EINVAL);
+    for (int s = 1; s <= 64; ++s) {
+      if (signals.contains(s) && table().owner[s].load() != nullptr) return Error(EBUSY);
+    }
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    if (!opened) return opened;
+    callback_ = callback;
+    process_ = System::process();
+    for (auto& word : arrived_) word.store(0);
+    for (int s = 1; s <= 64; ++s) {
+      if (!signals.contains(s)) continue;
+      if (const Result<void> claimed = claim(s); !claimed) return close(), claimed;
+    }
+    return {};
+  }
+  void close() {
+    if (process_ == 0) return;
+    for (int s = 1; s <= 64; ++s) {
+      if (set_.contains(s)) give_back(s);
+    }
+    set_ = {};
+    // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
+    // threads, but may have copied the count while it was not zero.)
+    while (process_ == System::process() && table().running.load() != 0) System::yield();
+    process_ = 0;
+    waker_.close();
+  }
   // The lowest-numbered signal that has come. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
   auto next() {
-    return waker_.when([this] { return take(); });
+    return detail::operation<int>([this](Task& task) { return waker_.when(task, [this] { return take(); }); });
   }
-
  private:
-  static void on_signal(int signal);
+  static detail::SignalTable& table() { return detail::signal_table; }
+  static void on_signal(int signal) {
+    const int saved_errno = errno;
+    table().running.fetch_add(1);
+    Signals* const owner = table().owner[signal].load();
+    if (owner != nullptr && owner->process_ == System::process()) {
+      owner->arrived_[(signal - 1) / 32].fetch_or(SignalSet::bit(signal), std::memory_order_acq_rel);
+      owner->waker_.wake();
+    }
+    table().running.fetch_sub(1);
+    errno = saved_errno;
+  }
+  Result<void> claim(int signal) {
+    struct sigaction ours, old;
+    ::memset(&ours, 0, sizeof ours);
+    ours.sa_handler = &Signals::on_signal;
+    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
+    table().owner[signal].store(this);
+    if (System::sigaction(signal, &ours, &old) != 0) {
+      const Error error(System::error());  // EINVAL
+      return table().owner[signal].store(nullptr), error;
+    }
+    set_.add(signal);
+    detail::SignalTable::Saved& saved = table().saved[signal];
+    saved = {old.sa_handler, {}, old.sa_flags};
+    for (int s = 1; s <= 64; ++s) {
+      if (::sigismember(&old.sa_mask, s) == 1) saved.mask.add(s);
+    }
+    return {};
+  }
+  void give_back(int signal) {
+    struct sigaction current, before;
+    if (System::sigaction(signal, nullptr, &current) == 0 && current.sa_handler == &Signals::on_signal) {
+      const detail::SignalTable::Saved& saved = table().saved[signal];
+      ::memset(&before, 0, sizeof before);
+      before.sa_handler = saved.handler;
+      before.sa_flags = saved.flags;
+      for (int s = 1; s <= 64; ++s) {
+        if (saved.mask.contains(s)) ::sigaddset(&before.sa_mask, s);
+      }
+      System::sigaction(signal, &before, nullptr);
+    }
+    table().owner[signal].store(nullptr);
+  }
   void deliver() {
     while (callback_) {
       const Result<int> signal = take();
       if (!signal) return;
       const Delegate<void(int)> callback = callback_;
       callback(*signal);  // may close or destroy this object: then nothing of it may be touched
-      if (detail::signal_table.owner[*signal].load() != this) return;
+      if (table().owner[*signal].load() != this) return;
     }
   }
   Result<int> take() {
     for (int w = 0; w < 2; ++w) {
       const std::uint32_t seen = arrived_[w].load(std::memory_order_acquire);
       if (seen == 0) continue;
-      arrived_[w].fetch_and(seen & (seen - 1), std::memory_order_acq_rel);
+      arrived_[w].fetch_and(~(seen & (0u - seen)), std::memory_order_acq_rel);
       return w * 32 + __builtin_ctz(seen) + 1;
     }
     return Error(EAGAIN);
@@ -2238,80 +2079,6 @@ class Signals {
   pid_t process_ = 0;  // that opened it; 0: closed
 };
 
-inline void Signals::on_signal(int signal) {
-  const int saved_errno = errno;
-  detail::SignalTable& table = detail::signal_table;
-  table.running.fetch_add(1);
-  Signals* const owner = table.owner[signal].load();
-  if (owner != nullptr && owner->process_ == System::process()) {
-    owner->arrived_[(signal - 1) / 32].fetch_or(SignalSet::bit(signal), std::memory_order_acq_rel);
-    owner->waker_.wake();
-  }
-  table.running.fetch_sub(1);
-  errno = saved_errno;
-}
-
-inline Result<void> Signals::open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback) {
-  detail::SignalTable& table = detail::signal_table;
-  if (process_ != 0) return Error(EBUSY);
-  if (!signals.valid()) return Error(EINVAL);
-  for (int s = 1; s <= 64; ++s) {
-    if (signals.contains(s) && table.owner[s].load() != nullptr) return Error(EBUSY);
-  }
-  const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
-  if (!opened) return opened;
-  callback_ = callback;
-  process_ = System::process();
-  for (auto& word : arrived_) word.store(0);
-  for (int s = 1; s <= 64; ++s) {
-    if (!signals.contains(s)) continue;
-    struct sigaction ours, old;
-    ::memset(&ours, 0, sizeof ours);
-    ours.sa_handler = &Signals::on_signal;
-    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
-    table.owner[s].store(this);
-    if (System::sigaction(s, &ours, &old) != 0) {
-      const Error error(System::error());  // EINVAL
-      table.owner[s].store(nullptr);
-      close();
-      return error;
-    }
-    detail::SignalTable::Saved& saved = table.saved[s];
-    saved = {old.sa_handler, {}, old.sa_flags};
-    for (int m = 1; m <= 64; ++m) {
-      if (::sigismember(&old.sa_mask, m) == 1) saved.mask[(m - 1) / 32] |= SignalSet::bit(m);
-    }
-    set_.add(s);
-  }
-  return {};
-}
-
-inline void Signals::close() {
-  if (process_ == 0) return;
-  detail::SignalTable& table = detail::signal_table;
-  for (int s = 1; s <= 64; ++s) {
-    if (!set_.contains(s)) continue;
-    struct sigaction current, before;
-    if (System::sigaction(s, nullptr, &current) == 0 && current.sa_handler == &Signals::on_signal) {
-      const detail::SignalTable::Saved& saved = table.saved[s];
-      ::memset(&before, 0, sizeof before);
-      before.sa_handler = saved.handler;
-      before.sa_flags = saved.flags;
-      for (int m = 1; m <= 64; ++m) {
-        if ((saved.mask[(m - 1) / 32] & SignalSet::bit(m)) != 0) ::sigaddset(&before.sa_mask, m);
-      }
-      System::sigaction(s, &before, nullptr);
-    }
-    table.owner[s].store(nullptr);
-  }
-  set_ = {};
-  // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
-  // threads, but may have copied the count while it was not zero.)
-  while (process_ == System::process() && table.running.load() != 0) System::yield();
-  process_ = 0;
-  waker_.close();
-}
-
 // =====================================================================================================================
 // 8. Tasks
 // =====================================================================================================================
@@ -2319,14 +2086,10 @@ inline void Signals::close() {
 // Base of a task that is written top to bottom, as one function step() with awaits in it. It is a switch over source
 // lines, so whatever must survive an await is a member; a local that an await would jump past does not compile, and
 // there is at most one await on a line. No `switch` of yours around an await. An early return ends the task.
-class StateMachine {
+class StateMachine : detail::Pinned {
  public:
-  constexpr StateMachine() = default;
-  StateMachine(const StateMachine&) = delete;
-  StateMachine& operator=(const StateMachine&) = delete;
   Task& task() const { return *task_; }
   Reactor& reactor() const { return task_->reactor(); }
-
  private:
   template <class T, std::size_t N> friend class TaskPool;
   Task* task_ = nullptr;
@@ -2335,11 +2098,8 @@ class StateMachine {
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
 // The label makes a second await on the same line an error that says what is wrong.
-#define MOTE_DETAIL_SUSPENSION_POINT()   \
-  mote_task.resume_line() = __LINE__;    \
-  [[fallthrough]];                       \
-  case __LINE__:                         \
-  MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+#define MOTE_DETAIL_SUSPENSION_POINT() \
+  case __LINE__: MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
 
 // First statement of step().
 #define MOTE_BEGIN()                      \
@@ -2352,20 +2112,22 @@ class StateMachine {
   return ::mote::done()
 // Waits until the operation completes and assigns what it gives to `result`. The operation is written anew at each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                                 \
-  do {                                                                          \
-    MOTE_DETAIL_SUSPENSION_POINT();                                             \
-    auto mote_poll = (__VA_ARGS__).poll(mote_task);                             \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);               \
+#define MOTE_AWAIT(result, ...)                                                     \
+  do {                                                                              \
+    mote_task.resume_line() = __LINE__;                                             \
+    [[fallthrough]];                                                                \
+    MOTE_DETAIL_SUSPENSION_POINT();                                                 \
+    auto mote_poll = (__VA_ARGS__).poll(mote_task);                                 \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);                   \
     (result) = static_cast<typename decltype(mote_poll)::value_type&&>(*mote_poll); \
   } while (false)
 // Lets everybody else run, and goes on in the next turn.
-#define MOTE_YIELD()                          \
-  do {                                        \
-    mote_task.resume_line() = __LINE__;       \
-    mote_task.wake();                         \
-    return ::mote::Step(::mote::pending);     \
-    case __LINE__:;                           \
+#define MOTE_YIELD()                      \
+  do {                                    \
+    mote_task.resume_line() = __LINE__;   \
+    mote_task.wake();                     \
+    return ::mote::Step(::mote::pending); \
+    MOTE_DETAIL_SUSPENSION_POINT();       \
   } while (false)
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
@@ -2373,18 +2135,16 @@ class StateMachine {
 // to the reactor's observer. Where the pool goes first, the handle becomes empty. Size on a 32-bit board: 4 bytes.
 class TaskHandle {
  public:
-  constexpr TaskHandle() = default;
-  TaskHandle(TaskHandle&& other) noexcept : task_(other.task_) { adopt(other); }
+  TaskHandle() = default;
+  TaskHandle(TaskHandle&& other) noexcept { take(other); }
   TaskHandle& operator=(TaskHandle&& other) noexcept {
     if (this != &other) {
       detach();
-      task_ = other.task_;
-      adopt(other);
+      take(other);
     }
     return *this;
   }
   ~TaskHandle() { detach(); }
-
   explicit operator bool() const { return task_ != nullptr; }
   Task* get() const { return task_; }
   void detach();
@@ -2392,37 +2152,38 @@ class TaskHandle {
     if (task_ != nullptr) task_->cancel();
   }
   // Ends it at once: its object is destroyed, wherever it stands. EBUSY: it is the one that is running · ESRCH: ended.
-  Result<void> destroy();
-  Outcome outcome() const;  // kind `none` while it runs
-
+  Result<void> destroy() {
+    if (task_ == nullptr || !task_->is_alive()) return Error(ESRCH);
+    if (task_ == task_->reactor().current_) return Error(EBUSY);
+    return task_->reactor().destroy(*task_), Result<void>();
+  }
+  Outcome outcome() const {  // kind `none` while it runs
+    if (task_ == nullptr || task_->state_ != Task::State::finished) return {};
+    if (task_->code_ == 0) return {Outcome::Kind::done, {}};
+    return {task_->code_ == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task_->code_)};
+  }
   // The outcome, and the handle becomes empty. One task at a time (EBUSY). ECANCELED: the one who waits was cancelled ·
   // EINVAL: empty handle.
-  auto join() { return Join{*this}; }
-
+  auto join() {
+    return detail::operation<Outcome>([this](Task& task) -> Result<Outcome> {
+      if (task_ == nullptr) return Error(EINVAL);
+      return detail::attempt<Result<Outcome>>(task, task_->joiner_, "the end of a task", [this]() -> Result<Outcome> {
+        const Outcome ended = outcome();
+        if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
+        task_->code_ = 0;  // it has been told: no failure left to report
+        return detach(), ended;
+      });
+    });
+  }
  private:
   friend class TaskPoolBase;
-  friend class Reactor;
   template <class T, std::size_t N> friend class TaskPool;
-  explicit TaskHandle(Task& task) : task_(&task) { task.handle_ = this; }
-  struct Join {
-    TaskHandle& handle;
-    Poll<Result<Outcome>> poll(Task& task) {
-      if (handle.task_ == nullptr) return Result<Outcome>(Error(EINVAL));
-      const auto attempt = [this](Task&) -> Result<Outcome> {
-        const Outcome outcome = handle.outcome();
-        if (outcome.kind == Outcome::Kind::none) return Error(EAGAIN);
-        handle.task_->code_ = 0;  // it has been told: no failure left to report
-        handle.detach();
-        return outcome;
-      };
-      return detail::waiter_operation<Result<Outcome>>(handle.task_->joiner_, "the end of a task", attempt).poll(task);
-    }
-    void abandon(Task& task) {
-      if (handle.task_ != nullptr) handle.task_->joiner_.stop(task);
-    }
-  };
-  void adopt(TaskHandle& other) {
-    other.task_ = nullptr;
+  [[gnu::noinline]] void hold(Task& task) {  // inlined, g++ sees the address of a local kept; it moves along
+    task_ = &task;
+    task.handle_ = this;
+  }
+  void take(TaskHandle& other) {
+    task_ = std::exchange(other.task_, nullptr);
     if (task_ != nullptr) task_->handle_ = this;
   }
   Task* task_ = nullptr;
@@ -2439,7 +2200,6 @@ class TaskRef {
   }
   bool cancel() const { return get() != nullptr && (get()->cancel(), true); }
   bool wake() const { return get() != nullptr && (get()->wake(), true); }
-
  private:
   Task* task_ = nullptr;
   std::uint32_t generation_ = 0;
@@ -2448,28 +2208,8 @@ class TaskRef {
 // What all pools have in common.
 class TaskPoolBase : public detail::ListNode {
  public:
-  TaskPoolBase(const TaskPoolBase&) = delete;
-  TaskPoolBase& operator=(const TaskPoolBase&) = delete;
   std::uint32_t size() const { return used_; }  // slots taken, by tasks and by outcomes that somebody holds
   std::uint32_t high_water() const { return high_; }
-
-  // Completes when a slot is free. Between this and a spawn no other task may spawn into the pool, or it may be full
-  // again: one spawner per pool, or be ready for ENOBUFS. ECANCELED.
-  struct Vacancy {
-    TaskPoolBase& pool;
-    std::uint32_t capacity;
-    Poll<Result<void>> poll(Task& task) {
-      if (pool.used_ < capacity) return Result<void>();
-      const Task::Gate gate = task.enter();
-      if (gate == Task::Gate::wait) return pending;
-      if (gate == Task::Gate::cancelled) return abandon(task), Result<void>(Error(ECANCELED));
-      pool.vacancy_.wait(task);
-      task.suspend("a vacancy", &pool);
-      return pending;
-    }
-    void abandon(Task& task) { detail::WaitQueue::leave(task); }
-  };
-
  protected:
   struct Type {
     void (*destroy)(Task&);
@@ -2477,10 +2217,59 @@ class TaskPoolBase : public detail::ListNode {
   };
   constexpr TaskPoolBase() = default;
   ~TaskPoolBase() { close(); }
-  Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type);
-  void start(Task& task, Step (*step)(Task&));
-  void close();
-
+  Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type) {
+    if (reactor_ != &reactor) {  // the first task, or the first for this reactor
+      if (used_ != 0) return Error(EINVAL);
+      unlink();
+      reactor_ = &reactor;
+      reactor.pools_.push_back(*this);
+      slots_ = slots;
+      stride_ = stride;
+      type_ = &type;
+    }
+    Task* task = free_.pop_front();
+    if (task == nullptr) {
+      if (fresh_ == capacity) return Error(ENOBUFS);
+      task = &at(fresh_++);
+    }
+    if (++used_ > high_) high_ = used_;
+    return task;
+  }
+  void start(Task& task, Step (*step)(Task&)) {
+    task.step_ = step;
+    task.reactor_ = reactor_;
+    task.pool_ = this;
+    task.since_ = reactor_->now_;
+    task.line_ = 0;
+    task.code_ = 0;
+    task.cancel_requested_ = false;
+    task.waits_on_ = nullptr;
+    task.state_ = Task::State::live;
+    if (++task.generation_ == 0) task.generation_ = 1;
+    task.wake();
+    Statistics& stats = reactor_->stats_;
+    ++stats.tasks_spawned;
+    if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
+  }
+  void close() {
+    for (std::uint32_t i = 0; reactor_ != nullptr && i < fresh_; ++i) {
+      Task& task = at(i);
+      if (task.state_ == Task::State::live) reactor_->destroy(task);
+      if (task.handle_ == nullptr) continue;
+      std::exchange(task.handle_, nullptr)->task_ = nullptr;
+      release(task);
+    }
+    vacancy_.notify_all();
+    unlink();
+    reactor_ = nullptr;
+  }
+  auto vacancy(std::uint32_t capacity) {
+    return detail::operation<void>([this, capacity](Task& task) -> Result<void> {
+      if (used_ < capacity) return {};
+      if (Error answer; !task.enter(answer)) return answer;
+      return vacancy_.wait(task, "a vacancy", this);
+    });
+  }
  private:
   friend class Reactor;
   friend class Task;
@@ -2488,58 +2277,46 @@ class TaskPoolBase : public detail::ListNode {
   Task& at(std::uint32_t i) const {
     return *static_cast<Task*>(static_cast<void*>(static_cast<unsigned char*>(slots_) + std::size_t{i} * stride_));
   }
-  void release(Task& task);
-
+  void release(Task& task) {
+    task.state_ = Task::State::free;
+    task.joiner_.clear();
+    free_.push_front(task);  // the most recently used first: its memory is warm, and untouched slots stay untouched
+    --used_;
+    vacancy_.notify_all();
+  }
   Reactor* reactor_ = nullptr;
   void* slots_ = nullptr;
   const Type* type_ = nullptr;
   detail::List<Task, detail::Hook<0>> free_;
   detail::WaitQueue vacancy_;
-  std::uint32_t stride_ = 0;
-  std::uint32_t used_ = 0;
-  std::uint32_t high_ = 0;
+  std::uint32_t stride_ = 0, used_ = 0, high_ = 0;
   std::uint32_t fresh_ = 0;  // slots from this one on have never been used
 };
 
 namespace detail {
-
+// The type's name out of the compiler's name of this function: "... [with T = Echo; ..." or "... [T = Echo]".
 struct TypeName {
   char text[48];
 };
-// The type's name out of the compiler's name of this function: "... [with T = Echo; ..." or "... [T = Echo]".
-template <class T>
-constexpr TypeName type_name() {
+template <class T> constexpr TypeName type_name() {
   const char* from = __PRETTY_FUNCTION__;
   while (!(from[0] == 'T' && from[1] == ' ' && from[2] == '=')) ++from;
   TypeName name{};
-  for (unsigned i = 0; i + 1 < sizeof name.text && from[4 + i] != ']' && from[4 + i] != ';' && from[4 + i] != '\0'; ++i) {
+  for (unsigned i = 0; i + 1 < sizeof name.text && from[4 + i] != ']' && from[4 + i] != ';'; ++i)
     name.text[i] = from[4 + i];
-  }
   return name;
 }
-template <class T>
-constexpr TypeName type_name_of = type_name<T>();
-
-template <class T, class = void>
-struct TaskName {
-  static constexpr const char* value = type_name_of<T>.text;
+template <class T, class = void> struct TaskName {
+  static constexpr TypeName text = type_name<T>();
+  static constexpr const char* value = text.text;
 };
-template <class T>
-struct TaskName<T, std::void_t<decltype(T::name)>> {
-  static constexpr const char* value = T::name;
-};
-
-template <class T>
-using PlainStep = decltype(std::declval<T&>().step());
-template <class T, class = void>
-struct HasPlainStep : std::false_type {};
-template <class T>
-struct HasPlainStep<T, std::void_t<PlainStep<T>>> : std::true_type {};
+template <class T> struct TaskName<T, std::void_t<decltype(T::name)>> { static constexpr const char* value = T::name; };
+template <class T, class = void> struct HasPlainStep : std::false_type {};
+template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-template <class T, class... A>
-T* construct(void* place, A&&... arguments) {
+template <class T, class... A> T* construct(void* place, A&&... arguments) {
   if constexpr (std::is_constructible<T, A&&...>::value) {
     return ::new (place) T(std::forward<A>(arguments)...);
   } else if constexpr (std::is_base_of<StateMachine, T>::value) {  // an aggregate whose first part is that base
@@ -2549,40 +2326,37 @@ T* construct(void* place, A&&... arguments) {
   }
 }
 #pragma GCC diagnostic pop
-
 }  // namespace detail
 
 // Room for N tasks of type T. A T has `Step step()`, or `Step step(Task&)` where it does not derive from StateMachine;
 // it is made in its slot by spawn(), stepped by the run queue alone, and destroyed as soon as it ends. The pool may lie
 // in static storage (.bss) or on the stack; what it still holds when it goes is destroyed. It serves one reactor at a
 // time. Size: N * (sizeof(Task) + sizeof(T)), and 56 bytes on a 32-bit board.
-template <class T, std::size_t N>
-class TaskPool : public TaskPoolBase {
+template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
  public:
   constexpr TaskPool() = default;
   ~TaskPool() { close(); }
   // Makes a T of the arguments (by constructor, or member by member) and queues its first step for the next turn.
-  // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor · ENXIO: reactor not open.
-  template <class... A>
-  Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
+  // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor.
+  template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
     static constexpr Type type{[](Task& task) { object(task).~T(); }, detail::TaskName<T>::value};
     const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
     if (!claimed) return claimed.error();
     T* const made = detail::construct<T>(static_cast<Slot&>(**claimed).bytes, std::forward<A>(arguments)...);
     if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = *claimed;
     start(**claimed, [](Task& task) -> Step {
-      if constexpr (detail::HasPlainStep<T>::value) {
-        return object(task).step();
-      } else {
-        return object(task).step(task);
-      }
+      if constexpr (detail::HasPlainStep<T>::value) return object(task).step();
+      else return object(task).step(task);
     });
-    return TaskHandle(**claimed);
+    Result<TaskHandle> handle{TaskHandle()};
+    handle->hold(**claimed);
+    return handle;
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
-  Vacancy vacancy() { return {*this, N}; }
-
+  // Completes when a slot is free. Between this and a spawn no other task may spawn into the pool, or it may be full
+  // again: one spawner per pool, or be ready for ENOBUFS. ECANCELED.
+  auto vacancy() { return TaskPoolBase::vacancy(N); }
  private:
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 tasks");
   struct Slot : Task {
@@ -2595,74 +2369,12 @@ class TaskPool : public TaskPoolBase {
 
 inline const char* Task::name() const { return pool_ != nullptr ? pool_->type_->name : ""; }
 
-inline Result<Task*> TaskPoolBase::claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity,
-                                         const Type& type) {
-  if (reactor_ != &reactor) {  // the first task, or the first for this reactor
-    if (used_ != 0) return Error(EINVAL);
-    unlink();
-    reactor_ = &reactor;
-    reactor.pools_.push_back(*this);
-    slots_ = slots;
-    stride_ = stride;
-    type_ = &type;
-  }
-  Task* task = free_.pop_front();
-  if (task == nullptr) {
-    if (fresh_ == capacity) return Error(ENOBUFS);
-    task = &at(fresh_++);
-  }
-  if (++used_ > high_) high_ = used_;
-  return task;
-}
-
-inline void TaskPoolBase::start(Task& task, Step (*step)(Task&)) {
-  task.step_ = step;
-  task.reactor_ = reactor_;
-  task.pool_ = this;
-  task.since_ = reactor_->now_;
-  task.line_ = 0;
-  task.code_ = 0;
-  task.cancel_requested_ = false;
-  task.waits_for_ = "its first step";
-  task.waits_on_ = nullptr;
-  task.state_ = Task::State::live;
-  if (++task.generation_ == 0) task.generation_ = 1;
-  task.wake();
-  Statistics& stats = reactor_->stats_;
-  ++stats.tasks_spawned;
-  if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
-}
-
-inline void TaskPoolBase::release(Task& task) {
-  task.state_ = Task::State::free;
-  task.joiner_.clear();
-  free_.push_front(task);  // the most recently used first: its memory is warm, and untouched slots stay untouched
-  --used_;
-  vacancy_.notify_all();
-}
-
-inline void TaskPoolBase::close() {
-  if (reactor_ == nullptr) return;
-  for (std::uint32_t i = 0; i < fresh_; ++i) {
-    Task& task = at(i);
-    if (task.state_ == Task::State::live) reactor_->destroy(task);
-    if (task.handle_ != nullptr) {
-      task.handle_->task_ = nullptr;
-      task.handle_ = nullptr;
-      release(task);
-    }
-  }
-  vacancy_.notify_all();
-  unlink();
-  reactor_ = nullptr;
-}
-
 // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
 inline void Reactor::finish(Task& task, int code) {
   task.state_ = Task::State::ending;
   task.code_ = code;
   static_cast<detail::Hook<0>&>(task).unlink();
-  static_cast<detail::Hook<1>&>(task).unlink();
+  task.stop_waiting();
   while (detail::Waiter* const waiter = task.waits_.front()) waiter->clear();
   task.pool_->type_->destroy(task);
   task.state_ = Task::State::finished;
@@ -2670,26 +2382,19 @@ inline void Reactor::finish(Task& task, int code) {
   --stats_.tasks;
   const bool failure = code != 0 && code != ECANCELED;
   if (failure) ++stats_.tasks_failed;
-  if (task.handle_ != nullptr) {
-    task.joiner_.notify();
-    return;
-  }
+  if (task.handle_ != nullptr) return static_cast<void>(task.joiner_.notify());
   if (failure) report({Observation::task_failed, &task, Error(code), {}});
   task.pool_->release(task);
 }
-
 inline void Reactor::destroy(Task& task) {
   MOTE_ASSERT(&task != current_);
   ++stats_.tasks_destroyed;
   finish(task, ECANCELED);
 }
-
-template <class F>
-void Reactor::for_each_task(F&& visit) {
+template <class F> void Reactor::for_each_task(F&& visit) {
   for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool)) {
     for (std::uint32_t i = 0; i < pool->fresh_; ++i) {
-      Task& task = pool->at(i);
-      if (task.is_alive()) visit(task);
+      if (pool->at(i).is_alive()) visit(pool->at(i));
     }
   }
 }
@@ -2697,19 +2402,15 @@ inline void Reactor::cancel_all_tasks() {
   for_each_task([](Task& task) { task.cancel(); });
 }
 inline std::uint32_t Reactor::destroy_all_tasks() {
-  std::uint32_t count = 0;
-  for_each_task([&](Task& task) {
-    if (&task == current_) return;
-    destroy(task);
-    ++count;
+  const std::uint64_t before = stats_.tasks_destroyed;
+  for_each_task([this](Task& task) {
+    if (&task != current_) destroy(task);
   });
-  return count;
+  return static_cast<std::uint32_t>(stats_.tasks_destroyed - before);
 }
-
 inline void TaskHandle::detach() {
-  Task* const task = task_;
+  Task* const task = std::exchange(task_, nullptr);
   if (task == nullptr) return;
-  task_ = nullptr;
   task->handle_ = nullptr;
   if (task->state_ != Task::State::finished) return;
   if (task->code_ != 0 && task->code_ != ECANCELED) {
@@ -2718,57 +2419,21 @@ inline void TaskHandle::detach() {
   task->pool_->release(*task);
 }
 
-inline Result<void> TaskHandle::destroy() {
-  if (task_ == nullptr || !task_->is_alive()) return Error(ESRCH);
-  if (task_ == task_->reactor_->current_) return Error(EBUSY);
-  task_->reactor_->destroy(*task_);
-  return {};
-}
-
-inline Outcome TaskHandle::outcome() const {
-  if (task_ == nullptr || task_->state_ != Task::State::finished) return {};
-  if (task_->code_ == 0) return {Outcome::Kind::done, {}};
-  return {task_->code_ == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task_->code_)};
-}
-
 // A timer for a task to await. One task at a time, and one use at a time. It must not move while in use.
 class TaskTimer {
  public:
-  constexpr TaskTimer() = default;
-
   // Completes after `delay`, never early. ECANCELED.
-  auto sleep(Duration delay) { return Wait<Result<void>>{*this, delay, false}; }
+  auto sleep(Duration delay) {
+    return detail::operation<void>([this, delay](Task& task) -> Result<void> {
+      const Result<std::uint32_t> expired = wait(task, delay, false);
+      return expired ? Result<void>() : expired.error();
+    });
+  }
   // Completes at every multiple of `period` from the first call on, without drift; gives how many ticks have gone by
   // since the last one: 1, or more if the task was late. ECANCELED; the next call begins anew.
-  auto tick(Duration period) { return Wait<Result<std::uint32_t>>{*this, period, true}; }
-  void reset() {
-    timer_.cancel();
-    waiter_.clear();
-    started_ = false;
-    ticks_ = 0;
+  auto tick(Duration period) {
+    return detail::operation<std::uint32_t>([this, period](Task& task) { return wait(task, period, true); });
   }
-
- private:
-  template <class Operation> friend struct WithTimeout;
-  template <class R> struct Wait {
-    TaskTimer& timer;
-    Duration time;
-    bool periodic;
-    Poll<R> poll(Task& task) {
-      if (!timer.started_) timer.start(task, time, periodic);
-      const auto attempt = [this](Task&) -> R {
-        if (timer.ticks_ == 0) return Error(EAGAIN);
-        const std::uint32_t ticks = std::exchange(timer.ticks_, 0);
-        if (!periodic) timer.started_ = false;
-        if constexpr (std::is_same<R, Result<void>>::value) return static_cast<void>(ticks), R();
-        else return ticks;
-      };
-      Poll<R> result = detail::waiter_operation<R>(timer.waiter_, "a timer", attempt).poll(task);
-      if (result.ready() && !*result && result->error() == ECANCELED) timer.reset();
-      return result;
-    }
-    void abandon(Task&) { timer.reset(); }
-  };
   void start(Task& task, Duration time, bool periodic) {
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
     started_ = true;
@@ -2776,11 +2441,27 @@ class TaskTimer {
     if (periodic) timer_.arm_every(task.reactor(), time, callback);
     else timer_.arm(task.reactor(), time, callback);
   }
+  bool started() const { return started_; }
+  bool expired() const { return ticks_ != 0; }
+  void reset() {
+    timer_.cancel();
+    waiter_.clear();
+    started_ = false;
+    ticks_ = 0;
+  }
+ private:
+  Result<std::uint32_t> wait(Task& task, Duration time, bool periodic) {
+    if (!started_) start(task, time, periodic);
+    auto result = detail::attempt<Result<std::uint32_t>>(task, waiter_, "a timer", [this]() -> Result<std::uint32_t> {
+      return ticks_ != 0 ? Result<std::uint32_t>(std::exchange(ticks_, 0)) : Error(EAGAIN);
+    });
+    if (result ? !periodic : result.error() == ECANCELED) reset();
+    return result;
+  }
   void expire() {
     ticks_ += 1 + timer_.missed();
     waiter_.notify();
   }
-
   Timer timer_;
   detail::Waiter waiter_;
   std::uint32_t ticks_ = 0;
@@ -2788,35 +2469,24 @@ class TaskTimer {
 };
 
 // The operation's own result, or ETIMEDOUT if it does not come within `limit`. What has completed when the time is up
-// wins. After a time-out the operation waits no longer; what it was to work on (a stream) is as it was.
-template <class Operation>
-struct WithTimeout {
-  TaskTimer& timer;
-  Duration limit;
-  Operation operation;
-  using Outcome = typename decltype(std::declval<Operation&>().poll(std::declval<Task&>()))::value_type;
-
-  Poll<Outcome> poll(Task& task) {
-    Poll<Outcome> result = operation.poll(task);
-    if (result.ready()) {
+// wins. After a time-out the task waits for nothing; what it worked on (a stream, say) is as it was.
+template <class AnyOperation> auto with_timeout(TaskTimer& timer, Duration limit, AnyOperation operation) {
+  using R = typename decltype(operation.poll(std::declval<Task&>()))::value_type;
+  struct Timed {
+    TaskTimer& timer;
+    Duration limit;
+    AnyOperation operation;
+    Poll<R> poll(Task& task) {
+      Poll<R> result = operation.poll(task);
+      if (result.ready()) return timer.reset(), std::move(result);
+      if (!timer.started()) timer.start(task, limit, false);
+      if (!timer.expired()) return pending;
+      task.stop_waiting();
       timer.reset();
-    } else if (!timer.started_) {
-      timer.start(task, limit, false);
-    } else if (timer.ticks_ != 0) {
-      operation.abandon(task);
-      timer.reset();
-      return Outcome(Error(ETIMEDOUT));
+      return R(Error(ETIMEDOUT));
     }
-    return result;
-  }
-  void abandon(Task& task) {
-    operation.abandon(task);
-    timer.reset();
-  }
-};
-template <class Operation>
-WithTimeout<Operation> with_timeout(TaskTimer& timer, Duration limit, Operation operation) {
-  return {timer, limit, operation};
+  };
+  return Timed{timer, limit, operation};
 }
 
 // =====================================================================================================================
@@ -2830,24 +2500,92 @@ class Endpoint {
     char data[128];
     const char* c_str() const { return data; }
   };
+  static constexpr socklen_t capacity = sizeof(sockaddr_un);
   constexpr Endpoint() : unix_{} {}
 
   // "192.0.2.1", "2001:db8::1", "fe80::1%eth0". EINVAL: no numeric address · ENODEV: no such interface.
-  static Result<Endpoint> ip(const char* address, std::uint16_t port);
+  static Result<Endpoint> ip(const char* address, std::uint16_t port) {
+    Endpoint e;
+    if (::inet_pton(AF_INET, address, &e.v4_.sin_addr) == 1) {
+      e.v4_.sin_family = AF_INET;
+      e.v4_.sin_port = htons(port);
+      e.size_ = sizeof e.v4_;
+      return e;
+    }
+    char plain[INET6_ADDRSTRLEN] = {};
+    const char* const scope = ::strchr(address, '%');
+    const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
+    if (length >= sizeof plain) return Error(EINVAL);
+    ::memcpy(plain, address, length);
+    e = Endpoint();
+    if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
+    e.v6_.sin6_family = AF_INET6;
+    e.v6_.sin6_port = htons(port);
+    e.size_ = sizeof e.v6_;
+    if (scope != nullptr && (e.v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
+    return e;
+  }
   // A path in the file system, or after '@' an abstract name. ENAMETOOLONG: over 107 bytes · EINVAL: empty.
-  static Result<Endpoint> unix_path(const char* path);
+  static Result<Endpoint> unix_path(const char* path) {
+    Endpoint e;
+    const std::size_t length = ::strlen(path);
+    if (length == 0) return Error(EINVAL);
+    if (length >= sizeof e.unix_.sun_path) return Error(ENAMETOOLONG);
+    const bool abstract = path[0] == '@';
+    e.unix_.sun_family = AF_UNIX;
+    ::memcpy(e.unix_.sun_path, path, length);
+    if (abstract) e.unix_.sun_path[0] = '\0';
+    e.size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
+    return e;
+  }
   // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". EINVAL and as above.
-  static Result<Endpoint> parse(const char* text);
-  Text text() const;  // as parse() takes it; "-" for none, as of the peer of an unbound Unix socket
-
+  static Result<Endpoint> parse(const char* text) {
+    if (::strncmp(text, "unix:", 5) == 0) return unix_path(text + 5);
+    const bool brackets = text[0] == '[';
+    const char* const begin = text + (brackets ? 1 : 0);
+    const char* const end = ::strchr(begin, brackets ? ']' : ':');
+    char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
+    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
+    ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
+    const char* digit = end + (brackets ? 2 : 1);
+    unsigned port = 0;
+    if (*digit == '\0') return Error(EINVAL);
+    for (; *digit != '\0'; ++digit) {
+      port = port * 10 + static_cast<unsigned>(*digit - '0');
+      if (*digit < '0' || *digit > '9' || port > 65535) return Error(EINVAL);
+    }
+    return ip(address, static_cast<std::uint16_t>(port));
+  }
+  // As parse() takes it; "-" for none, as of the peer of an unbound Unix socket.
+  Text text() const {
+    Text text{};
+    char host[INET6_ADDRSTRLEN] = "", scope[IF_NAMESIZE + 1] = "";
+    if (family() == AF_INET) {
+      ::inet_ntop(AF_INET, &v4_.sin_addr, host, sizeof host);
+      ::snprintf(text.data, sizeof text.data, "%s:%u", host, unsigned{port()});
+    } else if (family() == AF_INET6) {
+      ::inet_ntop(AF_INET6, &v6_.sin6_addr, host, sizeof host);
+      if (v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
+      ::snprintf(text.data, sizeof text.data, "[%s%s]:%u", host, scope, unsigned{port()});
+    } else if (family() == AF_UNIX && size_ > offsetof(sockaddr_un, sun_path)) {
+      const std::size_t length = size_ - offsetof(sockaddr_un, sun_path);
+      ::memcpy(text.data, "unix:", 5);
+      ::memcpy(text.data + 5, unix_.sun_path, length);
+      if (unix_.sun_path[0] == '\0') text.data[5] = '@';
+    } else {
+      text.data[0] = '-';
+    }
+    return text;
+  }
   int family() const { return any_.sa_family; }
-  std::uint16_t port() const { return family() == AF_INET6 ? ntohs(v6_.sin6_port) : family() == AF_INET ? ntohs(v4_.sin_port) : std::uint16_t{0}; }
+  std::uint16_t port() const {
+    return family() == AF_INET6 ? ntohs(v6_.sin6_port) : ntohs(v4_.sin_port);
+  }  // of IP only
   const sockaddr* address() const { return &any_; }
   sockaddr* address() { return &any_; }
   socklen_t size() const { return size_; }
   void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
-  static constexpr socklen_t capacity = sizeof(sockaddr_un);
-
  private:
   union {
     sockaddr any_;
@@ -2858,85 +2596,6 @@ class Endpoint {
   socklen_t size_ = 0;
 };
 
-inline Result<Endpoint> Endpoint::ip(const char* address, std::uint16_t port) {
-  Endpoint e;
-  if (::inet_pton(AF_INET, address, &e.v4_.sin_addr) == 1) {
-    e.v4_.sin_family = AF_INET;
-    e.v4_.sin_port = htons(port);
-    e.size_ = sizeof e.v4_;
-    return e;
-  }
-  char plain[INET6_ADDRSTRLEN] = {};
-  const char* const scope = ::strchr(address, '%');
-  const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
-  if (length >= sizeof plain) return Error(EINVAL);
-  ::memcpy(plain, address, length);
-  e = Endpoint();
-  if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
-  e.v6_.sin6_family = AF_INET6;
-  e.v6_.sin6_port = htons(port);
-  e.size_ = sizeof e.v6_;
-  if (scope != nullptr && (e.v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
-  return e;
-}
-
-inline Result<Endpoint> Endpoint::unix_path(const char* path) {
-  Endpoint e;
-  const std::size_t length = ::strlen(path);
-  if (length == 0) return Error(EINVAL);
-  if (length >= sizeof e.unix_.sun_path) return Error(ENAMETOOLONG);
-  e.unix_.sun_family = AF_UNIX;
-  ::memcpy(e.unix_.sun_path, path, length);
-  const bool abstract = path[0] == '@';
-  if (abstract) e.unix_.sun_path[0] = '\0';
-  e.size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
-  return e;
-}
-
-inline Result<Endpoint> Endpoint::parse(const char* text) {
-  if (::strncmp(text, "unix:", 5) == 0) return unix_path(text + 5);
-  const bool brackets = text[0] == '[';
-  const char* const begin = text + (brackets ? 1 : 0);
-  const char* const end = ::strchr(begin, brackets ? ']' : ':');
-  char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-  if (end == nullptr || (brackets && end[1] != ':') || end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) {
-    return Error(EINVAL);
-  }
-  ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
-  const char* digit = end + (brackets ? 2 : 1);
-  unsigned port = 0;
-  if (*digit == '\0') return Error(EINVAL);
-  for (; *digit != '\0'; ++digit) {
-    port = port * 10 + static_cast<unsigned>(*digit - '0');
-    if (*digit < '0' || *digit > '9' || port > 65535) return Error(EINVAL);
-  }
-  return ip(address, static_cast<std::uint16_t>(port));
-}
-
-inline Endpoint::Text Endpoint::text() const {
-  Text text{};
-  char host[INET6_ADDRSTRLEN] = "";
-  if (family() == AF_INET) {
-    ::inet_ntop(AF_INET, &v4_.sin_addr, host, sizeof host);
-    ::snprintf(text.data, sizeof text.data, "%s:%u", host, unsigned{port()});
-  } else if (family() == AF_INET6) {
-    ::inet_ntop(AF_INET6, &v6_.sin6_addr, host, sizeof host);
-    char scope[IF_NAMESIZE + 1] = "";
-    if (v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
-    ::snprintf(text.data, sizeof text.data, "[%s%s]:%u", host, scope, unsigned{port()});
-  } else if (family() == AF_UNIX && size_ > offsetof(sockaddr_un, sun_path)) {
-    const std::size_t length = size_ - offsetof(sockaddr_un, sun_path);
-    const bool abstract = unix_.sun_path[0] == '\0';
-    ::memcpy(text.data, "unix:", 5);
-    ::memcpy(text.data + 5, unix_.sun_path, length);
-    if (abstract) text.data[5] = '@';
-    text.data[5 + length] = '\0';
-  } else {
-    text.data[0] = '-';
-  }
-  return text;
-}
-
 // An owned descriptor in a reactor's table: closed when it goes. Registering costs no system call: the kernel hears of
 // it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain Source serves any
 // other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch(). Movable; it goes empty where the
@@ -2944,7 +2603,7 @@ inline Endpoint::Text Endpoint::text() const {
 // that operation answer ECANCELED, and let the task run. Size on a 32-bit board: 8 bytes.
 class Source {
  public:
-  constexpr Source() = default;
+  Source() = default;
   Source(Source&& other) noexcept { take(other); }
   Source& operator=(Source&& other) noexcept {
     if (this != &other) {
@@ -2958,88 +2617,170 @@ class Source {
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
   // share: those are only used when reported ready, in small portions. EBUSY: open already · EBADF · ENOBUFS: the
   // table is full · ENXIO: reactor not open. On failure fd stays the caller's.
-  Result<void> open(Reactor& reactor, Fd&& fd);
+  Result<void> open(Reactor& reactor, Fd&& fd) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    termios settings;
+    const bool standard = fd.get() >= 0 && fd.get() <= STDERR_FILENO;
+    const bool socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    if (!socket && System::error() != ENOTSOCK) return detail::last_error();  // EBADF
+    const bool tty = !socket && System::tcgetattr(fd.get(), &settings) == 0;
+    const int status = standard ? O_NONBLOCK : System::fcntl(fd.get(), F_GETFL, 0);
+    if (status < 0) return detail::last_error();
+    if ((status & O_NONBLOCK) == 0 && System::fcntl(fd.get(), F_SETFL, status | O_NONBLOCK) < 0)
+      return detail::last_error();
+    // Sockets are used with MSG_DONTWAIT, whatever their number.
+    unsigned kind = socket ? unsigned{Slot::is_socket} : 0u;
+    if (standard && !socket) kind |= Slot::blocking;
+    if (tty) kind |= Slot::is_tty;
+    return register_as(reactor, std::move(fd), kind);
+  }
   // Whoever waits for it gets ECANCELED. Unlike a removal, this leaves it to the kernel to end the registration.
-  void close();
+  void close() {
+    if (slot_ == nullptr) return;
+    Slot& slot = *std::exchange(slot_, nullptr);
+    const Fd fd(slot.fd);
+    if (slot.is(Slot::in_set)) reactor_->selector_->forget(slot.fd);
+    reactor_->release(slot);
+  }
   // Gives the descriptor back, no longer registered (and non-blocking, unless it is 0 to 2).
-  Fd release();
-
+  Fd release() {
+    if (slot_ == nullptr) return Fd();
+    Slot& slot = *std::exchange(slot_, nullptr);
+    Fd fd(slot.fd);
+    reactor_->drop_from_set(slot);
+    reactor_->release(slot);
+    return fd;
+  }
   int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
   bool is_open() const { return slot_ != nullptr; }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Again,
   // to change the interest. EBADF: not open · ENOMEM, ENOSPC.
-  Result<void> watch(Interest interest, Handler handler);
-  Result<void> set_option(int level, int name, int value);  // setsockopt(2) and its errors
-  Result<Endpoint> local_endpoint() const { return name_of(&System::getsockname); }
-  Result<Endpoint> peer_endpoint() const { return name_of(&System::getpeername); }
-
+  Result<void> watch(Interest interest, Handler handler) {
+    if (slot_ == nullptr) return Error(EBADF);
+    MOTE_ASSERT(handler);
+    slot_->handler = handler;
+    slot_->set(Slot::muted, false);
+    return reactor_->want(*slot_, interest);
+  }
+  Result<void> set_option(int level, int name, int value) {  // setsockopt(2) and its errors
+    return detail::check(System::setsockopt(fd(), level, name, &value, sizeof value));
+  }
+  Result<Endpoint> local_endpoint() const { return name_of(&System::getsockname); }  // EBADF ENOTSOCK ENOBUFS
+  Result<Endpoint> peer_endpoint() const { return name_of(&System::getpeername); }   // and ENOTCONN
   // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or error;
   // gives what was reported. It is a hint: another reader may have been faster. One task for reading and one for writing
   // at a time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open.
   auto ready(Interest interest) {
-    return operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
-      const unsigned asked = detail::bits(interest) | detail::bits(Readiness::error | Readiness::hangup) |
-                             (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
-      const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
-      slot_->last &= ~seen;
-      if (any(seen)) return seen;
-      return Error(EAGAIN);
+    return detail::operation<Readiness>([this, interest](Task& task) {
+      return attempt<Readiness>(task, interest, "readiness", [this, interest]() -> Result<Readiness> {
+        const unsigned asked = Reactor::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
+        const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
+        slot_->last &= ~seen;
+        return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
+      });
     });
   }
-
  protected:
   friend class Reactor;
   friend class Listener;
   using Slot = detail::Slot;
-  using Gate = Task::Gate;
 
-  // Attempts when it is worth it, and waits when the attempt answers EAGAIN.
-  template <class T, class Attempt> struct Operation {
-    Source& source;
-    Interest direction;
-    const char* what;
-    Attempt attempt;
-    Poll<Result<T>> poll(Task& task) {
-      const Gate gate = source.enter(task);
-      if (gate == Gate::wait) return pending;
-      if (gate == Gate::cancelled) return Result<T>(source.refusal(task));
-      if (direction == Interest::write ? source.slot_->write_ready : source.slot_->read_ready) {
-        Result<T> result = attempt();
-        if (result || result.error() != EAGAIN) return task.resume(), result;
-      }
-      const Result<void> waits = source.wait_for(direction, task, what);
-      if (waits) return pending;
-      return Result<T>(waits.error());
+  // Whether there is a descriptor, and the task may go on: see Task::enter().
+  bool enter(Task& task, Error& answer) {
+    if (slot_ != nullptr) return task.enter(answer);
+    answer = task.was_waiting_on(this) ? ECANCELED : EBADF;
+    return false;
+  }
+  Error wait_for(Task& task, Interest direction, const char* what) {
+    const Result<void> waits = reactor_->wait_for(*slot_, direction, task);
+    return waits ? task.suspend(what, this) : waits.error();
+  }
+  // Tries when it is worth it, and waits when the answer is EAGAIN.
+  template <class T, class Try> Result<T> attempt(Task& task, Interest direction, const char* what, Try&& try_once) {
+    if (Error answer; !enter(task, answer)) return answer;
+    if (direction == Interest::write ? slot_->write_ready : slot_->read_ready) {
+      Result<T> result = try_once();
+      if (result || result.error() != EAGAIN) return result;
     }
-    void abandon(Task& task) { source.stop_waiting(task); }
-  };
-  template <class T, class Attempt> Operation<T, Attempt> operation(Interest direction, const char* what, Attempt attempt) {
-    return {*this, direction, what, attempt};
+    return wait_for(task, direction, what);
   }
-  Gate enter(Task& task) { return slot_ != nullptr ? task.enter() : Gate::cancelled; }
-  MOTE_COLD Error refusal(Task& task);
-  Result<void> wait_for(Interest direction, Task& task, const char* what) {
-    task.suspend(what, this);
-    return reactor_->wait_for(*slot_, direction, task);
+  Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags) {  // non-blocking already
+    if (slot_ != nullptr) return Error(EBUSY);
+    const Result<Slot*> claimed = reactor.claim(fd.get());
+    if (!claimed) return claimed.error();
+    reactor_ = &reactor;
+    slot_ = *claimed;
+    slot_->owner = this;
+    slot_->flags = static_cast<std::uint16_t>(flags);
+    slot_->read_ready = slot_->write_ready = !slot_->is(Slot::blocking);  // the first attempt is made at once
+    fd.release();
+    return {};
   }
-  void stop_waiting(Task& task) {
-    task.resume();
-    if (slot_ == nullptr) return;
-    slot_->reader.stop(task);
-    slot_->writer.stop(task);
+  // One read(). A short one says that there is no more for now, so that the next waits first; not so at the end of the
+  // stream, which is read at once.
+  Result<std::size_t> try_receive(ByteSpan buffer) {
+    if (buffer.empty()) return Error(EINVAL);
+    Slot& slot = *slot_;
+    ssize_t n;
+    do {
+      n = slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
+                                   : System::read(slot.fd, buffer.data(), buffer.size());
+    } while (n < 0 && System::error() == EINTR);
+    if (n < 0) return receive_failed();
+    const auto size = static_cast<std::size_t>(n);
+    if ((size < buffer.size() && size != 0 && !slot.read_final) || slot.is(Slot::blocking)) slot.read_ready = false;
+    return size;
   }
-  Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags);  // non-blocking already
-  Result<std::size_t> try_receive(ByteSpan buffer);
-  Result<std::size_t> try_send(ByteView bytes);
-  MOTE_COLD Result<std::size_t> receive_failed();
-  Error send_failed();
+  MOTE_COLD Result<std::size_t> receive_failed() {
+    const int error = System::error();
+    Slot& slot = *slot_;
+    if (error == EIO && slot.is(Slot::is_tty)) return std::size_t{0};  // unplugged, or the pty's other end closed
+    if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
+    slot.read_ready = slot.read_final = false;
+    if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return Error(EAGAIN);
+    // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
+    slot.last &= ~Readiness::error;
+    for (int i = 0; i < limits::operations_per_step; ++i) {
+      msghdr message;
+      ::memset(&message, 0, sizeof message);
+      if (System::recvmsg(slot.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    }
+    return Error(EAGAIN);
+  }
+  Result<std::size_t> try_send(ByteView bytes) {
+    if (bytes.empty()) return std::size_t{0};
+    Slot& slot = *slot_;
+    std::size_t size = bytes.size();
+    if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
+    ssize_t n;
+    do {
+      n = slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                   : System::write(slot.fd, bytes.data(), size);
+    } while (n < 0 && System::error() == EINTR);
+    if (n < 0) return send_failed();
+    const auto sent = static_cast<std::size_t>(n);
+    if (sent < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
+    return sent;
+  }
+  Error send_failed() {
+    const int error = System::error();
+    if (error != EAGAIN && error != EWOULDBLOCK) return error;
+    slot_->write_ready = false;
+    return EAGAIN;
+  }
   void take(Source& other) {
     reactor_ = other.reactor_;
     slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }
-  Result<Endpoint> name_of(int (*ask)(int, sockaddr*, socklen_t*)) const;
-
+  Result<Endpoint> name_of(int (*ask)(int, sockaddr*, socklen_t*)) const {
+    Endpoint endpoint;
+    socklen_t size = Endpoint::capacity;
+    if (ask(fd(), endpoint.address(), &size) != 0) return detail::last_error();
+    endpoint.resize(size);
+    return endpoint;
+  }
   Reactor* reactor_ = nullptr;
   Slot* slot_ = nullptr;
 };
@@ -3052,49 +2793,59 @@ class Stream : public Source {
   // time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open · EINVAL: an empty buffer · and the
   // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
   auto read(ByteSpan buffer) {
-    return operation<std::size_t>(Interest::read, "data", [this, buffer] { return try_receive(buffer); });
+    return detail::operation<std::size_t>([this, buffer](Task& task) {
+      return attempt<std::size_t>(task, Interest::read, "data", [this, buffer] { return try_receive(buffer); });
+    });
   }
   // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: the stream ended
   // before; what has come is there.
   auto read_exactly(ByteSpan& buffer) {
-    return operation<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
-      while (!buffer.empty()) {
-        const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
-        if (!n) return n.error();
-        if (*n == 0) return Error(ENODATA);
-        buffer.drop_front(*n);
-      }
-      return {};
+    return detail::operation<void>([this, &buffer](Task& task) {
+      return attempt<void>(task, Interest::read, "data", [this, &buffer]() -> Result<void> {
+        while (!buffer.empty()) {
+          const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
+          if (!n) return n.error();
+          if (*n == 0) return Error(ENODATA);
+          buffer.drop_front(*n);
+        }
+        return {};
+      });
     });
   }
   void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
-
   // All bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the bytes.
   // After an error the view holds what was not sent. One writer at a time (EBUSY). ECANCELED · EBADF · and the kernel's:
   // EPIPE ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOSPC ENOBUFS ENOMEM.
   auto write_all(ByteView& bytes) {
-    return operation<void>(Interest::write, "room to write", [this, &bytes]() -> Result<void> {
-      while (!bytes.empty()) {
-        const Result<std::size_t> n = slot_->write_ready ? try_send(bytes) : Error(EAGAIN);
-        if (!n) return n.error();
-        bytes.drop_front(*n);
-      }
-      return {};
+    return detail::operation<void>([this, &bytes](Task& task) {
+      return attempt<void>(task, Interest::write, "room to write", [this, &bytes]() -> Result<void> {
+        while (!bytes.empty()) {
+          const Result<std::size_t> n = slot_->write_ready ? try_send(bytes) : Error(EAGAIN);
+          if (!n) return n.error();
+          bytes.drop_front(*n);
+        }
+        return {};
+      });
     });
   }
   void write_all(ByteView&& bytes) = delete;
-
   // Connects an empty stream. The socket's real error is the answer (ECONNREFUSED ETIMEDOUT ENETUNREACH EHOSTUNREACH
   // EADDRNOTAVAIL ENOENT EACCES ...; EAGAIN: a Unix socket's backlog is full), and then, or when cancelled, the stream
-  // is empty again. EISCONN: not empty · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM.
-  auto connect(const Endpoint& endpoint) { return Connect{*this, endpoint}; }
+  // is empty again. After a time-out of with_timeout(): close() it. EISCONN: not empty · ENOBUFS: the table is full ·
+  // EMFILE ENFILE ENOMEM.
+  auto connect(const Endpoint& endpoint) {
+    return detail::operation<void>([this, &endpoint](Task& task) {
+      const Result<void> result = attempt_connect(task, endpoint);
+      if (!result && result.error() != detail::not_yet && result.error() != EISCONN) close();
+      return result;
+    });
+  }
 
   // One attempt, for the callback style. EAGAIN: nothing to read, or no room to write, now; and as above.
   Result<std::size_t> try_read(ByteSpan buffer) { return slot_ != nullptr ? try_receive(buffer) : Error(EBADF); }
   Result<std::size_t> try_write(ByteView bytes) { return slot_ != nullptr ? try_send(bytes) : Error(EBADF); }
-
   // The peer reads the end of the stream after what was written. ENOTCONN · ENOTSOCK: a pipe or terminal · EBADF.
-  Result<void> shutdown_write() { return System::shutdown(fd(), SHUT_WR) == 0 ? detail::ok : detail::last_error(); }
+  Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
   // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer: ETIMEDOUT.
   Result<void> set_keep_alive(int idle, int interval, int count) {
@@ -3103,18 +2854,30 @@ class Stream : public Source {
     if (set) set = set_option(IPPROTO_TCP, TCP_KEEPCNT, count);
     return set ? set_option(SOL_SOCKET, SO_KEEPALIVE, 1) : set;
   }
-
  private:
-  struct Connect {
-    Stream& stream;
-    const Endpoint& endpoint;
-    Poll<Result<void>> poll(Task& task);
-    void abandon(Task& task) {
-      stream.close();
-      task.resume();
+  Result<void> attempt_connect(Task& task, const Endpoint& endpoint) {
+    if (slot_ == nullptr && task.was_waiting_on(this)) return Error(ECANCELED);  // closed meanwhile
+    if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    if (Error answer; !task.enter(answer)) return answer;
+    if (slot_ == nullptr) {
+      Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+      if (!fd) return detail::last_error();
+      const Result<void> opened = register_as(task.reactor(), std::move(fd), Slot::is_socket | Slot::connecting);
+      if (!opened) return opened;
+      slot_->write_ready = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0;
+      const int error = slot_->write_ready ? 0 : System::error();
+      if (error != 0 && error != EINPROGRESS && error != EINTR)
+        return Error(error);  // interrupted, it goes on all the same
+    } else if (slot_->write_ready) {
+      int error = 0;
+      socklen_t size = sizeof error;
+      if (System::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
+      if (error != 0) return Error(error);
     }
-  };
-  int begin_connect(Reactor& reactor, const Endpoint& endpoint);
+    if (!slot_->write_ready) return wait_for(task, Interest::write, "a connection");
+    slot_->set(Slot::connecting, false);
+    return {};
+  }
 };
 
 // Accepts connections. Full is answered by waiting, so that connections stay in the kernel's backlog: for a slot of the
@@ -3129,23 +2892,83 @@ class Listener : public Source {
     int backlog = SOMAXCONN;
   };
   // EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOENT ENOBUFS EMFILE ENFILE ENOMEM · EBUSY: open already.
-  Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options);
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
+    if (slot_ != nullptr) return Error(EBUSY);
+    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    if (!fd) return detail::last_error();
+    const bool ip = endpoint.family() != AF_UNIX;
+    const struct {
+      bool wanted;
+      int level, name;
+    } settings[] = {{ip && options.reuse_address, SOL_SOCKET, SO_REUSEADDR},
+                    {ip && options.reuse_port, SOL_SOCKET, SO_REUSEPORT},
+                    {ip && options.no_delay, IPPROTO_TCP, TCP_NODELAY},
+                    {endpoint.family() == AF_INET6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY}};
+    const int on = 1;
+    for (const auto& s : settings) {
+      if (s.wanted && System::setsockopt(fd.get(), s.level, s.name, &on, sizeof on) != 0) return detail::last_error();
+    }
+    if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
+    if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
+    return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening);
+  }
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: not open.
-  auto accept() { return Accept{*this}; }
+  auto accept() {
+    return detail::operation<Stream>([this](Task& task) { return attempt_accept(task); });
+  }
   // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM, EPERM (a
   // firewall's), ECONNABORTED (many in a row): watch() for nothing and try again later, for the listener stays ready.
-  Result<Stream> try_accept();
-
- private:
-  struct Accept {
-    Listener& listener;
-    Poll<Result<Stream>> poll(Task& task);
-    void abandon(Task& task) {
-      listener.stop_waiting(task);
-      detail::WaitQueue::leave(task);
+  Result<Stream> try_accept() {
+    if (slot_ == nullptr) return Error(EBADF);
+    if (reactor_->vacancies() == 0) return Error(ENOBUFS);
+    for (int i = 0; i < limits::accepts_per_poll; ++i) {
+      Fd fd(System::accept(slot_->fd));
+      if (fd) {
+        Stream stream;
+        const Result<void> opened = stream.register_as(*reactor_, std::move(fd), Slot::is_socket);
+        return opened ? Result<Stream>(std::move(stream)) : opened.error();
+      }
+      switch (System::error()) {
+        case EINTR:
+        case ECONNABORTED: continue;  // gone before it was accepted; and its network's errors: see accept(2)
+        case EPROTO:
+        case ENETDOWN:
+        case ENOPROTOOPT:
+        case EHOSTDOWN:
+        case ENONET:
+        case EHOSTUNREACH:
+        case EOPNOTSUPP:
+        case ENETUNREACH:
+        case ETIMEDOUT: continue;
+        default: return Error(System::error());  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL
+      }
     }
-  };
+    return Error(ECONNABORTED);
+  }
+ private:
+  Result<Stream> attempt_accept(Task& task) {
+    if (Error answer; !enter(task, answer)) return answer;
+    // Closing the listener wakes those who wait here, too.
+    if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table", this);
+    Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
+    switch (accepted ? 0 : accepted.error().code()) {
+      case EAGAIN: slot_->read_ready = false; return wait_for(task, Interest::read, "a connection");
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM:
+      case EPERM:
+      case ECONNABORTED: break;
+      default: return accepted;
+    }
+    detail::WaitQueue& queue = reactor_->accept_retry_;
+    if (!reactor_->accept_timer_.armed()) {
+      reactor_->accept_timer_.arm(*reactor_, limits::accept_pause,
+                                  Delegate<void()>::of<&detail::WaitQueue::notify_all>(queue));
+    }
+    return queue.wait(task, "a descriptor or memory from the system", this);
+  }
 };
 
 // Datagrams, UDP or Unix-domain. One reader and one writer at a time (EBUSY); ECANCELED and EBADF as for streams.
@@ -3156,379 +2979,114 @@ class Datagram : public Source {
     bool truncated = false;  // the datagram was longer than the buffer; the rest is lost
   };
   // Bound to the endpoint, whose port may be 0. EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOBUFS EMFILE ENFILE ENOMEM.
-  Result<void> open(Reactor& reactor, const Endpoint& endpoint);
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
+    Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
+    if (!fd || System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
+    return register_as(reactor, std::move(fd), Slot::is_socket);
+  }
   // Of that family (AF_INET, AF_INET6, AF_UNIX), bound by the first send.
   Result<void> open(Reactor& reactor, int family) {
     Fd fd(System::socket(family, SOCK_DGRAM));
     return fd ? register_as(reactor, std::move(fd), Slot::is_socket) : detail::last_error();
   }
   // Sets where send() goes and from where recv() takes: kernel state, at once.
-  Result<void> connect(const Endpoint& to) {
-    return System::connect(fd(), to.address(), to.size()) == 0 ? detail::ok : detail::last_error();
-  }
-
- private:
-  auto receive(ByteSpan buffer, Endpoint* from) {
-    return operation<Received>(Interest::read, "a datagram", [this, buffer, from] { return try_recv(buffer, from); });
-  }
-  auto transmit(ByteView bytes, const Endpoint* to) {
-    return operation<void>(Interest::write, "room to write", [this, bytes, to] { return try_send_to(bytes, to); });
-  }
-
- public:
-  // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
-  auto recv_from(ByteSpan buffer, Endpoint& from) { return receive(buffer, &from); }
-  auto recv(ByteSpan buffer) { return receive(buffer, nullptr); }
-  // All or nothing. EMSGSIZE: too long · ENOBUFS: the interface's queue is full, try later · ECONNREFUSED ENETUNREACH
-  // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
-  auto send_to(ByteView bytes, const Endpoint& to) { return transmit(bytes, &to); }
-  auto send(ByteView bytes) { return transmit(bytes, nullptr); }
-  // One attempt, for the callback style. EAGAIN, and as above.
-  Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr);
-  Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr);
-};
-
-inline Result<void> Source::register_as(Reactor& reactor, Fd&& fd, unsigned flags) {
-  if (slot_ != nullptr) return Error(EBUSY);
-  const Result<Slot*> claimed = reactor.claim(fd.get());
-  if (!claimed) return claimed.error();
-  reactor_ = &reactor;
-  slot_ = *claimed;
-  slot_->owner = this;
-  slot_->flags = static_cast<std::uint16_t>(flags);
-  slot_->read_ready = slot_->write_ready = !slot_->is(Slot::blocking);  // the first attempt is made at once
-  fd.release();
-  return {};
-}
-
-inline Result<void> Source::open(Reactor& reactor, Fd&& fd) {
-  int type = 0;
-  socklen_t size = sizeof type;
-  unsigned flags = 0;
-  termios settings;
-  if (System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0) {
-    flags = Slot::is_socket;  // every call is made with MSG_DONTWAIT
-  } else if (System::error() != ENOTSOCK) {
-    return detail::last_error();  // EBADF
-  } else {
-    if (fd.get() <= STDERR_FILENO) flags |= Slot::blocking;
-    if (System::tcgetattr(fd.get(), &settings) == 0) flags |= Slot::is_tty;
-  }
-  const int status = fd.get() <= STDERR_FILENO ? O_NONBLOCK : System::fcntl(fd.get(), F_GETFL, 0);
-  if (status < 0 || ((status & O_NONBLOCK) == 0 && System::fcntl(fd.get(), F_SETFL, status | O_NONBLOCK) < 0)) {
-    return detail::last_error();
-  }
-  return register_as(reactor, std::move(fd), flags);
-}
-
-inline void Source::close() {
-  if (slot_ == nullptr) return;
-  Slot& slot = *std::exchange(slot_, nullptr);
-  const Fd fd(slot.fd);
-  if (slot.is(Slot::in_set)) reactor_->selector_->forget(slot.fd);
-  reactor_->release(slot);
-}
-
-inline Fd Source::release() {
-  if (slot_ == nullptr) return Fd();
-  Slot& slot = *std::exchange(slot_, nullptr);
-  Fd fd(slot.fd);
-  reactor_->drop_from_set(slot);
-  reactor_->release(slot);
-  return fd;
-}
-
-// Why an operation must end: the task was cancelled; or there is no descriptor, perhaps no longer.
-inline Error Source::refusal(Task& task) {
-  const bool closed_meanwhile = slot_ == nullptr && task.was_waiting_on(this);
-  stop_waiting(task);
-  return slot_ != nullptr || closed_meanwhile ? ECANCELED : EBADF;
-}
-
-inline Result<void> Source::watch(Interest interest, Handler handler) {
-  if (slot_ == nullptr) return Error(EBADF);
-  MOTE_ASSERT(handler);
-  slot_->handler = handler;
-  slot_->set(Slot::muted, false);
-  return reactor_->want(*slot_, interest);
-}
-
-inline Result<void> Source::set_option(int level, int name, int value) {
-  return System::setsockopt(fd(), level, name, &value, sizeof value) == 0 ? detail::ok : detail::last_error();
-}
-
-inline Result<Endpoint> Source::name_of(int (*ask)(int, sockaddr*, socklen_t*)) const {
-  Endpoint endpoint;
-  socklen_t size = Endpoint::capacity;
-  if (ask(fd(), endpoint.address(), &size) != 0) return detail::last_error<Endpoint>();  // EBADF ENOTSOCK ENOTCONN ENOBUFS
-  endpoint.resize(size);
-  return endpoint;
-}
-
-// The result of one read(). A short read says that there is no more for now, so that the next one waits first; not so
-// at the end of the stream, which is read at once.
-inline Result<std::size_t> Source::try_receive(ByteSpan buffer) {
-  if (buffer.empty()) return Error(EINVAL);
-  Slot& slot = *slot_;
-  ssize_t n;
-  do {
-    n = slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
-                                 : System::read(slot.fd, buffer.data(), buffer.size());
-  } while (n < 0 && System::error() == EINTR);
-  if (n < 0) return receive_failed();
-  const auto size = static_cast<std::size_t>(n);
-  if ((size < buffer.size() && size != 0 && !slot.read_final) || slot.is(Slot::blocking)) slot.read_ready = false;
-  return size;
-}
-
-inline Result<std::size_t> Source::receive_failed() {
-  const int error = System::error();
-  Slot& slot = *slot_;
-  if (error == EIO && slot.is(Slot::is_tty)) return std::size_t{0};  // hung up: unplugged, or the pty's other end closed
-  if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
-  slot.read_ready = slot.read_final = false;
-  if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return Error(EAGAIN);
-  // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
-  slot.last &= ~Readiness::error;
-  for (int i = 0; i < limits::operations_per_step; ++i) {
+  Result<void> connect(const Endpoint& to) { return detail::check(System::connect(fd(), to.address(), to.size())); }
+  // One attempt, for the callback style. EAGAIN, and as below. `from` may be null.
+  Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr) {
+    if (slot_ == nullptr) return Error(EBADF);
+    iovec vector{buffer.data(), buffer.size()};
     msghdr message;
     ::memset(&message, 0, sizeof message);
-    if (System::recvmsg(slot.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
-  }
-  return Error(EAGAIN);
-}
-
-inline Result<std::size_t> Source::try_send(ByteView bytes) {
-  if (bytes.empty()) return std::size_t{0};
-  Slot& slot = *slot_;
-  std::size_t size = bytes.size();
-  if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
-  ssize_t n;
-  do {
-    n = slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                 : System::write(slot.fd, bytes.data(), size);
-  } while (n < 0 && System::error() == EINTR);
-  if (n < 0) return send_failed();
-  const auto sent = static_cast<std::size_t>(n);
-  if (sent < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
-  return sent;
-}
-
-inline Error Source::send_failed() {
-  const int error = System::error();
-  if (error != EAGAIN && error != EWOULDBLOCK) return error;
-  slot_->write_ready = false;
-  return EAGAIN;
-}
-
-inline Poll<Result<void>> Stream::Connect::poll(Task& task) {
-  Stream& s = stream;
-  const bool closed_meanwhile = s.slot_ == nullptr && task.was_waiting_on(&stream);
-  const Gate gate = task.enter();
-  if (gate == Gate::wait) return pending;
-  if (closed_meanwhile || gate == Gate::cancelled) return abandon(task), Result<void>(Error(ECANCELED));
-  int error = 0;
-  if (s.slot_ == nullptr) {
-    error = s.begin_connect(task.reactor(), endpoint);
-  } else if (!s.slot_->is(Slot::connecting)) {
-    return Result<void>(Error(EISCONN));
-  } else if (s.slot_->write_ready) {
-    socklen_t size = sizeof error;
-    if (System::getsockopt(s.fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = System::error();
-  }
-  if (error == 0 && !s.slot_->write_ready) {
-    const Result<void> waits = s.wait_for(Interest::write, task, "a connection");
-    if (waits) return pending;
-    error = waits.error().code();
-  }
-  if (error != 0) return abandon(task), Result<void>(Error(error));
-  s.slot_->set(Slot::connecting, false);
-  return task.resume(), Result<void>();
-}
-
-inline int Stream::begin_connect(Reactor& reactor, const Endpoint& endpoint) {
-  Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
-  if (!fd) return System::error();
-  const Result<void> opened = register_as(reactor, std::move(fd), Slot::is_socket | Slot::connecting);
-  if (!opened) return opened.error().code();
-  slot_->write_ready = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0;
-  // Interrupted, it goes on all the same: see connect(2).
-  return slot_->write_ready || System::error() == EINPROGRESS || System::error() == EINTR ? 0 : System::error();
-}
-
-inline Result<void> Listener::open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
-  if (slot_ != nullptr) return Error(EBUSY);
-  Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
-  if (!fd) return detail::last_error();
-  const bool ip = endpoint.family() != AF_UNIX;
-  const struct {
-    bool wanted;
-    int level, name;
-  } settings[] = {{ip && options.reuse_address, SOL_SOCKET, SO_REUSEADDR},
-                  {ip && options.reuse_port, SOL_SOCKET, SO_REUSEPORT},
-                  {ip && options.no_delay, IPPROTO_TCP, TCP_NODELAY},
-                  {endpoint.family() == AF_INET6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY}};
-  for (const auto& setting : settings) {
-    const int on = 1;
-    if (setting.wanted && System::setsockopt(fd.get(), setting.level, setting.name, &on, sizeof on) != 0) {
-      return detail::last_error();
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    if (from != nullptr) {
+      *from = Endpoint();
+      message.msg_name = from->address();
+      message.msg_namelen = Endpoint::capacity;
     }
+    ssize_t n;
+    do n = System::recvmsg(slot_->fd, &message, MSG_DONTWAIT);
+    while (n < 0 && System::error() == EINTR);
+    if (n < 0) return receive_failed().error();
+    if (from != nullptr) from->resize(message.msg_namelen);
+    return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
   }
-  if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
-  if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
-  return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening);
-}
-
-inline Result<Stream> Listener::try_accept() {
-  if (slot_ == nullptr) return Error(EBADF);
-  if (reactor_->vacancies() == 0) return Error(ENOBUFS);
-  for (int i = 0; i < limits::accepts_per_poll; ++i) {
-    Fd fd(System::accept(slot_->fd));
-    if (fd) {
-      Stream stream;
-      const Result<void> opened = stream.register_as(*reactor_, std::move(fd), Slot::is_socket);
-      if (!opened) return opened.error();
-      return stream;
-    }
-    switch (System::error()) {
-      case EINTR:
-      case ECONNABORTED:  // gone before it was accepted; the others are its network's errors: see accept(2)
-      case EPROTO: case ENETDOWN: case ENOPROTOOPT: case EHOSTDOWN: case ENONET: case EHOSTUNREACH: case EOPNOTSUPP:
-      case ENETUNREACH: case ETIMEDOUT:
-        continue;
-      default:  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL: no longer listening
-        return Error(System::error());
-    }
+  Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr) {
+    if (slot_ == nullptr) return Error(EBADF);
+    const sockaddr* const address = to != nullptr ? to->address() : nullptr;
+    const socklen_t size = to != nullptr ? to->size() : 0;
+    ssize_t n;
+    do n = System::sendto(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size);
+    while (n < 0 && System::error() == EINTR);
+    return n < 0 ? send_failed() : Result<void>();
   }
-  return Error(ECONNABORTED);
-}
-
-inline Poll<Result<Stream>> Listener::Accept::poll(Task& task) {
-  Listener& l = listener;
-  const Gate gate = l.enter(task);
-  if (gate == Gate::wait) return pending;
-  if (gate == Gate::cancelled) return Result<Stream>(l.refusal(task));
-  if (l.reactor_->vacancies() == 0) {
-    task.suspend("a free slot in the descriptor table", &l);
-    l.reactor_->table_vacancy_.wait(task);  // woken by the closing of the listener, too
-    return pending;
+  // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
+  auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
+    return detail::operation<Received>([this, buffer, from](Task& task) {
+      return attempt<Received>(task, Interest::read, "a datagram", [&] { return try_recv(buffer, from); });
+    });
   }
-  if (l.slot_->read_ready) {
-    Result<Stream> accepted = l.try_accept();
-    if (accepted) return task.resume(), std::move(accepted);
-    switch (accepted.error().code()) {
-      case EAGAIN: l.slot_->read_ready = false; break;
-      case EMFILE: case ENFILE: case ENOBUFS: case ENOMEM: case EPERM: case ECONNABORTED:
-        task.suspend("a descriptor or memory from the system", &l);
-        l.reactor_->pause_accept(task);
-        return pending;
-      default: return accepted;
-    }
+  auto recv_from(ByteSpan buffer, Endpoint& from) { return recv(buffer, &from); }
+  // All or nothing. EMSGSIZE: too long · ENOBUFS: the interface's queue is full, try later · ECONNREFUSED ENETUNREACH
+  // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
+  auto send(ByteView bytes, const Endpoint* to = nullptr) {
+    return detail::operation<void>([this, bytes, to](Task& task) {
+      return attempt<void>(task, Interest::write, "room to write", [&] { return try_send_to(bytes, to); });
+    });
   }
-  const Result<void> waits = l.wait_for(Interest::read, task, "a connection");
-  if (waits) return pending;
-  return Result<Stream>(waits.error());
-}
-
-inline Result<void> Datagram::open(Reactor& reactor, const Endpoint& endpoint) {
-  Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
-  if (!fd || System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
-  return register_as(reactor, std::move(fd), Slot::is_socket);
-}
-
-inline Result<Datagram::Received> Datagram::try_recv(ByteSpan buffer, Endpoint* from) {
-  if (slot_ == nullptr) return Error(EBADF);
-  iovec vector{buffer.data(), buffer.size()};
-  msghdr message;
-  ::memset(&message, 0, sizeof message);
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  if (from != nullptr) {
-    *from = Endpoint();
-    message.msg_name = from->address();
-    message.msg_namelen = Endpoint::capacity;
-  }
-  ssize_t n;
-  do n = System::recvmsg(slot_->fd, &message, MSG_DONTWAIT);
-  while (n < 0 && System::error() == EINTR);
-  if (n < 0) return receive_failed().error();
-  if (from != nullptr) from->resize(message.msg_namelen);
-  return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
-}
-
-inline Result<void> Datagram::try_send_to(ByteView bytes, const Endpoint* to) {
-  if (slot_ == nullptr) return Error(EBADF);
-  const sockaddr* const address = to != nullptr ? to->address() : nullptr;
-  const socklen_t size = to != nullptr ? to->size() : 0;
-  ssize_t n;
-  do n = System::sendto(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size);
-  while (n < 0 && System::error() == EINTR);
-  if (n < 0) return send_failed();
-  return {};
-}
+  auto send_to(ByteView bytes, const Endpoint& to) { return send(bytes, &to); }
+};
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
 // over, and nothing else is lost. Size: N bytes, and 20 on a 32-bit board.
-template <std::size_t N>
-class LineReader {
+template <std::size_t N> class LineReader {
+  static_assert(N >= 2, "room for one byte and the delimiter");
  public:
   explicit constexpr LineReader(char delimiter = '\n') : delimiter_(static_cast<unsigned char>(delimiter - '\n')) {}
-
   // The line without its delimiter (for '\n', nor a '\r' before it), valid until the next read. The last line may lack
   // the delimiter. ENODATA: the stream has ended · EMSGSIZE · and as Stream::read().
-  auto read_line(Stream& stream) { return ReadLine{*this, stream}; }
-
+  auto read_line(Stream& stream) {
+    return detail::operation<ByteView>([this, &stream](Task& task) -> Result<ByteView> {
+      for (;;) {
+        const Result<ByteView> line = take_line();
+        if (line || line.error() != EAGAIN) return line;
+        Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(task);
+        if (!n.ready()) return detail::not_yet;
+        if (!*n) return n->error();
+        end_ += **n;
+        if (**n == 0) return take_rest();
+      }
+    });
+  }
  private:
-  static_assert(N >= 2, "room for one byte and the delimiter");
-  struct ReadLine {
-    LineReader& reader;
-    Stream& stream;
-    Poll<Result<ByteView>> poll(Task& task) { return reader.poll(task, stream); }
-    void abandon(Task& task) { stream.read({}).abandon(task); }
-  };
-
-  Poll<Result<ByteView>> poll(Task& task, Stream& stream) {
+  Result<ByteView> take_line() {  // EAGAIN: more is to be read, and there is room for it
     const auto delimiter = static_cast<unsigned char>(delimiter_ + '\n');
-    for (;;) {
-      const void* const found = ::memchr(bytes_ + seen_, delimiter, end_ - seen_);
-      if (found != nullptr) {
-        const auto at = static_cast<std::size_t>(static_cast<const unsigned char*>(found) - bytes_);
-        const ByteView line = cut(begin_, at);
-        begin_ = seen_ = at + 1;
-        if (!skipping_) return Result<ByteView>(line);
-        skipping_ = false;
-        continue;
-      }
-      if (skipping_) begin_ = end_;
-      if (begin_ == 0 && end_ == N) {
-        skipping_ = true;
-        seen_ = end_ = 0;
-        return Result<ByteView>(Error(EMSGSIZE));
-      }
-      ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
-      end_ -= begin_;
-      begin_ = 0;
-      seen_ = end_;
-      Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(task);
-      if (!n.ready()) return pending;
-      if (!*n) return Result<ByteView>(n->error());
-      if (**n == 0) {
-        const ByteView rest = cut(0, end_);
-        const bool none = skipping_ || end_ == 0;
-        begin_ = seen_ = end_ = 0;
-        skipping_ = false;
-        if (none) return Result<ByteView>(Error(ENODATA));
-        return Result<ByteView>(rest);
-      }
-      end_ += **n;
+    while (const void* const found = ::memchr(bytes_ + seen_, delimiter, end_ - seen_)) {
+      const auto at = static_cast<std::size_t>(static_cast<const unsigned char*>(found) - bytes_);
+      const ByteView line = cut(begin_, at);
+      begin_ = seen_ = at + 1;
+      if (!std::exchange(skipping_, false)) return line;
     }
+    if (begin_ == 0 && end_ == N) skipping_ = true;
+    const bool too_long = begin_ == 0 && end_ == N;
+    if (skipping_) begin_ = end_;
+    ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
+    end_ -= std::exchange(begin_, 0u);
+    seen_ = end_;
+    return Error(too_long ? EMSGSIZE : EAGAIN);
+  }
+  Result<ByteView> take_rest() {
+    const ByteView rest = cut(0, end_);
+    const bool none = skipping_ || end_ == 0;
+    begin_ = seen_ = end_ = 0;
+    skipping_ = false;
+    return none ? Result<ByteView>(Error(ENODATA)) : rest;
   }
   ByteView cut(std::size_t from, std::size_t to) const {
     if (delimiter_ == 0 && to > from && bytes_[to - 1] == '\r') --to;
     return {bytes_ + from, to - from};
   }
-
-  std::size_t begin_ = 0, seen_ = 0, end_ = 0;  // the line's begin, how far it has been searched, the end of what has come
+  std::size_t begin_ = 0, seen_ = 0, end_ = 0;  // the line's begin, how far it was searched, the end of what has come
   bool skipping_ = false;                       // the rest of a line that was too long
   unsigned char delimiter_;                     // less '\n', so that a reader of lines is all zero bits
   unsigned char bytes_[N] = {};
@@ -3542,78 +3100,71 @@ class SerialPort : public Stream {
     int baud = 115200;
     int data_bits = 8;  // 5 to 8
     Parity parity = Parity::none;
-    int stop_bits = 1;  // 1 or 2
+    int stop_bits = 1;                   // 1 or 2
     bool hardware_flow_control = false;  // RTS/CTS
   };
   // Opens it for this process alone: any other open() gives EBUSY (except to the superuser: TIOCEXCL). EINVAL: a setting
   // that the device or driver does not take · ENOTTY: no terminal · ENOENT EACCES EBUSY ENXIO EIO EMFILE ENFILE ENOBUFS.
-  Result<void> open(Reactor& reactor, const char* path, const Settings& settings);
   Result<void> open(Reactor& reactor, const char* path) { return open(reactor, path, Settings()); }
-
+  Result<void> open(Reactor& reactor, const char* path, const Settings& settings) {
+    Fd fd(System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK));
+    if (!fd) return detail::last_error();
+    if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
+    if (System::set_exclusive(fd.get()) != 0) return detail::last_error();
+    return register_as(reactor, std::move(fd), Slot::is_tty);
+  }
  private:
-  static Result<void> configure(int fd, const Settings& settings);
-  static speed_t speed(int baud);
+  static Result<void> configure(int fd, const Settings& settings) {
+    const speed_t wanted_speed = speed(settings.baud);
+    if (wanted_speed == B0 || settings.data_bits < 5 || settings.data_bits > 8) return Error(EINVAL);
+    if (settings.stop_bits < 1 || settings.stop_bits > 2) return Error(EINVAL);
+    termios t;
+    if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
+    ::cfmakeraw(&t);
+    constexpr tcflag_t sizes[] = {CS5, CS6, CS7, CS8}, format = CSIZE | PARENB | PARODD | CSTOPB | CRTSCTS;
+    tcflag_t wanted = sizes[settings.data_bits - 5];
+    if (settings.parity != Parity::none) wanted |= PARENB;
+    if (settings.parity == Parity::odd) wanted |= PARODD;
+    if (settings.stop_bits == 2) wanted |= CSTOPB;
+    if (settings.hardware_flow_control) wanted |= CRTSCTS;
+    t.c_cflag = (t.c_cflag & ~format) | wanted | CREAD | CLOCAL;
+    t.c_cc[VMIN] = 1;  // nothing there is EAGAIN; with 0 it would look like the end
+    t.c_cc[VTIME] = 0;
+    if (::cfsetispeed(&t, wanted_speed) != 0 || ::cfsetospeed(&t, wanted_speed) != 0) return detail::last_error();
+    if (System::tcsetattr(fd, &t) != 0 || System::tcgetattr(fd, &t) != 0) return detail::last_error();
+    // tcsetattr() succeeds if it could do any part of what was asked: see termios(3).
+    const bool taken = (t.c_cflag & format) == wanted && ::cfgetospeed(&t) == wanted_speed;
+    return taken ? Result<void>() : Error(EINVAL);
+  }
+  static speed_t speed(int baud) {
+    constexpr struct {
+      int baud;
+      speed_t speed;
+    } speeds[] = {{300, B300},         {600, B600},         {1200, B1200},       {2400, B2400},
+                  {4800, B4800},       {9600, B9600},       {19200, B19200},     {38400, B38400},
+                  {57600, B57600},     {115200, B115200},   {230400, B230400},   {460800, B460800},
+                  {500000, B500000},   {576000, B576000},   {921600, B921600},   {1000000, B1000000},
+                  {1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000}};
+    for (const auto& entry : speeds) {
+      if (entry.baud == baud) return entry.speed;
+    }
+    return B0;
+  }
 };
-
-inline Result<void> SerialPort::open(Reactor& reactor, const char* path, const Settings& settings) {
-  Fd fd(System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK));
-  if (!fd) return detail::last_error();
-  if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
-  if (System::set_exclusive(fd.get()) != 0) return detail::last_error();
-  return register_as(reactor, std::move(fd), Slot::is_tty);
-}
-
-inline Result<void> SerialPort::configure(int fd, const Settings& settings) {
-  const speed_t wanted_speed = speed(settings.baud);
-  if (wanted_speed == B0 || settings.data_bits < 5 || settings.data_bits > 8 || settings.stop_bits < 1 || settings.stop_bits > 2) {
-    return Error(EINVAL);
-  }
-  termios t;
-  if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
-  ::cfmakeraw(&t);
-  constexpr tcflag_t sizes[] = {CS5, CS6, CS7, CS8};
-  constexpr tcflag_t format = CSIZE | PARENB | PARODD | CSTOPB | CRTSCTS;
-  tcflag_t wanted = sizes[settings.data_bits - 5];
-  if (settings.parity != Parity::none) wanted |= PARENB;
-  if (settings.parity == Parity::odd) wanted |= PARODD;
-  if (settings.stop_bits == 2) wanted |= CSTOPB;
-  if (settings.hardware_flow_control) wanted |= CRTSCTS;
-  t.c_cflag = (t.c_cflag & ~format) | wanted | CREAD | CLOCAL;
-  t.c_cc[VMIN] = 1;  // nothing there is EAGAIN; with 0 it would look like the end
-  t.c_cc[VTIME] = 0;
-  if (::cfsetispeed(&t, wanted_speed) != 0 || ::cfsetospeed(&t, wanted_speed) != 0) return detail::last_error();
-  if (System::tcsetattr(fd, &t) != 0 || System::tcgetattr(fd, &t) != 0) return detail::last_error();
-  // tcsetattr() succeeds if it could do any part of what was asked: see termios(3).
-  const bool taken = (t.c_cflag & format) == wanted && ::cfgetospeed(&t) == wanted_speed;
-  return taken ? Result<void>() : Error(EINVAL);
-}
-
-inline speed_t SerialPort::speed(int baud) {
-  constexpr struct {
-    int baud;
-    speed_t speed;
-  } speeds[] = {{300, B300},         {600, B600},         {1200, B1200},       {2400, B2400},       {4800, B4800},
-                {9600, B9600},       {19200, B19200},     {38400, B38400},     {57600, B57600},     {115200, B115200},
-                {230400, B230400},   {460800, B460800},   {500000, B500000},   {576000, B576000},   {921600, B921600},
-                {1000000, B1000000}, {1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000}};
-  for (const auto& entry : speeds) {
-    if (entry.baud == baud) return entry.speed;
-  }
-  return B0;
-}
 
 inline void Reactor::close_listeners() {
   for (std::uint32_t i = 1; i <= fresh_; ++i) {
     if (slots_[i].is(Slot::listening)) slots_[i].owner->close();
   }
 }
-
 // Everything that refers to the reactor is made to forget it, in whatever order they go.
 inline void Reactor::close() {
   destroy_all_tasks();
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
-  while (detail::TimerNode* const timer = timers_.any_node()) static_cast<Timer*>(timer)->cancel();
+  detail::List<detail::TimerNode> timers;
+  timers_.expire(INT64_MAX, timers);
+  while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
   for (std::uint32_t i = 1; i <= fresh_; ++i) {
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
   }
@@ -3648,14 +3199,13 @@ class GracefulShutdown {
   // Reactor::stop(), which is not graceful: tasks are left as they stand; in the midst of a shutdown it ends the grace
   // period. Errors: of Signals::open() and Reactor::run().
   Result<ShutdownReport> run();
-  void request() { advance(0); }  // as a signal would; from the loop's thread, also before run()
+  void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
   // Called when it begins: for callback programs, and for what is not a task.
   void on_begin(Delegate<void()> callback) { on_begin_ = callback; }
   // Work that is no task counts as one from hold() to release().
   void hold() { ++holds_; }
   void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
-
  private:
   void advance(int signal) {
     if (++requests_ == 1) signal_ = signal;
