@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: MIT
+// What happens when a task fails. An echo server of lines, in which a client that sends `boom` makes its task fail: that
+// connection is closed, all others go on. Every client's task is joined by another one, its guard, which prints how it
+// ended as soon as it has; so at the shutdown, too.
+//
+//   ./echo_failures 127.0.0.1:7777         and in several terminals: telnet 127.0.0.1 7777
+//
+// Try: say something, then `boom`, in one of them. Leave another one. Press Ctrl-C while others are connected, and leave
+// them, or do not. Send a line of more than 255 bytes: an error that nobody had thought of is an outcome, too.
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "mote.hpp"
+
+static constexpr std::size_t max_clients = 16;
+
+struct Echo : mote::StateMachine {
+  mote::Stream client;
+  mote::LineReader<256> reader{};
+  mote::Result<mote::ByteView> line;
+  mote::ByteView reply;
+  mote::Result<void> sent;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(line, reader.read_line(client));
+      if (!line && line.error() == ENODATA) return mote::done();  // the client has finished
+      if (!line) return mote::failed(line.error());
+      if (line->size() == 4 && memcmp(line->data(), "boom", 4) == 0) return mote::failed(EPROTO);
+      MOTE_AWAIT(sent, client.write_all(*line));
+      if (!sent) return mote::failed(sent.error());
+      reply = mote::text("\r\n");
+      MOTE_AWAIT(sent, client.write_all(reply));
+      if (!sent) return mote::failed(sent.error());
+    }
+    MOTE_END();
+  }  // the client's stream goes with the task, and is closed
+};
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = max_clients + 1;  // the clients, and the listener
+};
+static mote::StaticReactor<Config> reactor;
+static mote::TaskPool<Echo, max_clients> clients;
+
+static unsigned done_count, failed_count, cancelled_count;
+
+static void print_outcome(const mote::Endpoint& client, const mote::Outcome& outcome) {
+  const mote::Endpoint::Text name = client.text();
+  switch (outcome.kind) {
+    case mote::Outcome::Kind::none:  // not of a task that has been joined
+    case mote::Outcome::Kind::done:
+      ++done_count;
+      printf("echo_failures: client %s: done\n", name.c_str());
+      break;
+    case mote::Outcome::Kind::failed:
+      ++failed_count;
+      printf("echo_failures: client %s: failed: %s\n", name.c_str(), outcome.error.message());
+      break;
+    case mote::Outcome::Kind::cancelled:
+      ++cancelled_count;
+      printf("echo_failures: client %s: cancelled\n", name.c_str());
+      break;
+  }
+}
+
+// Holds the handle of a client's task. If nobody did, a failure would be reported to the reactor's observer.
+struct Guard : mote::StateMachine {
+  mote::TaskHandle client;
+  mote::Endpoint peer;
+  mote::Result<mote::Outcome> outcome;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    do {  // when the grace period is over the guard is cancelled, too: it waits on, for what becomes of its client
+      MOTE_AWAIT(outcome, client.join());
+    } while (!outcome && outcome.error() == ECANCELED);
+    if (!outcome) return mote::failed(outcome.error());
+    print_outcome(peer, *outcome);
+    MOTE_END();
+  }
+};
+static mote::TaskPool<Guard, max_clients> guards;
+
+struct Acceptor : mote::StateMachine {
+  mote::Listener listener;
+  mote::Result<void> vacancy;
+  mote::Result<mote::Stream> accepted;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(vacancy, guards.vacancy());  // the guard ends after its client: where it has room, the client has, too
+      if (!vacancy) return mote::failed(vacancy.error());
+      MOTE_AWAIT(accepted, listener.accept());
+      if (!listener.is_open()) return mote::done();  // the shutdown has begun
+      if (!accepted) return mote::failed(accepted.error());
+      start(std::move(*accepted));
+    }
+    MOTE_END();
+  }
+
+  void start(mote::Stream&& client) {
+    const mote::Result<mote::Endpoint> peer = client.peer_endpoint();
+    if (!peer) return;  // it has gone already
+    printf("echo_failures: client %s: connected\n", peer->text().c_str());
+    mote::Result<mote::TaskHandle> task = clients.spawn(reactor(), std::move(client));
+    if (task) static_cast<void>(guards.spawn(reactor(), std::move(*task), *peer));  // cannot fail: there was room
+  }
+};
+static mote::TaskPool<Acceptor, 1> acceptor;
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "echo_failures: cannot %s %s: %s\n", what, about, error.message());
+  return 1;
+}
+
+static const char usage[] = "usage: echo_failures [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+
+int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
+  if (argc > 2) return fputs(usage, stderr), 2;
+  const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
+  if (!endpoint) {
+    return fprintf(stderr, "echo_failures: bad address '%s': %s\n%s", where, endpoint.error().message(), usage), 2;
+  }
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+
+  const mote::Result<void> opened = reactor.open();
+  if (!opened) return fail("open", "the reactor", opened.error());
+  mote::Listener listener;
+  const mote::Result<void> listens = listener.open(reactor, *endpoint);
+  if (!listens) return fail("listen on", where, listens.error());
+  printf("echo_failures: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
+         max_clients);
+  static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
+
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
+  const mote::Result<mote::ShutdownReport> report = graceful.run();
+  if (!report) return fail("run", "the reactor", report.error());
+  printf("echo_failures: stopped, of the clients %u were done, %u failed, %u were cancelled\n", done_count,
+         failed_count, cancelled_count);
+  return 0;
+}
