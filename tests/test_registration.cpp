@@ -1022,7 +1022,7 @@ ON_BOTH_SELECTORS("registration: regular file always ready: it goes on beside ot
   test::Loop<S> loop;
   std::vector<mote::Fd> files = always_ready_files();
   test::Pair pair = test::socket_pair();
-  Recorder recorder, socket, tick;
+  Recorder recorder, socket;
   for (const mote::Fd& file : files) must_add(loop, file.get(), Interest::read, recorder);
   must_add(loop, pair.a.get(), Interest::read, socket);
   mote::Timer timer;
