@@ -19,15 +19,14 @@ using mote::Waker;
 using test::Loop;
 using namespace std::chrono_literals;
 
-#if defined(__SANITIZE_THREAD__)
-#define MOTE_TEST_INSTRUMENTED 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define MOTE_TEST_INSTRUMENTED 1
+// Less under a sanitizer and on the boards, whose tests mostly run under emulation.
+#if defined(__has_feature)
+#define MOTE_TEST_HAS(feature) __has_feature(feature)
+#else
+#define MOTE_TEST_HAS(feature) 0
 #endif
-#endif
-// Less under instrumentation and on the boards, whose tests mostly run under emulation.
-#if defined(MOTE_TEST_INSTRUMENTED) || !(defined(__x86_64__) || defined(__i386__))
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || MOTE_TEST_HAS(thread_sanitizer) || \
+    MOTE_TEST_HAS(address_sanitizer) || !(defined(__x86_64__) || defined(__i386__))
 constexpr int rounds = 2'000;
 #else
 constexpr int rounds = 50'000;
@@ -84,7 +83,6 @@ class Handling {
   Handling(const Handling&) = delete;
   Handling& operator=(const Handling&) = delete;
   ~Handling() { ::sigaction(signal_, &before_, nullptr); }
-
  private:
   int signal_;
   struct sigaction before_;
