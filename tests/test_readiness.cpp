@@ -393,6 +393,58 @@ ON_BOTH_SELECTORS("readiness: out-of-band: PRI alone wakes the task that awaits 
   CHECK(*result == Readiness::priority);
 }
 
+namespace {
+
+// Reads a byte, which leaves that direction armed, then awaits out-of-band data; or the other way round.
+struct Alternate : mote::StateMachine {
+  Alternate(mote::Stream& of, bool order, bool& flag) : stream(of), read_first(order), first_done(flag) {}
+  mote::Stream& stream;
+  bool read_first;
+  bool& first_done;
+  mote::Result<std::size_t> got;
+  mote::Result<Readiness> ready;
+  char byte[1];
+  mote::Step step() {
+    MOTE_BEGIN();
+    if (read_first) MOTE_AWAIT(got, stream.read(byte));
+    else MOTE_AWAIT(ready, stream.ready(Interest::priority));
+    first_done = true;
+    if (read_first) MOTE_AWAIT(ready, stream.ready(Interest::priority));
+    else MOTE_AWAIT(got, stream.read(byte));
+    MOTE_END();
+  }
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS(
+    "readiness: a task that awaits out-of-band data is not kept busy by normal data, nor the other way round") {
+  for (const bool read_first : {true, false}) {
+    CAPTURE(read_first);
+    test::Loop<S> loop;
+    mote::TaskPool<Alternate, 1> pool;
+    test::Pair pair = test::tcp_pair();
+    mote::Stream stream;
+    bool first_done = false;
+    REQUIRE(stream.open(loop, std::move(pair.a)));
+    REQUIRE(pool.spawn(loop, stream, read_first, first_done));
+    turns(loop, 2);
+    REQUIRE(::send(pair.b.get(), "ab", 2, read_first ? 0 : MSG_OOB) == 2);  // of the latter, b alone is urgent
+    if (!read_first) {
+      char byte[1];
+      pollfd entry{stream.fd(), POLLPRI, 0};
+      REQUIRE(::poll(&entry, 1, 10'000) == 1);
+      REQUIRE(::recv(stream.fd(), byte, 1, MSG_DONTWAIT) == 1);
+    }
+    REQUIRE(test::run_until(loop, [&] { return first_done; }));
+    turns(loop, 3);
+    REQUIRE(loop.stats().tasks == 1);
+    CHECK(turns(loop, 20) == 0);
+    REQUIRE(::send(pair.b.get(), "c", 1, read_first ? MSG_OOB : 0) == 1);
+    CHECK(test::run_until(loop, [&] { return loop.stats().tasks == 0; }));
+  }
+}
+
 ON_BOTH_SELECTORS("readiness: readable and writable together, the read handler closes: no write event") {
   test::Loop<S> loop;
   test::Pair pair = test::socket_pair();
