@@ -330,7 +330,7 @@ ON_BOTH_SELECTORS("wake: during destruction of the reactor is without effect aft
 
 ON_BOTH_SELECTORS("wake: during open from another thread: the waker works afterwards") {
   Loop<S> loop;
-  for (int i = 0; i < rounds / 10; ++i) {
+  for (int i = 0; i < rounds / 100; ++i) {
     Counter counter;
     Waker waker;
     std::atomic<bool> begun{false}, stop{false};
