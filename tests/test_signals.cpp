@@ -410,9 +410,11 @@ ON_BOTH_SELECTORS("signal: real-time signal > 32, up to the last") {
   Loop<S> loop;
   Log log;
   Signals signals;
-  const int first = SIGRTMIN, last = SIGRTMAX;
+  const int first = SIGRTMIN;
   REQUIRE(first > 32);
-  REQUIRE(signals.open(loop, {SIGUSR1, first, last}, log.callback()));
+  REQUIRE(signals.open(loop, {SIGUSR1, first, SIGRTMAX - 2, SIGRTMAX - 1, SIGRTMAX}, log.callback()));
+  int last = SIGRTMAX;  // an emulator may keep the very last ones for itself
+  while (last > SIGRTMAX - 2 && ::kill(::getpid(), last) != 0) --last;
   REQUIRE(::raise(last) == 0);
   REQUIRE(::raise(first) == 0);
   REQUIRE(::raise(SIGUSR1) == 0);
