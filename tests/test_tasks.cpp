@@ -319,11 +319,11 @@ ON_BOTH_SELECTORS("tasks: a vacancy is awaited, and given to those who wait in o
 
 ON_BOTH_SELECTORS("tasks: waiting for a vacancy can be cancelled, and costs no step meanwhile") {
   struct Waiting : StateMachine {
-    mote::TaskPoolBase::Vacancy vacancy;
+    TaskPool<Plain, 1>& pool;
     Result<void>& result;
     Step step() {
       MOTE_BEGIN();
-      MOTE_AWAIT(result, vacancy);
+      MOTE_AWAIT(result, pool.vacancy());
       MOTE_END();
     }
   };
@@ -333,7 +333,7 @@ ON_BOTH_SELECTORS("tasks: waiting for a vacancy can be cancelled, and costs no s
   auto idle = [](Task&) -> Step { return mote::pending; };
   Result<TaskHandle> occupant = pool.spawn(loop, Body(idle));
   Result<void> result;
-  Result<TaskHandle> waiter = waiting.spawn(loop, pool.vacancy(), result);
+  Result<TaskHandle> waiter = waiting.spawn(loop, pool, result);
   REQUIRE(waiter);
   for (int i = 0; i < 5; ++i) turn(loop);
   CHECK(loop.stats().steps == 2);
