@@ -56,7 +56,6 @@ class Watchdog {
     stop_.b.close();
     thread_.join();
   }
-
  private:
   test::Pair stop_;
   std::thread thread_;
@@ -81,7 +80,6 @@ class Alarms {
     ::setitimer(ITIMER_REAL, &none, nullptr);
     ::sigaction(SIGALRM, &before_, nullptr);
   }
-
  private:
   struct sigaction before_ {};
 };
@@ -397,6 +395,12 @@ ON_BOTH_SELECTORS("selector: a time-out gives an empty answer and is never early
     CHECK(*count == 0);
     CHECK(taken >= timeout);
     CHECK(taken < 5s);
+    // Nor is one system call of it: were it rounded down, the rest would be spent spinning.
+    const mote::Instant again = mote::Clock::now();
+    const mote::Result<std::size_t> once = selector.wait_once(ready, 4, timeout);
+    REQUIRE(once);
+    CHECK(*once == 0);
+    CHECK(mote::Clock::now() - again >= timeout);
   }
 }
 
@@ -674,8 +678,8 @@ TEST_CASE("selector: poll removes at the same cost from a large set as from a sm
     CAPTURE(small.count());
     CAPTURE(large.count());
     // A search or a move through the whole set would cost as many times more as the large set is larger, 64 in all;
-    // caches and timer ticks account for a few.
-    CHECK(large.count() < small.count() * static_cast<std::int64_t>(open.size() / 64) / 4 + 1000);
+    // cold caches, and a sanitizer's, account for less than half of that.
+    CHECK(large.count() < small.count() * static_cast<std::int64_t>(open.size() / 64) / 2 + 1000);
     selector.close();
   }
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
@@ -716,7 +720,6 @@ template <class S> class Counting : public mote::SelectorBase<Counting<S>> {
   int on_descriptor() const { return inner_.descriptor(); }
 
   int added = 0, modified = 0, removed = 0, forgotten = 0, waited = 0, rebuilt = 0;
-
  private:
   typename S::template Selector<5> inner_;
 };
@@ -752,7 +755,6 @@ class Scripted : public mote::SelectorBase<Scripted> {
   std::vector<std::pair<int, Readiness>> script;
   std::vector<mote::Duration> timeouts;
   int failure = 0;
-
  private:
   std::map<int, std::uint64_t> tokens_;
 };
