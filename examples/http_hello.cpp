@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+// A small web server: every GET (and HEAD) is answered with one page. Keep-alive and pipelining; 400, 405 and 413 for
+// what it does not take; a limit on the time that a request may take, so that clients who trickle in a byte now and
+// then do not keep the others out. Beside serving, a service task does its work once a second.
+//
+//   ./http_hello '[::1]:8080'        and then: curl -i 'http://[::1]:8080/'        or a browser
+//
+// Try: curl -i -X POST -d x ... (405) · reload the page (the same connection) · nc, and type slowly (closed after 10 s).
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "mote.hpp"
+
+static constexpr std::size_t max_clients = 32;
+static constexpr std::size_t max_line = 1024;  // of a request line or header field
+static constexpr int max_fields = 64;          // of a request
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = max_clients + 1;  // the clients, and the listener
+};
+static mote::StaticReactor<Config> reactor;
+static mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
+static mote::Duration patience = std::chrono::seconds(10);  // for a whole request, and for sending the answer
+
+// ---- the page -----------------------------------------------------------------------------------------------
+
+static char page[512];
+static unsigned uptime, pages_sent;
+
+static void render_page() {
+  snprintf(page, sizeof page,
+           "<!DOCTYPE html>\n<html lang=\"en\"><head><title>mote</title></head>\n"
+           "<body><h1>Hello</h1><p>Up for %u seconds, %u pages sent.</p></body></html>\n",
+           uptime, pages_sent);
+}
+
+// Beside serving, once a second: what it does never waits for a client, and no client waits for it.
+struct Service : mote::StateMachine {
+  mote::TaskTimer timer;
+  mote::Result<std::uint32_t> ticks;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      render_page();
+      MOTE_AWAIT(ticks, timer.tick(std::chrono::seconds(1)));
+      if (!ticks) return mote::failed(ticks.error());  // cancelled: the shutdown has begun
+      uptime += *ticks;                                // more than one, if the machine was too busy
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<Service, 1> service;
+
+// ---- one request --------------------------------------------------------------------------------------------
+
+enum Status { ok = 200, bad_request = 400, method_not_allowed = 405, content_too_large = 413 };
+
+// What has been understood of a request so far; a status other than `ok` ends it at once.
+struct Request {
+  Status status = ok;
+  bool has_begun = false, is_complete = false;
+  bool is_head = false, is_http_1_0 = false, keep_alive = false, has_host = false;
+  int fields = 0;
+
+  void add(mote::ByteView bytes) {
+    char line[max_line];
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      line[i] = static_cast<char>(bytes[i]);
+      if ((bytes[i] < ' ' && bytes[i] != '\t') || bytes[i] == 0x7f) status = bad_request;
+    }
+    line[bytes.size()] = '\0';  // a LineReader<N> gives N - 1 bytes at most
+    if (status != ok) return;
+    if (!has_begun) {
+      if (line[0] != '\0') status = begin(line);  // empty lines before a request are nothing
+    } else if (line[0] != '\0') {
+      status = ++fields <= max_fields ? add_field(line) : content_too_large;
+    } else {
+      is_complete = true;
+      if (!has_host && !is_http_1_0) status = bad_request;
+    }
+  }
+ private:
+  // "GET /path HTTP/1.1"
+  Status begin(char* line) {
+    has_begun = true;
+    char* const target = cut(line, ' ');
+    char* const version = target != nullptr ? cut(target, ' ') : nullptr;
+    if (version == nullptr || strncmp(version, "HTTP/1.", 7) != 0 || strlen(version) != 8) return bad_request;
+    if (line[0] == '\0' || line[strspn(line, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-")] != '\0') return bad_request;
+    is_head = strcmp(line, "HEAD") == 0;
+    if (!is_head && strcmp(line, "GET") != 0) return method_not_allowed;
+    if (target[0] != '/' && strncmp(target, "http://", 7) != 0) return bad_request;
+    is_http_1_0 = version[7] == '0';
+    keep_alive = !is_http_1_0;
+    return ok;
+  }
+
+  // "Name: value"
+  Status add_field(char* name) {
+    char* value = cut(name, ':');
+    if (value == nullptr || name[0] == '\0' || strpbrk(name, " \t") != nullptr) return bad_request;
+    value += strspn(value, " \t");
+    if (strcasecmp(name, "Host") == 0) {
+      if (has_host) return bad_request;
+      has_host = true;
+    } else if (strcasecmp(name, "Connection") == 0) {
+      if (strcasestr(value, "close") != nullptr) keep_alive = false;
+      else if (strcasestr(value, "keep-alive") != nullptr) keep_alive = true;
+    } else if (strcasecmp(name, "Content-Length") == 0) {
+      const std::size_t digits = strspn(value, "0123456789");
+      if (digits == 0 || value[digits + strspn(value + digits, " \t")] != '\0') return bad_request;
+      if (strspn(value, "0") != digits) return content_too_large;  // a page is asked for without a body
+    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+      return content_too_large;
+    }
+    return ok;
+  }
+
+  // Ends the text at the separator, and returns what follows it; null if there is none.
+  static char* cut(char* text, char separator) {
+    char* const at = strchr(text, separator);
+    if (at == nullptr) return nullptr;
+    *at = '\0';
+    return at + 1;
+  }
+};
+
+static const char* reason(Status status) {
+  switch (status) {
+    case ok: return "OK";
+    case bad_request: return "Bad Request";
+    case method_not_allowed: return "Method Not Allowed";
+    case content_too_large: return "Content Too Large";
+  }
+  return "";
+}
+
+// ---- one client ---------------------------------------------------------------------------------------------
+
+struct Session : mote::StateMachine {
+  mote::Stream client;
+  mote::LineReader<max_line> reader{};
+  mote::TaskTimer timer;
+  mote::Instant deadline;
+  Request request;
+  mote::Result<mote::ByteView> line;
+  char answer[1024];
+  mote::ByteView unsent;
+  mote::Result<void> sent;
+  mote::Result<std::size_t> received;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    do {
+      request = {};
+      deadline = reactor().now() + patience;  // of the whole request, not of each line
+      while (request.status == ok && !request.is_complete) {
+        MOTE_AWAIT(line, mote::with_timeout(timer, deadline - reactor().now(), reader.read_line(client)));
+        if (line) request.add(*line);
+        else if (line.error() == EMSGSIZE) request.status = content_too_large;
+        else if (line.error() == ENODATA || line.error() == ETIMEDOUT) return mote::done();
+        else return mote::failed(line.error());
+      }
+      if (request.status != ok || graceful.requested()) request.keep_alive = false;
+      unsent = write_answer();
+      MOTE_AWAIT(sent, mote::with_timeout(timer, patience, client.write_all(unsent)));
+      if (!sent) return mote::failed(sent.error());
+    } while (request.keep_alive);
+
+    // To close with bytes unread would reset the connection, and the answer might be lost. So the end is announced, and
+    // what still comes is thrown away, for a second at most.
+    static_cast<void>(client.shutdown_write());
+    deadline = reactor().now() + std::chrono::seconds(1);
+    do {
+      MOTE_AWAIT(received, mote::with_timeout(timer, deadline - reactor().now(), client.read(answer)));
+    } while (received && *received != 0 && reactor().now() < deadline);
+    MOTE_END();
+  }
+
+  mote::ByteView write_answer() {
+    const bool is_ok = request.status == ok;
+    if (is_ok) ++pages_sent;
+    const char* const body = is_ok ? page : reason(request.status);
+    const int n =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 %d %s\r\n"
+                 "Content-Type: %s; charset=utf-8\r\n"
+                 "Content-Length: %zu\r\n"
+                 "Connection: %s\r\n"
+                 "%s\r\n"
+                 "%s",
+                 request.status, reason(request.status), is_ok ? "text/html" : "text/plain", strlen(body),
+                 request.keep_alive ? "keep-alive" : "close",
+                 request.status == method_not_allowed ? "Allow: GET, HEAD\r\n" : "", request.is_head ? "" : body);
+    return {answer, static_cast<std::size_t>(n)};
+  }
+};
+static mote::TaskPool<Session, max_clients> sessions;
+
+struct Acceptor : mote::StateMachine {
+  mote::Listener listener;
+  mote::Result<void> vacancy;
+  mote::Result<mote::Stream> client;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(vacancy, sessions.vacancy());
+      if (!vacancy) return mote::failed(vacancy.error());
+      MOTE_AWAIT(client, listener.accept());
+      if (!listener.is_open()) return mote::done();  // the shutdown has begun
+      if (!client) return mote::failed(client.error());
+      static_cast<void>(sessions.spawn(reactor(), std::move(*client)));  // cannot fail: there is room
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<Acceptor, 1> acceptor;
+
+// ---- the program --------------------------------------------------------------------------------------------
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "http_hello: cannot %s %s: %s\n", what, about, error.message());
+  return 1;
+}
+
+static const char usage[] = "usage: http_hello [--patience SECONDS] [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+
+static int refuse(const char* argument) {
+  fprintf(stderr, "http_hello: cannot use '%s'\n%s", argument, usage);
+  return 2;
+}
+
+int main(int argc, char** argv) {
+  const char* where = "127.0.0.1:8080";
+  for (int i = 1; i < argc; ++i) {
+    if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout), 0;
+    if (strcmp(argv[i], "--patience") == 0 && i + 1 < argc) {
+      const char* const text = argv[++i];
+      const long seconds = text[strspn(text, "0123456789")] == '\0' ? strtol(text, nullptr, 10) : 0;
+      if (seconds < 1 || seconds > 3600) return refuse(text);
+      patience = std::chrono::seconds(seconds);
+    } else {
+      where = argv[i];
+    }
+  }
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
+  if (!endpoint) return refuse(where);
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+
+  const mote::Result<void> opened = reactor.open();
+  if (!opened) return fail("open", "the reactor", opened.error());
+  mote::Listener listener;
+  mote::Listener::Options options;
+  options.no_delay = true;
+  const mote::Result<void> listens = listener.open(reactor, *endpoint, options);
+  if (!listens) return fail("listen on", where, listens.error());
+  printf("http_hello: listening on http://%s/\n", listener.local_endpoint()->text().c_str());
+
+  static_cast<void>(acceptor.spawn(reactor, std::move(listener)));       // cannot fail: it is the first
+  mote::Result<mote::TaskHandle> service_task = service.spawn(reactor);  // nor can this
+  auto stop_service = [&] { service_task->cancel(); };  // it would go on for ever, and the grace period with it
+  graceful.on_begin(stop_service);
+
+  const mote::Result<mote::ShutdownReport> report = graceful.run();
+  if (!report) return fail("run", "the reactor", report.error());
+  printf("http_hello: stopped after %u pages; %u connections were cut off\n", pages_sent,
+         report->cancelled + report->destroyed);
+  return 0;
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+// A chat server: LineReader cuts what comes into lines, and each line goes to everybody else. A second thread brings in
+// the operator's announcements by a Mailbox. Here it reads standard input; think of a vendor's library that blocks.
+//
+//   ./line_chat '[::1]:7777'         and in several terminals: nc ::1 7777
+//
+// Try: talk. Type a line here, at the server. Stop one nc with Ctrl-Z and paste much text into another: the stopped one
+// is put out of the room as soon as its socket's buffer is full; nobody waits for it. Send a line of 300 characters.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mote.hpp"
+
+static constexpr std::size_t max_members = 16;
+static constexpr std::size_t max_line = 256;
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = max_members + 1;  // the members, and the listener
+};
+static mote::StaticReactor<Config> reactor;
+
+// ---- the room -----------------------------------------------------------------------------------------------
+
+struct Member;
+static Member* room[max_members];
+static void tell_everybody(const Member* except, const char* who, mote::ByteView line);
+
+struct Member : mote::StateMachine {
+  mote::Stream client;
+  mote::Endpoint::Text address;
+  mote::LineReader<max_line> reader{};
+  mote::Result<mote::ByteView> line;
+  mote::ByteView complaint;
+  mote::Result<void> sent;
+
+  Member(mote::Stream&& stream, const mote::Endpoint& peer) : client(std::move(stream)), address(peer.text()) {
+    for (Member*& place : room) {
+      if (place == nullptr) {
+        place = this;
+        break;
+      }
+    }
+    tell_everybody(this, address.c_str(), mote::text("has come"));
+    printf("line_chat: %s has come\n", address.c_str());
+  }
+  ~Member() {  // runs however the task ends
+    for (Member*& place : room) {
+      if (place == this) place = nullptr;
+    }
+    tell_everybody(this, address.c_str(), mote::text("has left"));
+    printf("line_chat: %s has left\n", address.c_str());
+  }
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(line, reader.read_line(client));
+      if (line) {
+        tell_everybody(this, address.c_str(), *line);
+      } else if (line.error() == EMSGSIZE) {  // the rest of that line is passed over, the next one is whole again
+        complaint = mote::text("server: that line was too long\r\n");
+        MOTE_AWAIT(sent, client.write_all(complaint));
+        if (!sent) return mote::failed(sent.error());
+      } else if (line.error() == ENODATA) {
+        return mote::done();  // the client has finished
+      } else {
+        return mote::failed(line.error());
+      }
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<Member, max_members> members;
+
+// The sockets' send buffers are the queues: who has let one fill up has left, as far as the others are concerned.
+static void tell_everybody(const Member* except, const char* who, mote::ByteView line) {
+  char message[sizeof(mote::Endpoint::Text) + max_line + 4];
+  const int n = snprintf(message, sizeof message, "%s: %.*s\r\n", who, static_cast<int>(line.size()),
+                         static_cast<const char*>(static_cast<const void*>(line.data())));
+  const auto size = static_cast<std::size_t>(n);
+  for (Member* member : room) {
+    if (member == nullptr || member == except) continue;
+    const mote::Result<std::size_t> sent = member->client.try_write({message, size});
+    if (!sent || *sent != size) member->client.close();  // its task's read_line() gives ECANCELED
+  }
+}
+
+struct Acceptor : mote::StateMachine {
+  mote::Listener listener;
+  mote::Result<void> vacancy;
+  mote::Result<mote::Stream> accepted;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(vacancy, members.vacancy());
+      if (!vacancy) return mote::failed(vacancy.error());
+      MOTE_AWAIT(accepted, listener.accept());
+      if (!listener.is_open()) return mote::done();  // the shutdown has begun
+      if (!accepted) return mote::failed(accepted.error());
+      const mote::Result<mote::Endpoint> peer = accepted->peer_endpoint();
+      if (!peer) continue;                                                       // it has gone already
+      static_cast<void>(members.spawn(reactor(), std::move(*accepted), *peer));  // cannot fail: there is room
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<Acceptor, 1> acceptor;
+
+// ---- the operator -------------------------------------------------------------------------------------------
+
+struct Announcement {
+  char text[max_line];
+  std::size_t size;
+};
+static mote::Mailbox<Announcement, 8> announcements;
+static int stop_pipe[2];
+
+// In the loop's thread, whenever something has come.
+static void announce() {
+  while (const mote::Result<Announcement> announcement = announcements.try_receive()) {
+    tell_everybody(nullptr, "operator", {announcement->text, announcement->size});
+  }
+}
+
+// The other thread. Of all that is above it touches post() alone, which may be called from anywhere.
+static void* read_announcements(void*) {
+  Announcement announcement{};
+  pollfd sources[] = {{STDIN_FILENO, POLLIN, 0}, {stop_pipe[0], POLLIN, 0}};
+  for (;;) {
+    if (poll(sources, 2, -1) < 0) {
+      if (errno == EINTR) continue;
+      return nullptr;
+    }
+    if (sources[1].revents != 0) return nullptr;
+    char c = 0;
+    const ssize_t n = read(STDIN_FILENO, &c, 1);  // byte by byte: it is somebody who types
+    if (n <= 0) return nullptr;
+    if (c != '\n') {
+      if (announcement.size < sizeof announcement.text) announcement.text[announcement.size++] = c;
+    } else {
+      if (!announcements.post(announcement)) fputs("line_chat: not announced, too many at once\n", stderr);
+      announcement.size = 0;
+    }
+  }
+}
+
+// ---- the program --------------------------------------------------------------------------------------------
+
+static void say_goodbye() { tell_everybody(nullptr, "server", mote::text("closes in two seconds")); }
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "line_chat: cannot %s %s: %s\n", what, about, error.message());
+  return 1;
+}
+
+static const char usage[] = "usage: line_chat [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+
+int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
+  if (argc > 2) return fputs(usage, stderr), 2;
+  const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
+  if (!endpoint) {
+    return fprintf(stderr, "line_chat: bad address '%s': %s\n%s", where, endpoint.error().message(), usage), 2;
+  }
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+
+  mote::Result<void> opened = reactor.open();
+  if (opened) opened = announcements.open(reactor, mote::Delegate<void()>::of<&announce>());
+  if (!opened) return fail("open", "the reactor", opened.error());
+  mote::Listener listener;
+  const mote::Result<void> listens = listener.open(reactor, *endpoint);
+  if (!listens) return fail("listen on", where, listens.error());
+  printf("line_chat: listening on %s, at most %zu members\n", listener.local_endpoint()->text().c_str(), max_members);
+  static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
+
+  pthread_t operators_thread;
+  if (pipe2(stop_pipe, O_CLOEXEC) != 0) return fail("make", "a pipe", errno);
+  const int error = pthread_create(&operators_thread, nullptr, read_announcements, nullptr);
+  if (error != 0) return fail("start", "a thread", error);
+
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
+  graceful.on_begin(mote::Delegate<void()>::of<&say_goodbye>());
+  const mote::Result<mote::ShutdownReport> report = graceful.run();
+
+  close(stop_pipe[1]);  // the thread ends before the mailbox does
+  pthread_join(operators_thread, nullptr);
+  if (!report) return fail("run", "the reactor", report.error());
+  printf("line_chat: stopped, %u members were put out\n", report->cancelled + report->destroyed);
+  return 0;
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+// A serial port made reachable by TCP: what the device says goes to the client, what the client says goes to the device.
+// One client at a time; others wait until it leaves. When the device is unplugged the client stays, and the port is
+// opened again as soon as it is back.
+//
+//   ./serial_bridge /dev/ttyUSB0 115200 '[::1]:7777'         and in another terminal: nc ::1 7777
+//
+// Try: unplug the device, and plug it in again. Without a device at hand, make a pair of pseudo-terminals with
+// `socat -d -d pty,raw,echo=0 pty,raw,echo=0`, give one to the bridge, and open the other with a terminal program.
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mote.hpp"
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = 3;  // the listener, the client, the port
+};
+static mote::StaticReactor<Config> reactor;
+// A bridge has nothing to finish, so there is no grace period: the first signal cancels both tasks.
+static mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(0));
+
+// Each of the two has one task that reads from it and another that writes to it. Whoever finds it closed goes on
+// without: what is said meanwhile is lost, as it is on a cable that is not plugged in.
+static mote::Stream client;
+static mote::SerialPort port;
+
+static const char* device;
+static mote::SerialPort::Settings settings;
+
+struct PortToClient : mote::StateMachine {
+  char chunk[256];
+  mote::ByteView bytes;
+  mote::Result<std::size_t> received;
+  mote::Result<void> sent, slept;
+  mote::TaskTimer timer;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    while (!graceful.requested()) {
+      MOTE_AWAIT(received, port.read(chunk));
+      if (received && *received != 0) {
+        bytes = {chunk, *received};
+        MOTE_AWAIT(sent, client.write_all(bytes));  // fails where there is no client
+      } else if (!graceful.requested()) {
+        printf("serial_bridge: %s is gone%s%s\n", device, received ? "" : ": ",
+               received ? "" : received.error().message());
+        port.close();
+        do {
+          MOTE_AWAIT(slept, timer.sleep(std::chrono::milliseconds(200)));
+        } while (slept && !port.open(reactor(), device, settings));
+        if (slept) printf("serial_bridge: %s is back\n", device);
+      }
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<PortToClient, 1> port_to_client;
+
+struct ClientToPort : mote::StateMachine {
+  mote::Listener listener;
+  char chunk[256];
+  mote::ByteView bytes;
+  mote::Result<mote::Stream> accepted;
+  mote::Result<std::size_t> received;
+  mote::Result<void> sent;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    while (!graceful.requested()) {
+      MOTE_AWAIT(accepted, listener.accept());
+      if (!accepted) continue;  // the shutdown has closed the listener
+      client = std::move(*accepted);
+      printf("serial_bridge: a client has come\n");
+      for (;;) {
+        MOTE_AWAIT(received, client.read(chunk));
+        if (!received || *received == 0) break;
+        bytes = {chunk, *received};
+        MOTE_AWAIT(sent, port.write_all(bytes));  // fails while the device is unplugged
+        if (graceful.requested()) break;
+      }
+      printf("serial_bridge: the client has left\n");
+      client.close();
+      MOTE_YIELD();  // the other task's write, if it is pending, finds it closed before the next client is there
+    }
+    MOTE_END();
+  }
+};
+static mote::TaskPool<ClientToPort, 1> client_to_port;
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "serial_bridge: cannot %s %s: %s\n", what, about, error.message());
+  return 1;
+}
+
+static const char usage[] = "usage: serial_bridge DEVICE BAUD [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+
+static int refuse(const char* argument) {
+  fprintf(stderr, "serial_bridge: cannot use '%s'\n%s", argument, usage);
+  return 2;
+}
+
+int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
+  if (argc < 3 || argc > 4) return fputs(usage, stderr), 2;
+  device = argv[1];
+  const char* const baud = argv[2];
+  const char* const where = argc == 4 ? argv[3] : "127.0.0.1:8000";
+  if (baud[strspn(baud, "0123456789")] != '\0' || strlen(baud) > 8) return refuse(baud);
+  settings.baud = atoi(baud);
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
+  if (!endpoint) return refuse(where);
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+
+  const mote::Result<void> opened = reactor.open();
+  if (!opened) return fail("open", "the reactor", opened.error());
+  const mote::Result<void> plugged = port.open(reactor, device, settings);
+  if (!plugged) return fail("open", device, plugged.error());
+  mote::Listener listener;
+  mote::Listener::Options options;
+  options.no_delay = true;  // keys that are pressed should not wait for each other
+  const mote::Result<void> listens = listener.open(reactor, *endpoint, options);
+  if (!listens) return fail("listen on", where, listens.error());
+  printf("serial_bridge: listening on %s, for %s at %d baud\n", listener.local_endpoint()->text().c_str(), device,
+         settings.baud);
+
+  // Neither can fail: each is the first of its pool.
+  static_cast<void>(port_to_client.spawn(reactor));
+  static_cast<void>(client_to_port.spawn(reactor, std::move(listener)));
+  const mote::Result<mote::ShutdownReport> report = graceful.run();
+  if (!report) return fail("run", "the reactor", report.error());
+  printf("serial_bridge: stopped\n");
+  return 0;
+}

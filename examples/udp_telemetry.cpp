@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: MIT
+// Telemetry by UDP: the sender reads a sensor at a fixed rate and sends each sample as a datagram; the receiver prints
+// the samples and says which were lost. The sender is a periodic timer's callback, the receiver is a task.
+//
+//   ./udp_telemetry receive '[::1]:7777'         and in another terminal: ./udp_telemetry send '[::1]:7777' 100
+//
+// Try: start the receiver last, or stop it: the sender says so once and goes on. Stop the sender with Ctrl-Z for a while:
+// its timer does not drift, it skips the ticks that it missed, and the receiver sees the gap.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mote.hpp"
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = 1;
+};
+static mote::StaticReactor<Config> reactor;
+
+// ---- on the wire --------------------------------------------------------------------------------------------
+
+struct Sample {
+  std::uint32_t number = 0;
+  std::int32_t millidegrees = 0;
+
+  static constexpr std::size_t wire_size = 12;  // "MOTE", then both in network byte order
+};
+
+static void put(unsigned char* at, std::uint32_t value) {
+  for (int i = 0; i < 4; ++i) at[i] = static_cast<unsigned char>(value >> (24 - 8 * i));
+}
+static std::uint32_t get(const unsigned char* at) {
+  return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 | at[3];
+}
+
+static void encode(const Sample& sample, unsigned char (&bytes)[Sample::wire_size]) {
+  memcpy(bytes, "MOTE", 4);
+  put(bytes + 4, sample.number);
+  put(bytes + 8, static_cast<std::uint32_t>(sample.millidegrees));
+}
+static bool decode(mote::ByteView bytes, Sample& sample) {
+  if (bytes.size() != Sample::wire_size || memcmp(bytes.data(), "MOTE", 4) != 0) return false;
+  sample.number = get(bytes.data() + 4);
+  sample.millidegrees = static_cast<std::int32_t>(get(bytes.data() + 8));
+  return true;
+}
+
+// ---- the sender ---------------------------------------------------------------------------------------------
+
+// The first thermal zone of the board; 0 where there is none.
+static std::int32_t read_temperature() {
+  const mote::Fd file(open("/sys/class/thermal/thermal_zone0/temp", O_RDONLY | O_CLOEXEC));
+  char text[16];
+  const ssize_t size = file ? read(file.get(), text, sizeof text - 1) : -1;
+  if (size < 0) return 0;
+  text[size] = '\0';
+  return atoi(text);
+}
+
+class Sender {
+ public:
+  mote::Result<void> start(const mote::Endpoint& receiver, mote::Duration period) {
+    mote::Result<void> opened = socket_.open(reactor, receiver.family());
+    if (opened) opened = socket_.connect(receiver);  // so that the kernel tells when nobody listens there
+    if (opened) timer_.arm_every(reactor, period, mote::Timer::Callback::of<&Sender::tick>(*this));
+    return opened;
+  }
+ private:
+  void tick() {
+    sample_.number += 1 + timer_.missed();
+    sample_.millidegrees = read_temperature();
+    unsigned char bytes[Sample::wire_size];
+    encode(sample_, bytes);
+    // Now or never: the next sample is better than an old one.
+    mote::Result<void> sent = socket_.try_send_to(bytes);
+    const bool refused = !sent && sent.error() == ECONNREFUSED;  // of an earlier datagram; this one has not been sent
+    if (refused) static_cast<void>(socket_.try_send_to(bytes));
+    const int error = sent ? 0 : sent.error().code();
+    if (error == last_error_) return;  // changes are reported, not every tick
+    last_error_ = error;
+    printf("udp_telemetry: sample %" PRIu32 ": %s\n", sample_.number, sent ? "sent" : sent.error().message());
+  }
+
+  static constexpr int none_yet = -1;
+  mote::Datagram socket_;
+  mote::Timer timer_;
+  Sample sample_;
+  int last_error_ = none_yet;
+};
+static Sender sender;
+
+// ---- the receiver -------------------------------------------------------------------------------------------
+
+struct Receiver : mote::StateMachine {
+  mote::Datagram socket;
+  unsigned char buffer[64];
+  mote::Endpoint from;
+  mote::Result<mote::Datagram::Received> received;
+  Sample sample;
+  std::uint32_t expected = 0;
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(received, socket.recv_from(buffer, from));
+      if (!received) return mote::failed(received.error());
+      print();
+    }
+    MOTE_END();
+  }
+
+  void print() {
+    const mote::Endpoint::Text sender_name = from.text();
+    if (received->truncated || !decode({buffer, received->size}, sample)) {
+      printf("udp_telemetry: from %s: %zu bytes that are no sample\n", sender_name.c_str(), received->size);
+      return;
+    }
+    if (expected != 0 && sample.number > expected) {
+      printf("udp_telemetry: from %s: %" PRIu32 " samples are missing\n", sender_name.c_str(),
+             sample.number - expected);
+    }
+    expected = sample.number + 1;
+    printf("udp_telemetry: from %s: sample %" PRIu32 ", %.3f degrees\n", sender_name.c_str(), sample.number,
+           sample.millidegrees / 1000.0);
+  }
+};
+static mote::TaskPool<Receiver, 1> receiver;
+
+// ---- the program --------------------------------------------------------------------------------------------
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "udp_telemetry: cannot %s %s: %s\n", what, about, error.message());
+  return 1;
+}
+
+static const char usage[] =
+    "usage: udp_telemetry receive ADDRESS:PORT\n"
+    "       udp_telemetry send ADDRESS:PORT [MILLISECONDS]\n"
+    "IPv6 addresses in brackets: [::1]:7777\n";
+
+int main(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
+  const bool sending = argc >= 3 && strcmp(argv[1], "send") == 0;
+  const bool receiving = argc == 3 && strcmp(argv[1], "receive") == 0;
+  if ((!sending && !receiving) || argc > 4) return fputs(usage, stderr), 2;
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(argv[2]);
+  if (!endpoint) {
+    return fprintf(stderr, "udp_telemetry: bad address '%s': %s\n%s", argv[2], endpoint.error().message(), usage), 2;
+  }
+  const char* const period = argc == 4 ? argv[3] : "1000";
+  const long milliseconds = period[strspn(period, "0123456789")] == '\0' ? strtol(period, nullptr, 10) : 0;
+  if (milliseconds < 1 || milliseconds > 3'600'000) {
+    return fprintf(stderr, "udp_telemetry: bad period '%s'\n%s", period, usage), 2;
+  }
+  setvbuf(stdout, nullptr, _IOLBF, 0);
+
+  const mote::Result<void> opened = reactor.open();
+  if (!opened) return fail("open", "the reactor", opened.error());
+  if (sending) {
+    const mote::Result<void> started = sender.start(*endpoint, std::chrono::milliseconds(milliseconds));
+    if (!started) return fail("send to", argv[2], started.error());
+    printf("udp_telemetry: sending to %s every %ld ms\n", endpoint->text().c_str(), milliseconds);
+  } else {
+    mote::Datagram socket;
+    const mote::Result<void> bound = socket.open(reactor, *endpoint);
+    if (!bound) return fail("receive at", argv[2], bound.error());
+    printf("udp_telemetry: receiving at %s\n", socket.local_endpoint()->text().c_str());
+    static_cast<void>(receiver.spawn(reactor, std::move(socket)));  // cannot fail: it is the first
+  }
+
+  // Neither of the two has anything to finish, so there is no grace period.
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(0));
+  const mote::Result<mote::ShutdownReport> report = graceful.run();
+  if (!report) return fail("run", "the reactor", report.error());
+  printf("udp_telemetry: stopped\n");
+  return 0;
+}
