@@ -166,7 +166,6 @@ class Bench {
   std::int64_t next() const { return wheel_.next(); }
   std::uint64_t order() const { return order_; }
   TimerWheel& wheel() { return wheel_; }
-
  private:
   using Entry = std::tuple<std::int64_t, std::uint64_t, std::size_t>;
   std::set<Entry>::const_iterator first_until(std::uint64_t last) const {

@@ -39,7 +39,6 @@ class Child {
   }
   // Waits until it has been stopped by a signal.
   bool wait_until_stopped() { return WIFSTOPPED(wait(WUNTRACED)); }
-
  private:
   int wait(int flags) {
     int status = 0;
@@ -57,7 +56,6 @@ class Verdict {
     if (!condition && line_ == 0) line_ = line;
   }
   int exit_code() const { return line_ == 0 ? 0 : line_ % 255 + 1; }
-
  private:
   int line_ = 0;
 };
