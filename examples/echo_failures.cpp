@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-// What happens when a task fails. An echo server of lines, in which a client that sends `boom` makes its task fail: that
-// connection is closed, all others go on. Every client's task is joined by another one, its guard, which prints how it
-// ended as soon as it has; so at the shutdown, too.
+// What happens when a task fails. An echo server of lines, in which a client that sends `boom` makes its task fail:
+// that connection is closed, all others go on. Every client's task is joined by another one, its guard, which prints how
+// it ended as soon as it has; so at the shutdown, too.
 //
 //   ./echo_failures 127.0.0.1:7777         and in several terminals: telnet 127.0.0.1 7777
 //
-// Try: say something, then `boom`, in one of them. Leave another one. Press Ctrl-C while others are connected, and leave
-// them, or do not. Send a line of more than 255 bytes: an error that nobody had thought of is an outcome, too.
+// Try: say something, then `boom`, in one of them. Leave another one. Press Ctrl-C while others are connected, and
+// leave them, or do not. A line of more than 255 bytes: an error that nobody had thought of is an outcome, too.
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// The selector alone, without the reactor: the classic loop around wait(), plain POSIX calls beside it. A good fit where
-// a loop exists already, or where a handful of descriptors is all there is.
+// The selector alone, without the reactor: the classic loop around wait(), plain POSIX calls beside it. A good fit
+// where a loop exists already, or where a handful of descriptors is all there is.
 //
 //   ./echo_selector --selector poll [::1]:7777         and in another terminal: nc ::1 7777
 //

@@ -5,7 +5,7 @@
 //
 //   ./http_hello '[::1]:8080'        and then: curl -i 'http://[::1]:8080/'        or a browser
 //
-// Try: curl -i -X POST -d x ... (405) · reload the page (the same connection) · nc, and type slowly (closed after 10 s).
+// Try: curl -X POST -d x ... (405) · reload the page (the same connection) · nc, and type slowly (it ends after 10 s)
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// A serial port made reachable by TCP: what the device says goes to the client, what the client says goes to the device.
+// A serial port made reachable by TCP: what the device says goes to the client, and what the client says to the device.
 // One client at a time; others wait until it leaves. When the device is unplugged the client stays, and the port is
 // opened again as soon as it is back.
 //
@@ -71,7 +71,8 @@ struct ClientToPort : mote::StateMachine {
     MOTE_BEGIN();
     while (!graceful.requested()) {
       MOTE_AWAIT(accepted, listener.accept());
-      if (!accepted) continue;  // the shutdown has closed the listener
+      if (graceful.requested()) break;  // it has closed the listener
+      if (!accepted) return mote::failed(accepted.error());
       client = std::move(*accepted);
       printf("serial_bridge: a client has come\n");
       for (;;) {

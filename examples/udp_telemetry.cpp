@@ -4,8 +4,8 @@
 //
 //   ./udp_telemetry receive '[::1]:7777'         and in another terminal: ./udp_telemetry send '[::1]:7777' 100
 //
-// Try: start the receiver last, or stop it: the sender says so once and goes on. Stop the sender with Ctrl-Z for a while:
-// its timer does not drift, it skips the ticks that it missed, and the receiver sees the gap.
+// Try: start the receiver last, or end it: the sender says so once and goes on. Stop the sender with Ctrl-Z for a
+// while: its timer does not drift, it skips the ticks that it missed, and the receiver sees the gap.
 
 #include <errno.h>
 #include <fcntl.h>
