@@ -309,6 +309,22 @@ ON_BOTH_SELECTORS("readiness: HUP with data still buffered, while a task waits: 
   }
 }
 
+ON_BOTH_SELECTORS("readiness: HUP with data still buffered: one event is enough for the data and the end") {
+  test::Loop<S> loop;
+  mote::TaskPool<Reader, 1> pool;
+  test::Pair pair = test::pipe_pair();
+  mote::Stream stream;
+  Reader::Log log;
+  REQUIRE(stream.open(loop, std::move(pair.a)));
+  REQUIRE(pool.spawn(loop, stream, log, std::size_t{64}));
+  turns(loop, 2);
+  test::send_text(pair.b.get(), "last words");
+  pair.b.close();
+  CHECK(turns(loop, 2) == 1);
+  CHECK(log.bytes == "last words");
+  CHECK(log.ended);
+}
+
 ON_BOTH_SELECTORS("readiness: error on write-only interest does not spin") {
   test::Loop<S> loop;
   test::Pair pair = test::pipe_pair();
