@@ -827,6 +827,29 @@ template <class S> struct AcceptLater : AcceptOperation<S, AcceptLater<S>> {
   }
 };
 
+// The callback style's single attempt. What Accept pauses for is the caller's to know.
+template <class S> struct TryAccept : Operation<S> {
+  mote::Listener listener;
+  mote::Fd client = raw_socket(AF_UNIX, SOCK_STREAM);
+  TryAccept() {
+    REQUIRE(listener.open(this->loop, any_unix()));
+    const mote::Endpoint at = name_of(listener.fd());
+    REQUIRE(::connect(client.get(), at.address(), at.size()) == 0);
+  }
+  static int expected(const Fault& fault) {
+    switch (fault.error) {
+      case EAGAIN:
+      case EMFILE:
+      case ENFILE:
+      case ENOBUFS:
+      case ENOMEM: return fault.error;
+      case EPERM: return cannot_be;  // a firewall's refusal is like one of those
+      default: return usual(fault);
+    }
+  }
+  int attempt() { return code(listener.try_accept()); }
+};
+
 // -------------------------------------------------------------------------------------------------------- datagrams
 
 template <class S> struct OpenDatagram : Operation<S> {
@@ -1058,6 +1081,7 @@ EVERY_CALL_FAILS("shutting down the writing direction", ShutDownWrite)
 EVERY_CALL_FAILS("opening a listener", OpenListener)
 EVERY_CALL_FAILS("accepting a connection that waits", Accept)
 EVERY_CALL_FAILS("accepting a connection that comes later", AcceptLater)
+EVERY_CALL_FAILS("accepting at once, in the callback style", TryAccept)
 EVERY_CALL_FAILS("opening a datagram socket", OpenDatagram)
 EVERY_CALL_FAILS("connecting a datagram socket", ConnectDatagram)
 EVERY_CALL_FAILS("receiving a datagram", ReceiveDatagram)

@@ -108,6 +108,7 @@ struct FaultSystem : LinuxSystem, FaultScript {
   static void start_virtual_time() {
     state = State();
     state.virtual_time = true;
+    state.most_waits = 1'000'000;  // so that what spins, fails
     state.now = std::int64_t{1'000'000} * 1'000'000'000;
   }
 
