@@ -28,7 +28,7 @@ namespace {
 bool heap_forbidden = false;
 int heap_calls = 0;
 
-void note_heap_call() {
+[[maybe_unused]] void note_heap_call() {
   if (heap_forbidden) ++heap_calls;
 }
 
