@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // No operation of the library calls the heap, and none writes outside of the memory that it was given. The heap's
-// functions are replaced for the whole test program (or, under ASan, its own hooks are used), and count what is
+// functions are replaced for the whole test program (or, under a sanitizer, its own hooks are used), and count what is
 // asked of them while a test forbids it.
 #include <signal.h>
 #include <stdlib.h>
@@ -11,30 +11,27 @@
 
 using namespace std::chrono_literals;
 
-#if defined(__SANITIZE_ADDRESS__)
-#define TEST_ADDRESS_SANITIZER 1
-#elif defined(__SANITIZE_THREAD__)
-#define TEST_THREAD_SANITIZER 1
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define TEST_WITH_SANITIZER 1
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define TEST_ADDRESS_SANITIZER 1
-#elif __has_feature(thread_sanitizer)
-#define TEST_THREAD_SANITIZER 1
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_WITH_SANITIZER 1
 #endif
 #endif
 
 namespace {
 
-bool heap_forbidden = false;
-int heap_calls = 0;
+// Volatile: compilers know malloc(), and that it looks at nobody's variables.
+volatile bool heap_forbidden = false;
+volatile int heap_calls = 0;
 
 [[maybe_unused]] void note_heap_call() {
-  if (heap_forbidden) ++heap_calls;
+  if (heap_forbidden) heap_calls = heap_calls + 1;
 }
 
 }  // namespace
 
-#ifdef TEST_ADDRESS_SANITIZER
+#ifdef TEST_WITH_SANITIZER
 extern "C" int __sanitizer_install_malloc_and_free_hooks(void (*on_malloc)(const volatile void*, size_t),
                                                          void (*on_free)(const volatile void*));
 namespace {
@@ -45,7 +42,7 @@ const int hooks_installed = __sanitizer_install_malloc_and_free_hooks(
       if (memory != nullptr) note_heap_call();
     });
 }  // namespace
-#elif defined(__GLIBC__) && !defined(TEST_THREAD_SANITIZER)
+#elif defined(__GLIBC__)
 // Also what the C library itself asks for, in strerror() or snprintf() say, comes by here; and operator new.
 extern "C" {
 void* __libc_malloc(size_t size);
@@ -83,7 +80,7 @@ void free(void* memory) {
 namespace {
 constexpr bool heap_is_watched = true;
 }
-#else  // TSan has no hook that works everywhere, and musl no other name for its malloc()
+#else  // musl has no other name for its malloc()
 namespace {
 constexpr bool heap_is_watched = false;
 }
