@@ -3,22 +3,19 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
 //
-//   struct Echo : mote::StateMachine {                          // one connection: a task of the pool `clients`
+//   struct Echo : mote::StateMachine {  // one connection: a task
 //     mote::Stream client; char bytes[512]; mote::ByteView reply;
 //     mote::Result<std::size_t> got; mote::Result<void> sent;
 //     mote::Step step() {
 //       MOTE_BEGIN();
-//       for (;;) {
+//       do {
 //         MOTE_AWAIT(got, client.read(bytes));
 //         if (!got || *got == 0) return mote::done();
 //         reply = {bytes, *got};
 //         MOTE_AWAIT(sent, client.write_all(reply));
-//         if (!sent) return mote::failed(sent.error());
-//       }
-//       MOTE_END();
-//     }
-//   };
-//   static mote::TaskPool<Echo, 64> clients;                    // all of it lies in .bss: sizeof tells the footprint
+//       } while (sent);
+//       MOTE_END(); } };
+//   static mote::TaskPool<Echo, 64> clients;  // all of it lies in .bss: sizeof tells the footprint
 //
 // Contents
 //   1. Configuration and version
@@ -32,9 +29,8 @@
 //   9. Input and output
 //   11. Shutdown
 //
-// How to read it: a section uses only those above it. Unless a comment says otherwise a function belongs to the
-// loop's thread, is O(1), makes no system call, and cannot fail. "Full" (a table, a pool, a mailbox) is always the
-// error ENOBUFS. Errors are errno values, named in the comment of the function that returns them.
+// A section uses only those above it. Unless a comment says otherwise a function belongs to the loop's thread, is O(1),
+// makes no system call, and cannot fail. Errors are errno values, named at each function; "full" is always ENOBUFS.
 
 #ifndef MOTE_HPP
 #define MOTE_HPP
@@ -76,7 +72,6 @@
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
 #define MOTE_VERSION_PATCH 0
-
 // States an invariant of the library. Define it before the include to report violations in your own way; it must not
 // have side effects. By default it traps in debug builds and vanishes with NDEBUG.
 #ifndef MOTE_ASSERT
@@ -98,14 +93,8 @@
 #endif
 
 #define MOTE_COLD [[gnu::cold]]
-
 namespace mote {
 inline namespace MOTE_NAMESPACE {
-
-// What a StaticReactor is made of. Derive from it and override by name:
-//   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
-struct Config;
-
 namespace limits {                             // Bounds of one turn; each keeps one party from starving the others.
 constexpr int operations_per_step = 32;        // completed operations before a task yields to the next one
 constexpr int accepts_per_poll = 16;           // connections found dead in a row before the listener pauses
@@ -116,15 +105,6 @@ constexpr std::chrono::milliseconds accept_pause{100};  // a listener's, after E
 // =====================================================================================================================
 // 2. Vocabulary
 // =====================================================================================================================
-
-namespace detail {
-struct Pinned {  // neither copied nor moved
-  constexpr Pinned() = default;
-  Pinned(const Pinned&) = delete;
-  Pinned& operator=(const Pinned&) = delete;
-};
-}  // namespace detail
-
 // An errno value with a name. Never 0.
 class Error {
  public:
@@ -147,7 +127,6 @@ template <class T> class [[nodiscard]] Result {
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
   constexpr Result(U&& value) : value_(std::forward<U>(value)), error_(0) {}
-
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return error_; }  // only of a failed Result
   constexpr T& operator*() & { return MOTE_ASSERT(error_ == 0), value_; }
@@ -159,7 +138,6 @@ template <class T> class [[nodiscard]] Result {
   T value_{};
   int error_ = EAGAIN;
 };
-
 template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
@@ -211,8 +189,7 @@ constexpr Instant saturating_add(Instant t, Duration d) {
   return Instant(Duration(a + b));
 }
 
-// A run of bytes that belongs to somebody else. Built from a pointer and a size, or from an array or container of
-// one-byte elements.
+// A run of bytes that belongs to somebody else: a pointer and a size, or an array or container of one-byte elements.
 template <class Byte> class BasicBytes {
   using Void = std::conditional_t<std::is_const<Byte>::value, const void, void>;
  public:
@@ -224,25 +201,19 @@ template <class Byte> class BasicBytes {
             class = std::enable_if_t<sizeof(T) == 1 && std::is_convertible<T*, Void*>::value &&
                                      !std::is_same<std::decay_t<C>, BasicBytes>::value>>
   constexpr BasicBytes(C&& container) : BasicBytes(container.data(), container.size()) {}
-
   constexpr Byte* data() const { return data_; }
   constexpr std::size_t size() const { return size_; }
   constexpr bool empty() const { return size_ == 0; }
   constexpr Byte& operator[](std::size_t i) const { return MOTE_ASSERT(i < size_), data_[i]; }
   constexpr Byte* begin() const { return data_; }
   constexpr Byte* end() const { return data_ + size_; }
-  void drop_front(std::size_t n) {  // the view shrinks; the bytes stay where they are
-    MOTE_ASSERT(n <= size_);
-    data_ += n;
-    size_ -= n;
-  }
+  void drop_front(std::size_t n) { MOTE_ASSERT(n <= size_), data_ += n, size_ -= n; }  // the bytes stay where they are
  private:
   Byte* data_ = nullptr;
   std::size_t size_ = 0;
 };
 using ByteView = BasicBytes<const unsigned char>;
 using ByteSpan = BasicBytes<unsigned char>;
-
 inline ByteView text(const char* string) { return {string, ::strlen(string)}; }
 
 // A function pointer and its context: two words, never owning. What it is bound to must outlive it.
@@ -264,8 +235,8 @@ template <class R, class... A> class Delegate<R(A...)> {
         [](void* context, A... args) -> R { return (static_cast<T*>(context)->*Method)(static_cast<A&&>(args)...); },
         &object};
   }
-  template <auto Function> static constexpr Delegate of() {
-    return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
+  template <auto F> static constexpr Delegate of() {
+    return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
   }
   R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
@@ -276,23 +247,24 @@ template <class R, class... A> class Delegate<R(A...)> {
 
 // What a registration asks for, and what the kernel reports of it. `read` also asks for read_closed; hangup and error
 // are reported whatever was asked for. The values are the kernel's own, so that translation costs an instruction.
+// priority: out-of-band data, a GPIO edge, a sysfs attribute that changed · error: one to be read (SO_ERROR, the error
+// queue), or a pipe without readers · hangup: both directions are over, or a pipe without writers · read_closed: the peer
+// will send no more.
 enum class Interest : std::uint8_t { none = 0, read = 0x01, priority = 0x02, write = 0x04 };
 enum class Readiness : std::uint8_t {
   none = 0,
   readable = 0x01,
-  priority = 0x02,  // out-of-band data, a GPIO edge, a sysfs attribute that changed
+  priority = 0x02,
   writable = 0x04,
-  error = 0x08,       // an error to be read (SO_ERROR, the error queue), or a pipe without readers
-  hangup = 0x10,      // both directions are over, or a pipe without writers
-  read_closed = 0x20  // the peer will send no more
+  error = 0x08,
+  hangup = 0x10,
+  read_closed = 0x20
 };
-
 namespace detail {
 template <class E>
 using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;
 template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e); }
 }  // namespace detail
-
 template <class E> constexpr detail::IfFlags<E> operator|(E a, E b) { return E(detail::bits(a) | detail::bits(b)); }
 template <class E> constexpr detail::IfFlags<E> operator&(E a, E b) { return E(detail::bits(a) & detail::bits(b)); }
 template <class E> constexpr detail::IfFlags<E> operator~(E a) { return E(~detail::bits(a) & 0xffu); }
@@ -304,8 +276,12 @@ template <class E, class = detail::IfFlags<E>> constexpr bool any(E e) { return 
 // 3. Containers
 // =====================================================================================================================
 // Fixed or intrusive: none of them allocates, and all-zero bits are a valid empty state.
-
 namespace detail {
+struct Pinned {  // neither copied nor moved
+  constexpr Pinned() = default;
+  Pinned(const Pinned&) = delete;
+  Pinned& operator=(const Pinned&) = delete;
+};
 
 // Intrusive doubly linked list. A node is in at most one list; unlinking needs no list. All O(1).
 struct ListNode : Pinned {
@@ -313,15 +289,13 @@ struct ListNode : Pinned {
   bool linked() const { return next != nullptr; }
   void unlink() {
     if (next == nullptr) return;
-    next->prev = prev;
-    prev->next = next;
+    next->prev = prev, prev->next = next;
     next = prev = nullptr;
   }
 };
 
 // Node: the base of T that is linked, one Hook per list it can be in.
-template <class T, class Node = ListNode> class List {
- public:
+template <class T, class Node = ListNode> struct List {
   bool empty() const { return head_.next == nullptr || head_.next == &head_; }
   void push_back(Node& node) { insert(node, head_.next == nullptr ? &head_ : head_.prev); }
   void push_front(Node& node) { insert(node, &head_); }
@@ -335,30 +309,24 @@ template <class T, class Node = ListNode> class List {
   void take(List& other) {  // all of other's nodes, in order; this list must be empty
     MOTE_ASSERT(empty());
     if (other.empty()) return;
-    head_.next = other.head_.next;
-    head_.prev = other.head_.prev;
+    head_.next = other.head_.next, head_.prev = other.head_.prev;
     head_.next->prev = head_.prev->next = &head_;
     other.head_.next = other.head_.prev = &other.head_;
   }
- private:
   static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
   void insert(ListNode& node, ListNode* before) {
     MOTE_ASSERT(!node.linked());
     if (head_.next == nullptr) head_.next = head_.prev = &head_;  // a list of zeros becomes a ring at its first use
-    node.prev = before;
-    node.next = before->next;
-    before->next->prev = &node;
-    before->next = &node;
+    node.prev = before, node.next = before->next;
+    before->next->prev = &node, before->next = &node;
   }
   ListNode head_;
 };
-
 template <int Which> struct Hook : ListNode {};
 
 struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
   std::uint32_t order = 0;    // of arming, to tell equal deadlines apart; compared as a signed difference
-
   bool before(const TimerNode& other) const {
     if (deadline != other.deadline) return deadline < other.deadline;
     return static_cast<std::int32_t>(order - other.order) < 0;
@@ -377,16 +345,13 @@ class TimerWheel {
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
   std::int64_t next() const { return next_; }  // nothing is due before it (exact unless a timer was moved or cancelled)
-
   void insert(TimerNode& node, std::int64_t now) {
     if (count_ == 0) base_ = tick(now);
     if (count_++ == 0 || node.deadline < next_) next_ = node.deadline;
     place(node);
   }
-  void erase(TimerNode& node) {  // its list's bit may stay set: whoever comes across an empty list clears it
-    node.unlink();
-    --count_;
-  }
+  // Its list's bit may stay set: whoever comes across an empty list clears it.
+  void erase(TimerNode& node) { node.unlink(), --count_; }
 
   // Moves all that is due at `now` to `due`, in order; they still count until erased.
   void expire(std::int64_t now, List<TimerNode>& due) {
@@ -407,8 +372,7 @@ class TimerWheel {
     TimerNode* sorted = nullptr;
     for (TimerNode* run : runs) sorted = merge(run, sorted);
     while (TimerNode* const node = sorted) {
-      sorted = static_cast<TimerNode*>(node->next);
-      node->next = nullptr;
+      sorted = static_cast<TimerNode*>(std::exchange(node->next, nullptr));
       due.push_back(*node);
     }
   }
@@ -422,12 +386,9 @@ class TimerWheel {
       next_ = INT64_MAX;
       for (TimerNode *node = list.front(), *following; node != nullptr && left-- != 0; node = following) {
         following = list.after(*node);
-        if (&place_of(node->deadline) != &list) {  // its deadline was moved ahead meanwhile
-          node->unlink();
-          place(*node);
-        } else if (node->deadline < next_) {
-          next_ = node->deadline;
-        }
+        const bool moved = &place_of(node->deadline) != &list;  // its deadline was moved ahead meanwhile
+        if (moved) node->unlink(), place(*node);
+        else if (node->deadline < next_) next_ = node->deadline;
         if (left == 0 && following != nullptr) next_ = static_cast<std::int64_t>(start_of(level, slot) << tick_bits);
       }
       if (!list.empty()) return;
@@ -438,7 +399,6 @@ class TimerWheel {
  private:
   static constexpr unsigned tick_bits = 20, slot_bits = 5, levels = 5, wheel_bits = levels * slot_bits;
   static constexpr unsigned slots = 1u << slot_bits;
-
   static std::uint64_t tick(std::int64_t ns) { return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits; }
   std::uint64_t start_of(unsigned level, unsigned slot) const {
     const unsigned shift = level * slot_bits;
@@ -485,8 +445,7 @@ class TimerWheel {
     ListNode* tail = &head;
     while (a != nullptr && b != nullptr) {
       TimerNode*& least = b->before(*a) ? b : a;
-      tail->next = least;
-      tail = least;
+      tail = tail->next = least;
       least = static_cast<TimerNode*>(least->next);
     }
     tail->next = a != nullptr ? a : b;
@@ -499,17 +458,14 @@ class TimerWheel {
   std::uint32_t occupied_[levels] = {};
   std::uint32_t count_ = 0;
 };
-
 }  // namespace detail
 
 // =====================================================================================================================
 // 4. System seam
 // =====================================================================================================================
 // The one place where system calls are made: as in the manual pages, failing with -1 and errno. It has no state.
-
 struct LinuxSystem {
   static int error() { return errno; }
-
   static std::int64_t monotonic_ns() {  // cannot fail: the clock exists since Linux 2.6 and the pointer is ours
     timespec t{};
     ::clock_gettime(CLOCK_MONOTONIC, &t);
@@ -517,31 +473,25 @@ struct LinuxSystem {
   }
   static pid_t process() { return ::getpid(); }
   static void yield() { ::sched_yield(); }
-
   static int epoll_create() { return ::epoll_create1(EPOLL_CLOEXEC); }
   static int epoll_ctl(int set, int what, int fd, epoll_event* event) { return ::epoll_ctl(set, what, fd, event); }
   static int epoll_wait(int set, epoll_event* events, int most, int ms) { return ::epoll_wait(set, events, most, ms); }
   static int epoll_pwait2(int set, epoll_event* events, int most, std::int64_t ns) {  // Linux 5.11; else ENOSYS
 #ifdef SYS_epoll_pwait2
-    struct {
-      std::int64_t seconds, nanoseconds;  // __kernel_timespec: 64 bits wide on every architecture
-    } timeout{ns / 1'000'000'000, ns % 1'000'000'000};
-    return static_cast<int>(::syscall(SYS_epoll_pwait2, set, events, most, &timeout, nullptr, std::size_t{0}));
+    constexpr long number = SYS_epoll_pwait2;
 #else
-    static_cast<void>(set), static_cast<void>(events), static_cast<void>(most), static_cast<void>(ns);
-    errno = ENOSYS;
-    return -1;
+    constexpr long number = -1;
 #endif
+    const std::int64_t timeout[2] = {ns / 1'000'000'000, ns % 1'000'000'000};  // __kernel_timespec: 64 bits, always
+    return static_cast<int>(::syscall(number, set, events, most, timeout, nullptr, std::size_t{0}));
   }
   static int poll(pollfd* fds, std::size_t n, int ms) { return ::poll(fds, static_cast<nfds_t>(n), ms); }
-
   static int event_fd() { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
   static ssize_t read(int fd, void* data, std::size_t size) { return ::read(fd, data, size); }
   static ssize_t write(int fd, const void* data, std::size_t size) { return ::write(fd, data, size); }
   static int open(const char* path, int flags) { return ::open(path, flags | O_CLOEXEC); }
   static int close(int fd) { return ::close(fd); }
   static int fcntl(int fd, int command, int argument) { return ::fcntl(fd, command, argument); }
-
   static int socket(int family, int type) { return ::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
   static int bind(int fd, const sockaddr* address, socklen_t size) { return ::bind(fd, address, size); }
   static int listen(int fd, int backlog) { return ::listen(fd, backlog); }
@@ -554,15 +504,14 @@ struct LinuxSystem {
   static ssize_t sendto(int fd, const void* data, std::size_t size, int flags, const sockaddr* to, socklen_t to_size) {
     return ::sendto(fd, data, size, flags, to, to_size);
   }
-  static int getsockopt(int fd, int level, int name, void* to, socklen_t* n) {
-    return ::getsockopt(fd, level, name, to, n);
+  static int getsockopt(int fd, int level, int name, void* v, socklen_t* n) {
+    return ::getsockopt(fd, level, name, v, n);
   }
-  static int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
-    return ::setsockopt(fd, level, name, value, size);
+  static int setsockopt(int fd, int level, int name, const void* v, socklen_t n) {
+    return ::setsockopt(fd, level, name, v, n);
   }
   static int getsockname(int fd, sockaddr* address, socklen_t* size) { return ::getsockname(fd, address, size); }
   static int getpeername(int fd, sockaddr* address, socklen_t* size) { return ::getpeername(fd, address, size); }
-
   using Action = struct sigaction;
   static int sigaction(int signal, const Action* action, Action* old) { return ::sigaction(signal, action, old); }
   static int set_exclusive(int fd) { return ::ioctl(fd, TIOCEXCL); }
@@ -572,16 +521,13 @@ struct LinuxSystem {
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
-
 #ifdef MOTE_SYSTEM_HEADER
 #include MOTE_SYSTEM_HEADER
 #endif
-
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 using System = MOTE_SYSTEM;
-
 inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
 
 // An owned descriptor, closed when it goes. All zero bits mean 'none'.
@@ -600,9 +546,7 @@ class Fd {
   constexpr explicit operator bool() const { return stored_ > 0; }
   int release() { return std::exchange(stored_, 0) - 1; }
   // Whatever close() answers (EINTR, EIO, ENOSPC), on Linux the descriptor is gone: see close(2). Never tried twice.
-  void close() {
-    if (stored_ > 0) System::close(release());
-  }
+  void close() { stored_ > 0 ? System::close(release()) : 0; }
  private:
   int stored_ = 0;
 };
@@ -646,9 +590,7 @@ class Selector : detail::Pinned {
   // ENOENT: not added (or, with epoll, closed since) · EBADF: (epoll) fd is not open.
   Result<void> remove(int fd) { return operations_ != nullptr ? operations_->remove(*this, fd) : Error(EBADF); }
   // For a descriptor that has been closed: takes it off the books without a system call.
-  void forget(int fd) {
-    if (operations_ != nullptr) operations_->forget(*this, fd);
-  }
+  void forget(int fd) { operations_ != nullptr ? operations_->forget(*this, fd) : static_cast<void>(0); }
 
   // Waits until something is ready or the time is up (zero: only looks; forever: no limit) and fills in at most
   // `capacity` entries: how many it returns. 0 means that the time is up, and never before. A signal does not end it.
@@ -658,12 +600,11 @@ class Selector : detail::Pinned {
     for (;;) {
       const Result<std::size_t> count = wait_once(ready, capacity, timeout);
       if (count ? *count != 0 || timeout <= Duration::zero() : count.error() != EINTR) return count;
-      if (timed) timeout = deadline - Clock::now();  // when it is up, it looks once more
+      if (timed) timeout = deadline - Clock::now();
+      if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
   }
-  template <std::size_t M> Result<std::size_t> wait(Ready (&ready)[M], Duration timeout) {
-    return wait(ready, M, timeout);
-  }
+  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], Duration timeout) { return wait(to, M, timeout); }
   // One system call: may also answer EINTR, or 0 before the time is up where that lies beyond the kernel's range.
   Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, Duration timeout) {
     return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
@@ -702,9 +643,7 @@ template <class Derived> class SelectorBase : public Selector {
       [](Selector& s) { return self(s).on_rebuild(); },
       [](const Selector& s) { return static_cast<const Derived&>(s).on_descriptor(); }};
 };
-
 namespace detail {
-
 // For calls that count in milliseconds: rounded up, so that nothing is early; clamped, so that nothing overflows.
 constexpr int to_milliseconds(Duration timeout) {
   if (timeout == forever) return -1;
@@ -713,37 +652,50 @@ constexpr int to_milliseconds(Duration timeout) {
   const std::int64_t ms = timeout.count() / ns + (timeout.count() % ns != 0 ? 1 : 0);
   return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
-
 inline Error last_error() { return Error(System::error()); }
+template <class Call> auto retry(Call call) {  // a call that a signal interrupted
+  auto n = call();
+  while (n < 0 && System::error() == EINTR) n = call();
+  return n;
+}
 inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }  // of a system call
 
-class EpollCore : public SelectorBase<EpollCore> {
+constexpr std::uint32_t power_of_two_above(std::size_t n) {
+  std::uint32_t p = 2;
+  while (p < n) p *= 2;
+  return p;
+}
+}  // namespace detail
+
+// epoll(7). N descriptors at most; its size does not depend on N: 20 bytes on a 32-bit board.
+template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector<N>> {
  public:
-  void close() {
-    set_.close();
-    detach();
+  static constexpr const char* name = "epoll";
+  Result<void> open() {  // EMFILE ENFILE ENOMEM
+    const Result<void> made = set_ ? Result<void>() : on_rebuild();
+    if (made) this->attach();
+    return made;
   }
+  void close() { set_.close(), this->detach(); }
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
-    if (control(EPOLL_CTL_ADD, fd, interest, token) != 0)
-      return last_error();  // EBADF EEXIST EPERM ENOMEM ENOSPC ELOOP
-    if (count_ >= capacity_) return control(EPOLL_CTL_DEL, fd, interest, token), Error(ENOBUFS);
+    if (control(EPOLL_CTL_ADD, fd, interest, token) != 0) return detail::last_error();  // and ELOOP: nested too deep
+    if (count_ >= N) return control(EPOLL_CTL_DEL, fd, interest, token), Error(ENOBUFS);
     return ++count_, Result<void>();
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
-    return check(control(EPOLL_CTL_MOD, fd, interest, token));  // EBADF ENOENT ENOMEM
+    return detail::check(control(EPOLL_CTL_MOD, fd, interest, token));
   }
   Result<void> on_remove(int fd) {
-    if (control(EPOLL_CTL_DEL, fd, Interest::none, 0) != 0) return last_error();  // EBADF ENOENT
+    if (control(EPOLL_CTL_DEL, fd, Interest::none, 0) != 0) return detail::last_error();
     return on_forget(fd), Result<void>();
   }
   void on_forget(int) { count_ -= count_ != 0 ? 1u : 0u; }
-
   // The kernel's entries are no larger than ours: they are received in place and spread out from the back.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > 4096 ? 4096 : static_cast<int>(capacity);
     const int n = ask(reinterpret_cast<epoll_event*>(ready), most, timeout);
     const auto* const bytes = reinterpret_cast<const unsigned char*>(ready);
-    if (n < 0) return last_error();  // EINTR; EBADF where somebody closed our descriptor
+    if (n < 0) return detail::last_error();  // EINTR; EBADF where somebody closed our descriptor
     for (std::size_t i = static_cast<std::size_t>(n); i-- > 0;) {
       epoll_event event;
       ::memcpy(&event, bytes + i * sizeof event, sizeof event);
@@ -757,202 +709,120 @@ class EpollCore : public SelectorBase<EpollCore> {
       set_.close();
       fresh = Fd(System::epoll_create());
     }
-    if (!fresh) return last_error();  // EMFILE ENFILE ENOMEM
-    set_ = std::move(fresh);
-    count_ = 0;
-    return {};
+    if (!fresh) return detail::last_error();
+    return set_ = std::move(fresh), count_ = 0, Result<void>();
   }
   int on_descriptor() const { return set_.get(); }
- protected:
-  constexpr EpollCore() = default;
-  Result<void> open(std::uint32_t capacity) {
-    if (set_) return {};
-    capacity_ = capacity;
-    const Result<void> made = on_rebuild();
-    if (made) attach();
-    return made;
-  }
  private:
-  static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10 &&
-                    EPOLLRDHUP == 0x2000,
-                "Interest and Readiness have the kernel's values");
+  static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10);
+  static_assert(EPOLLRDHUP == 0x2000, "Interest and Readiness have the kernel's values");
   static_assert(sizeof(Ready) >= sizeof(epoll_event) && alignof(Ready) >= alignof(epoll_event), "received in place");
-
   int control(int what, int fd, Interest interest, std::uint64_t token) {
     epoll_event event;
     ::memset(&event, 0, sizeof event);  // it has padding on ARM
-    event.events = bits(interest) | (bits(interest) & 1u) << 13;
+    event.events = detail::bits(interest) | (detail::bits(interest) & 1u) << 13;
     event.data.u64 = token;
     return System::epoll_ctl(set_.get(), what, fd, &event);
   }
   int ask(epoll_event* events, int most, Duration timeout) {
-    if (timeout <= Duration::zero() || timeout == forever || coarse_) {
-      return System::epoll_wait(set_.get(), events, most, to_milliseconds(timeout));
+    if (timeout > Duration::zero() && timeout != forever && !coarse_) {
+      const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());
+      // Before Linux 5.11 ENOSYS; EPERM from sandboxes that do not know the call. Asked once.
+      if (n >= 0 || (System::error() != ENOSYS && System::error() != EPERM)) return n;
+      coarse_ = true;
     }
-    const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());
-    // Before Linux 5.11 ENOSYS; EPERM from sandboxes that do not know the call. Asked once.
-    if (n >= 0 || (System::error() != ENOSYS && System::error() != EPERM)) return n;
-    coarse_ = true;
-    return System::epoll_wait(set_.get(), events, most, to_milliseconds(timeout));
+    return System::epoll_wait(set_.get(), events, most, detail::to_milliseconds(timeout));
   }
-
   Fd set_;
-  std::uint32_t capacity_ = 0, count_ = 0;
+  std::uint32_t count_ = 0;
   bool coarse_ = false;  // milliseconds only
 };
 
-// POSIX poll over a dense array. A small hash table with linear probing finds a descriptor's entry, so that add, modify
-// and remove are O(1) expected; descriptors are small dense numbers, which collide only by wrapping around.
-class PollCore : public SelectorBase<PollCore> {
+// poll(2), for kernels and sandboxes without epoll, and for a handful of descriptors: a dense array, and a hash table
+// with linear probing that finds a descriptor's entry, so that add, modify and remove are O(1) expected (descriptors
+// are small dense numbers, which collide only by wrapping around). 24 to 32 bytes per descriptor.
+template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N>> {
  public:
-  void close() {
-    if (is_open()) clear();
-    detach();
-  }
+  static constexpr const char* name = "poll";
+  Result<void> open() { return this->attach(), Result<void>(); }  // cannot fail
+  void close() { static_cast<void>(on_rebuild()), this->detach(); }
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
     if (find(fd) != none) return Error(EEXIST);
-    if (System::fcntl(fd, F_GETFD, 0) < 0) return last_error();  // EBADF: poll itself would only tell at the next wait
-    if (count_ >= capacity_) return Error(ENOBUFS);
-    fds_[count_] = entry(fd, interest);
-    tokens_[count_] = token;
-    insert(fd, ++count_);
+    if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would tell too late
+    if (count_ >= N) return Error(ENOBUFS);
+    std::uint32_t cell = home(fd);
+    while (index_[cell] != 0) cell = (cell + 1) & mask;
+    set(count_, fd, interest, token);
+    index_[cell] = ++count_;
     return {};
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
     const std::uint32_t cell = find(fd);
     if (cell == none) return Error(ENOENT);
-    fds_[index_[cell] - 1] = entry(fd, interest);
-    tokens_[index_[cell] - 1] = token;
-    return {};
+    return set(index_[cell] - 1, fd, interest, token), Result<void>();
   }
   Result<void> on_remove(int fd) {
     const std::uint32_t cell = find(fd);
     if (cell == none) return Error(ENOENT);
-    const std::uint32_t position = index_[cell];
+    const std::uint32_t position = index_[cell] - 1;
     erase(cell);
-    if (position != count_) {  // the last entry takes the place
-      const std::uint32_t last = find(fds_[count_ - 1].fd);
-      fds_[position - 1] = fds_[count_ - 1];
-      tokens_[position - 1] = tokens_[count_ - 1];
-      index_[last] = position;
-    }
-    --count_;
+    if (position == --count_) return {};
+    index_[find(fds_[count_].fd)] = position + 1;  // the last entry takes the place
+    fds_[position] = fds_[count_];
+    tokens_[position] = tokens_[count_];
     return {};
   }
   void on_forget(int fd) { static_cast<void>(on_remove(fd)); }
-
   // Where more are ready than fit, the next wait's answer begins with the others.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
-    int left = System::poll(fds_, count_, to_milliseconds(timeout));
-    if (left < 0) return last_error();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
+    int left = System::poll(fds_, count_, detail::to_milliseconds(timeout));
+    if (left < 0) return detail::last_error();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
     std::size_t filled = 0;
-    if (start_ >= count_) start_ = 0;
-    std::uint32_t i = start_;
-    for (std::uint32_t seen = 0; left > 0 && seen < count_ && filled < capacity; ++seen) {
-      if (fds_[i].revents != 0) {
-        const auto events = static_cast<unsigned>(fds_[i].revents);
-        // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
-        const unsigned seen_bits =
-            (events & 0x1fu) | (events & read_closed_event ? 0x20u : 0u) | (events & POLLNVAL ? 0x08u : 0u);
-        ready[filled++] = {tokens_[i], static_cast<Readiness>(seen_bits)};
-        --left;
-      }
-      if (++i == count_) i = 0;
+    for (std::uint32_t seen = 0; left > 0 && seen < count_ && filled < capacity; ++seen, ++start_) {
+      if (start_ >= count_) start_ = 0;
+      const auto events = static_cast<unsigned>(fds_[start_].revents);
+      if (events == 0) continue;
+      // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
+      const unsigned closed = (events & read_closed_event) != 0 ? 0x20u : 0u,
+                     invalid = (events & POLLNVAL) != 0 ? 0x08u : 0u;
+      ready[filled++] = {tokens_[start_], static_cast<Readiness>((events & 0x1fu) | closed | invalid)};
+      --left;
     }
-    start_ = i;
     return filled;
   }
-  Result<void> on_rebuild() { return clear(), Result<void>(); }
+  Result<void> on_rebuild() { return ::memset(index_, 0, sizeof index_), count_ = 0, Result<void>(); }
   int on_descriptor() const { return -1; }
- protected:
-  constexpr PollCore() = default;
-  Result<void> open(pollfd* fds, std::uint64_t* tokens, std::uint32_t* index, std::uint32_t capacity,
-                    std::uint32_t cells) {
-    if (is_open()) return {};
-    fds_ = fds;
-    tokens_ = tokens;
-    index_ = index;
-    capacity_ = capacity;
-    mask_ = cells - 1;
-    attach();
-    return on_rebuild();
-  }
  private:
-  static_assert(POLLIN == 0x01 && POLLPRI == 0x02 && POLLOUT == 0x04 && POLLERR == 0x08 && POLLHUP == 0x10,
-                "Interest and Readiness have the kernel's values");
+  static_assert(POLLIN == 0x01 && POLLPRI == 0x02 && POLLOUT == 0x04 && POLLERR == 0x08 && POLLHUP == 0x10);
 #ifdef POLLRDHUP
   static constexpr unsigned read_closed_event = POLLRDHUP;
 #else
   static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() says so
 #endif
-  static constexpr std::uint32_t none = UINT32_MAX;
-
-  static pollfd entry(int fd, Interest interest) {
-    return {fd, static_cast<short>(bits(interest) | (any(interest & Interest::read) ? read_closed_event : 0u)), 0};
+  static constexpr std::uint32_t none = UINT32_MAX, mask = detail::power_of_two_above(2 * N) - 1;
+  void set(std::uint32_t position, int fd, Interest interest, std::uint64_t token) {
+    const unsigned events = detail::bits(interest) | (any(interest & Interest::read) ? read_closed_event : 0u);
+    fds_[position] = {fd, static_cast<short>(events), 0};
+    tokens_[position] = token;
   }
-  std::uint32_t home(int fd) const { return static_cast<std::uint32_t>(fd) & mask_; }
+  static std::uint32_t home(int fd) { return static_cast<std::uint32_t>(fd) & mask; }
   std::uint32_t find(int fd) const {
-    for (std::uint32_t cell = home(fd); index_[cell] != 0; cell = (cell + 1) & mask_) {
-      if (fds_[index_[cell] - 1].fd == fd) return cell;
-    }
-    return none;
-  }
-  void insert(int fd, std::uint32_t position) {
     std::uint32_t cell = home(fd);
-    while (index_[cell] != 0) cell = (cell + 1) & mask_;
-    index_[cell] = position;
+    while (index_[cell] != 0 && fds_[index_[cell] - 1].fd != fd) cell = (cell + 1) & mask;
+    return index_[cell] != 0 ? cell : none;
   }
   void erase(std::uint32_t hole) {  // Knuth, volume 3, section 6.4, algorithm R: no tombstones
-    for (std::uint32_t cell = (hole + 1) & mask_; index_[cell] != 0; cell = (cell + 1) & mask_) {
+    for (std::uint32_t cell = (hole + 1) & mask; index_[cell] != 0; cell = (cell + 1) & mask) {
       const std::uint32_t wanted = home(fds_[index_[cell] - 1].fd);
-      if (((cell - wanted) & mask_) >= ((cell - hole) & mask_)) {
-        index_[hole] = index_[cell];
-        hole = cell;
-      }
+      if (((cell - wanted) & mask) >= ((cell - hole) & mask)) index_[std::exchange(hole, cell)] = index_[cell];
     }
     index_[hole] = 0;
   }
-  void clear() {
-    ::memset(index_, 0, (std::size_t{mask_} + 1) * sizeof *index_);
-    count_ = 0;
-  }
-
-  pollfd* fds_ = nullptr;
-  std::uint64_t* tokens_ = nullptr;
-  std::uint32_t* index_ = nullptr;  // cells: 0 free, else position + 1
-  std::uint32_t capacity_ = 0, mask_ = 0, count_ = 0;
-  std::uint32_t start_ = 0;  // where the next answer begins
-};
-
-constexpr std::uint32_t power_of_two_above(std::size_t n) {
-  std::uint32_t p = 2;
-  while (p < n) p *= 2;
-  return p;
-}
-
-}  // namespace detail
-
-// epoll(7). N descriptors at most; its size does not depend on N: 24 bytes on a 32-bit board.
-template <std::size_t N> class EpollSelector : public detail::EpollCore {
- public:
-  static constexpr const char* name = "epoll";
-  constexpr EpollSelector() = default;
-  Result<void> open() { return EpollCore::open(N); }  // EMFILE ENFILE ENOMEM
-};
-
-// poll(2), for kernels and sandboxes without epoll, and for a handful of descriptors. 24 bytes per descriptor.
-template <std::size_t N> class PollSelector : public detail::PollCore {
- public:
-  static constexpr const char* name = "poll";
-  constexpr PollSelector() = default;
-  Result<void> open() { return PollCore::open(fds_, tokens_, index_, N, cells); }  // cannot fail
- private:
-  static constexpr std::uint32_t cells = detail::power_of_two_above(2 * N);
   pollfd fds_[N] = {};
   std::uint64_t tokens_[N] = {};
-  std::uint32_t index_[cells] = {};
+  std::uint32_t index_[mask + 1] = {};   // cells: 0 free, else position + 1
+  std::uint32_t count_ = 0, start_ = 0;  // where the next answer begins
 };
-
 template <std::size_t N> using DefaultSelector = EpollSelector<N>;
 
 // =====================================================================================================================
@@ -968,16 +838,11 @@ class TaskPoolBase;
 class Waker;
 
 // What one resumption of a task returns: pending, done(), or failed(error).
-class [[nodiscard]] Step {
- public:
-  constexpr Step(Pending) : code_(-1) {}
-  constexpr bool is_pending() const { return code_ < 0; }
-  constexpr int code() const { return code_; }  // 0: done; else the errno value it failed with
- private:
-  friend constexpr Step done();
-  friend constexpr Step failed(Error error);
-  constexpr explicit Step(int code) : code_(code) {}
-  int code_;
+struct [[nodiscard]] Step {
+  constexpr Step(Pending) : code(-1) {}
+  constexpr explicit Step(int ended_with) : code(ended_with) {}
+  constexpr bool is_pending() const { return code < 0; }
+  int code;  // 0: done; else the errno value it failed with
 };
 constexpr Step done() { return Step(0); }
 constexpr Step failed(Error error) { return Step(error.code()); }
@@ -988,12 +853,10 @@ struct Outcome {
   Kind kind = Kind::none;
   Error error;  // of a failed one
 };
-
 namespace detail {
 // A place where one task can be noted as waiting. Neither side dangles: a task that ends leaves all such places, and a
 // place that goes leaves its task. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
-class Waiter : public ListNode {
- public:
+struct Waiter : ListNode {
   ~Waiter() { clear(); }
   void wait(Task& task) {
     if (task_ != &task) attach(task);
@@ -1001,27 +864,20 @@ class Waiter : public ListNode {
   }
   bool notify();  // whether somebody waited, and has been woken
   void stop() { waiting_ = false; }
-  void clear() {
-    unlink();
-    task_ = nullptr;
-    waiting_ = false;
-  }
+  void clear() { unlink(), task_ = nullptr, waiting_ = false; }
   bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
- private:
   void attach(Task& task);
   Task* task_ = nullptr;
   bool waiting_ = false;
 };
 
-// How an attempt at an operation says that it has noted the task as waiting, and is to be made again.
-constexpr Error not_yet{-1};
+constexpr Error not_yet{-1};  // an attempt at an operation has noted the task as waiting, and is to be made again
 }  // namespace detail
 
 // The control block of a task: a part of its pool's slot, outside the task's own object. Only the loop's thread uses it.
 //
 //   free --spawn--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
 //                                          `--done, failed--> finished --handle dropped or none--> free
-//
 // Size on a 32-bit board: 104 bytes.
 class Task : public detail::Hook<0>, public detail::Hook<1> {
  public:
@@ -1031,14 +887,12 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   // completed by then keeps its result, and the next operation is the one that answers.
   void cancel() {
     if (state_ != State::live) return;
-    cancel_requested_ = true;
-    budget_ = 0;
+    cancel_requested_ = true, budget_ = 0;
     wake();
   }
   bool cancel_requested() const { return cancel_requested_; }  // and not yet answered
   bool is_alive() const { return state_ == State::live; }
-
-  const char* name() const;                             // T::name, or the type's name as the compiler spells it
+  const char* name() const;                             // T::name, or what the compiler says, ending in "T = Echo]"
   std::uint32_t line() const { return line_; }          // the source line at which it is suspended; 0 before its first
   const char* waits_for() const { return waits_for_; }  // in words; null if it is queued
   Instant since() const { return since_; }  // suspended at this time, as far as the reactor looked at the clock then
@@ -1046,17 +900,9 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   // For operations. enter() comes before the work: true allows it; else `answer` is not_yet (this task has had its share
   // of the turn, and is queued again) or ECANCELED. suspend() says what is waited for.
   bool enter(Error& answer) { return --budget_ >= 0 || enter_slowly(answer); }
-  bool may_look(Error& answer) {
-    return budget_ > 0 || cancel_requested_ || enter_slowly(answer);
-  }  // has it completed?
+  bool may_look(Error& answer) { return budget_ > 0 || cancel_requested_ || enter_slowly(answer); }  // at a result
   void charge() { --budget_; }
-  Error suspend(const char* what, const void* object) {
-    waits_for_ = what;
-    waits_on_ = object;
-    return detail::not_yet;
-  }
-  void resume() { waits_on_ = nullptr; }
-  bool was_waiting_on(const void* object) const { return waits_on_ == object; }
+  Error suspend(const char* what) { return waits_for_ = what, detail::not_yet; }
   void stop_waiting();                            // wherever it is noted
   std::uint32_t& resume_line() { return line_; }  // for MOTE_BEGIN and MOTE_AWAIT
  protected:
@@ -1066,22 +912,19 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   friend class TaskPoolBase;
   friend class TaskHandle;
   friend class TaskRef;
-  friend class detail::Waiter;
+  friend struct detail::Waiter;
   enum class State : std::uint8_t { free, live, ending, finished };
-
   MOTE_COLD bool enter_slowly(Error& answer) {
     if (cancel_requested_) {
-      cancel_requested_ = false;
-      budget_ = limits::operations_per_step;
+      cancel_requested_ = false, budget_ = limits::operations_per_step;
       stop_waiting();
       answer = ECANCELED;
     } else {
       wake();
-      answer = suspend("its next turn", waits_on_);
+      answer = suspend("its next turn");
     }
     return false;
   }
-
   Step (*step_)(Task&) = nullptr;
   Reactor* reactor_ = nullptr;
   TaskPoolBase* pool_ = nullptr;
@@ -1089,7 +932,6 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   detail::List<detail::Waiter> waits_;  // the places where it is noted as waiting
   detail::Waiter joiner_;               // who waits for its end
   const char* waits_for_ = nullptr;
-  const void* waits_on_ = nullptr;
   Instant since_{};
   std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
@@ -1103,12 +945,9 @@ template <class T, class Attempt> struct Operation {
   Attempt attempt;
   Poll<Result<T>> poll(Task& task) {
     Result<T> result = attempt(task);
-    if (!result && result.error() == detail::not_yet) return pending;
-    task.resume();
-    return result;
+    return !result && result.error() == detail::not_yet ? Poll<Result<T>>(pending) : Poll<Result<T>>(std::move(result));
   }
 };
-
 namespace detail {
 template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attempt) { return {attempt}; }
 
@@ -1125,18 +964,16 @@ inline void Waiter::attach(Task& task) {
 }
 
 // Tasks that wait for the same thing, in order of arrival. A task is in one queue at most.
-class WaitQueue {
- public:
-  Error wait(Task& task, const char* what, const void* object) {
+struct WaitQueue {
+  Error wait(Task& task, const char* what) {
     Hook<1>& hook = task;
     hook.unlink();
     tasks_.push_back(hook);
-    return task.suspend(what, object);
+    return task.suspend(what);
   }
   void notify_all() {  // they look again
     while (Task* task = tasks_.pop_front()) task->wake();
   }
- private:
   List<Task, Hook<1>> tasks_;
 };
 
@@ -1149,12 +986,10 @@ template <class R, class GetResult> R attempt(Task& task, Waiter& waiter, const 
   if (waiter.taken_by_other(task)) return Error(EBUSY);
   if (!task.enter(answer)) return answer;
   waiter.wait(task);
-  return task.suspend(what, &waiter);
+  return task.suspend(what);
 }
 }  // namespace detail
-
 inline void Task::stop_waiting() {
-  resume();
   Hook<1>::unlink();
   for (detail::Waiter* w = waits_.front(); w != nullptr; w = waits_.after(*w)) w->stop();
 }
@@ -1167,7 +1002,6 @@ struct Registration {
   std::uint32_t slot = 0, generation = 0;  // generation 0: none
   constexpr explicit operator bool() const { return generation != 0; }
 };
-
 namespace detail {
 // A descriptor's slot. `wanted` is what should be armed, `known` what the kernel was told. Where a handler is set,
 // events go to it; else they wake the tasks that wait. Size on a 32-bit board: 80 bytes.
@@ -1186,6 +1020,7 @@ struct Slot {
   std::uint32_t generation = 0, next_free = 0;
   std::uint32_t released_in = 0;  // the batch of events in which it was last released
   Interest wanted = Interest::none, known = Interest::none;
+  Interest awaited = Interest::none;             // what the reader waits for: read, priority, or both
   Readiness last = Readiness::none;              // what was reported last
   bool read_ready = false, write_ready = false;  // worth trying; not after a short one or EAGAIN, until reported
   bool read_final = false;                       // read_closed or hangup was reported: read on until the end
@@ -1193,7 +1028,6 @@ struct Slot {
   Source* owner = nullptr;
   Handler handler;
   Waiter reader, writer;
-
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag, bool on = true) { flags = static_cast<std::uint16_t>(on ? flags | flag : flags & ~flag); }
 };
@@ -1203,8 +1037,7 @@ struct Slot {
 struct Statistics {
   std::uint64_t turns = 0, events = 0, steps = 0, timers_fired = 0;
   std::uint64_t tasks_spawned = 0, tasks_ended = 0, tasks_failed = 0, tasks_destroyed = 0;
-  std::uint32_t stale_events = 0;       // of registrations that were removed
-  std::uint32_t selector_rebuilds = 0;  // after a closed descriptor went on reporting
+  std::uint32_t stale_events = 0, selector_rebuilds = 0;  // events of what was removed, which at worst take a rebuild
   std::uint32_t descriptors = 0, descriptors_high = 0, tasks = 0, tasks_high = 0, timers_high = 0;
   Duration longest_step{};  // measured while a slow-step threshold is set
 };
@@ -1224,14 +1057,15 @@ struct Observation {
 };
 using Observer = Delegate<void(const Observation&)>;
 
+// What a StaticReactor is made of. Derive from it and override by name:
+//   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
 struct Config {
   static constexpr std::size_t descriptors = 64;                 // registered at a time
   static constexpr std::size_t batch = 256;                      // events taken from one wait, at most
   template <std::size_t N> using Selector = DefaultSelector<N>;  // or EpollSelector, PollSelector, NoSelector
 };
 
-// For a reactor whose selector is chosen at run time and given to open().
-template <std::size_t N> struct NoSelector {};
+template <std::size_t N> struct NoSelector {};  // for a reactor whose selector is chosen at run time, for open()
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
@@ -1265,11 +1099,9 @@ class Timer : private detail::TimerNode {
 
 // The loop. All user code refers to this class; StaticReactor adds the storage. Everything belongs to the thread that
 // runs it, except stop(), which any thread and any signal handler may call.
-//
 // A turn: 1 step the tasks that were ready when it began; 2 compute the time-out; 3 wait; 4 dispatch one batch of
 // events; 5 fire the timers that were due when this phase began. What a phase wakes runs in the next turn. So the work
 // of a turn is bounded: no socket, timer or task keeps the others from their share.
-//
 // Errors: ENXIO: open() has not been called · EBUSY: run() inside of run().
 class Reactor : detail::Pinned {
   using Slot = detail::Slot;
@@ -1280,21 +1112,16 @@ class Reactor : detail::Pinned {
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
   Result<std::uint32_t> run_once(Duration timeout = forever) {
-    if (selector_ == nullptr) return Error(ENXIO);
-    if (running_) return Error(EBUSY);
-    running_ = true;
+    if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
+    enter();
     Instant limit = timeout == forever ? Instant::max() : Instant::min();
     if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
     const Result<std::uint32_t> done = turn(limit);
-    leave();
-    return done;
+    return leave(), done;
   }
-  // Ends run() at the end of this turn; called before run(), it ends that at once. From another thread or a signal
-  // handler it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
-  void stop() {
-    stop_.store(1, std::memory_order_release);
-    notify();
-  }
+  // Ends run() at the end of this turn; or, called before, the next run() at once. From another thread or a signal handler
+  // it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
+  void stop() { stop_.store(1, std::memory_order_release), notify(); }
   bool running() const { return running_; }
   // The time at which this turn's events were received; read from the clock when it is first asked for.
   Instant now() { return now_known_ ? now_ : read_clock(); }
@@ -1347,6 +1174,7 @@ class Reactor : detail::Pinned {
       wake_fd_ = std::move(fresh);
       slots_[0].fd = wake_fd_.get();
     }
+    forget_other_threads();
     return rebuild();
   }
   // Makes the descriptor by which other threads and signal handlers wake the loop. EMFILE ENFILE ENOMEM.
@@ -1359,10 +1187,9 @@ class Reactor : detail::Pinned {
     slots_[0].generation = 1;
     slots_[0].handler = Handler::of<&Reactor::drain_wake_descriptor>(*this);
     const Result<void> added = want(slots_[0], Interest::read);
-    if (added) wake_fd_ = std::move(fresh);
+    if (added) wake_fd_ = std::move(fresh), process_ = System::process();
     return added;
   }
-
   const Statistics& stats() const { return stats_; }
   void observe(Observer observer) { observer_ = observer; }  // without one, failures nobody joins go to standard error
   void set_slow_step_threshold(Duration threshold) { slow_step_ = threshold; }  // 0: off; else two clock reads a step
@@ -1375,11 +1202,7 @@ class Reactor : detail::Pinned {
   ~Reactor() { close(); }
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     if (selector_ != nullptr) return;
-    selector_ = &selector;
-    slots_ = slots;
-    capacity_ = capacity;
-    batch_ = batch;
-    batch_size_ = batch_size;
+    selector_ = &selector, slots_ = slots, capacity_ = capacity, batch_ = batch, batch_size_ = batch_size;
   }
   void close();
  private:
@@ -1392,22 +1215,16 @@ class Reactor : detail::Pinned {
   friend class Waker;
   friend class GracefulShutdown;
   enum Sleep : std::uint32_t { asleep, awake, notified };  // of sleep_; asleep also while not running
-
-  Instant read_clock() {
-    now_known_ = true;
-    return now_ = Clock::now();
-  }
+  Instant read_clock() { return now_known_ = true, now_ = Clock::now(); }
   bool work_at_once() const { return !ready_.empty() || wakeup_pending_ || always_ready_ != 0; }
   bool nothing_can_happen() const {
     return stats_.descriptors == 0 && inbox_size_ == background_ && timers_.empty() && !work_at_once();
   }
-
   Result<void> run_until(Instant limit, Delegate<bool()> finished = {}) {
-    if (selector_ == nullptr) return Error(ENXIO);
-    if (running_) return Error(EBUSY);
-    running_ = true;
+    if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
+    enter(), finished_ = finished;
     Result<void> result;
-    while (result && stop_.load(std::memory_order_acquire) == 0 && !(finished && finished())) {
+    while (result && stop_.load(std::memory_order_acquire) == 0 && !(finished_ && finished_())) {
       if (limit == Instant::max() && nothing_can_happen()) {
         if (stats_.tasks != 0) result = Error(EDEADLK);
         break;
@@ -1416,16 +1233,15 @@ class Reactor : detail::Pinned {
       if (!done) result = done.error();
       if (limit != Instant::max() && now() >= limit) break;
     }
-    stop_.store(0, std::memory_order_relaxed);
-    leave();
-    return result;
+    stop_.store(0, std::memory_order_relaxed), finished_ = {};
+    return leave(), result;
   }
   // Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
+  void enter() { running_ = true, sleep_.store(awake, std::memory_order_relaxed); }
   void leave() {
     running_ = false;
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
   }
-
   Result<std::uint32_t> turn(Instant limit) {
     ++stats_.turns;
     std::uint32_t count = run_ready_tasks();
@@ -1433,8 +1249,8 @@ class Reactor : detail::Pinned {
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     // Whoever wakes us while we are awake spares the system call: seen here at the latest.
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
-      wakeup_pending_ = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
-      if (wakeup_pending_) timeout = Duration::zero();
+      const bool woken = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+      if (woken) wakeup_pending_ = true, timeout = Duration::zero();
     }
     const Result<std::size_t> events = selector_->wait_once(batch_, batch_size_, timeout);
     // Should this overwrite `notified`, the one who set it found us asleep and has written to the wake-up descriptor.
@@ -1442,11 +1258,12 @@ class Reactor : detail::Pinned {
     now_known_ = false;
     ++batch_number_;
     if (!events && events.error() != EINTR) return events.error();
-    const std::size_t received = events ? *events : 0;
-    for (std::size_t i = 0; i < received; ++i) dispatch(batch_[i]);
+    auto received = static_cast<std::uint32_t>(events ? *events : 0);
+    for (std::uint32_t i = 0; i < received; ++i) dispatch(batch_[i]);
+    if (always_ready_ != 0) received += dispatch_always_ready();
+    if (const Result<void> whole = rebuild_needed_ ? rebuild() : Result<void>(); !whole) return whole.error();
     stats_.events += received;
-    count += static_cast<std::uint32_t>(received);
-    if (always_ready_ != 0) dispatch_always_ready();
+    count += received;
     if (wakeup_pending_) deliver_wakeups();
     if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) count += fire_timers();
     return count;
@@ -1463,10 +1280,9 @@ class Reactor : detail::Pinned {
       const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
       current_ = nullptr;
       if (step.is_pending()) task->since_ = now_;
-      else finish(*task, step.code());
+      else finish(*task, step.code);
     }
-    stats_.steps += count;
-    return count;
+    return stats_.steps += count, count;
   }
   MOTE_COLD Step run_measured(Task& task) {
     const Instant start = Clock::now();
@@ -1477,15 +1293,15 @@ class Reactor : detail::Pinned {
     return step;
   }
   Duration time_to_wait(Instant limit) {
-    if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0) return Duration::zero();
+    if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0 || (finished_ && finished_()))
+      return Duration::zero();
     Instant next = limit;
     if (!timers_.empty() && Instant(Duration(timers_.next())) < next) next = Instant(Duration(timers_.next()));
-    if (next == Instant::max()) return forever;
+    if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
     if (next <= now_) return Duration::zero();
     const Instant fresh = read_clock();  // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
-
   void dispatch(const Ready& ready) {
     const auto index = static_cast<std::uint32_t>(ready.token);
     MOTE_ASSERT(index <= capacity_);
@@ -1498,8 +1314,7 @@ class Reactor : detail::Pinned {
     handler(ready.readiness);
     if ((detail::bits(ready.readiness) & asked_for(wanted)) != 0) return;
     if (slot.generation != generation || slot.wanted != wanted) return;
-    slot.set(Slot::muted);  // it cannot be masked: out of the set, or it would come again at once
-    drop_from_set(slot);
+    slot.set(Slot::muted), drop_from_set(slot);  // it cannot be masked, and would come again at once
   }
   static constexpr unsigned asked_for(Interest interest) {
     return detail::bits(interest) | (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
@@ -1507,55 +1322,52 @@ class Reactor : detail::Pinned {
   // A task's descriptor. Whoever waits is woken; a direction for which nobody waits is disarmed, so that it costs one
   // event and one system call, once. Every event does one or the other: none can spin.
   void wake_waiters(Slot& slot, Readiness readiness) {
+    constexpr Interest reading = Interest::read | Interest::priority;
     constexpr Readiness closing = Readiness::hangup | Readiness::read_closed;
-    constexpr Readiness reading = Readiness::readable | Readiness::priority | Readiness::error | closing;
-    constexpr Readiness writing = Readiness::writable | Readiness::error | Readiness::hangup;
-    Interest unused = Interest::none;
+    auto unused = static_cast<Interest>(detail::bits(readiness) & 0x07u);
+    if (any(readiness & Readiness::read_closed)) unused |= Interest::read;
+    if (any(readiness & (Readiness::hangup | Readiness::error))) unused = reading | Interest::write;
     slot.last = readiness;
-    if (any(readiness & reading)) {
-      slot.read_ready = true;
-      if (any(readiness & closing)) slot.read_final = true;
-      if (!slot.reader.notify()) unused = Interest::read | Interest::priority;
-    }
-    if (any(readiness & writing)) {
-      slot.write_ready = true;
-      if (!slot.writer.notify()) unused |= Interest::write;
-    }
+    if (any(unused & reading)) slot.read_ready = true;
+    if (any(unused & Interest::write)) slot.write_ready = true;
+    if (any(readiness & closing)) slot.read_final = true;
+    if (any(unused & slot.awaited) && slot.reader.notify()) unused &= ~slot.awaited;
+    if (any(unused & Interest::write) && slot.writer.notify()) unused &= ~Interest::write;
     if (any(unused & slot.known)) static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
   }
-  MOTE_COLD void dispatch_always_ready() {
+  MOTE_COLD std::uint32_t dispatch_always_ready() {
+    std::uint32_t count = 0;
     for (std::uint32_t i = 1; i <= fresh_; ++i) {
-      const Slot& slot = slots_[i];
-      if (!slot.is(Slot::always_ready) || !slot.handler || !any(slot.known)) continue;
-      const Handler handler = slot.handler;
-      ++stats_.events;
-      handler(static_cast<Readiness>(slot.known));
+      const Handler handler = slots_[i].handler;
+      if (!slots_[i].is(Slot::always_ready) || !handler || !any(slots_[i].known)) continue;
+      ++count, handler(static_cast<Readiness>(slots_[i].known));
     }
+    return count;
   }
   // Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
   // another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
   MOTE_COLD void dispatch_stale(std::uint32_t index) {
     ++stats_.stale_events;
-    if (slots_[index].released_in != batch_number_) static_cast<void>(rebuild());  // fails: so does the next wait
+    if (slots_[index].released_in != batch_number_) rebuild_needed_ = true;
   }
   MOTE_COLD Result<void> rebuild() {
-    if (const Result<void> fresh = selector_->rebuild(); !fresh) return fresh;
+    const Result<void> fresh = selector_->rebuild();
+    rebuild_needed_ = !fresh;
+    if (!fresh) return fresh;
     ++stats_.selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       Slot& slot = slots_[i];
       if (!slot.is(Slot::in_set)) continue;
-      slot.set(Slot::in_set, false);
-      slot.known = Interest::none;
-      if (sync(slot)) continue;
-      slot.reader.notify();  // closed behind our back, or no memory: whoever waits tries again and is told
-      slot.writer.notify();
+      slot.set(Slot::in_set, false), slot.known = Interest::none;
+      const Result<void> added = sync(slot);
+      if (added) continue;
+      if (i == 0) return slot.set(Slot::in_set), rebuild_needed_ = true, added;  // without it nobody could wake us
+      slot.reader.notify(), slot.writer.notify();  // closed behind our back, or no memory: they try, and are told
       const Handler handler = slot.handler;
       if (handler) handler(Readiness::error);
     }
-    report({Observation::selector_rebuilt, nullptr, {}, {}});
-    return {};
+    return report({Observation::selector_rebuilt, nullptr, {}, {}}), Result<void>();
   }
-
   std::uint32_t fire_timers() {
     detail::List<detail::TimerNode> due;
     std::uint32_t count = 0;
@@ -1564,20 +1376,20 @@ class Reactor : detail::Pinned {
     for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
     firing_until_ = Instant();
     timers_.refresh();
-    stats_.timers_fired += count;
-    return count;
+    return stats_.timers_fired += count, count;
   }
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
     const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
-    while (System::write(wake_fd_.get(), &one, sizeof one) < 0 && System::error() == EINTR) continue;
+    detail::retry([&] { return System::write(wake_fd_.get(), &one, sizeof one); });
   }
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
-    while (System::read(wake_fd_.get(), &count, sizeof count) < 0 && System::error() == EINTR) continue;
+    detail::retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
     wakeup_pending_ = true;
   }
   void deliver_wakeups();
+  void forget_other_threads();
   void finish(Task& task, int code);
   void destroy(Task& task);
   MOTE_COLD void report(const Observation& observation) {
@@ -1588,7 +1400,6 @@ class Reactor : detail::Pinned {
                static_cast<unsigned>(observation.task->line()), observation.error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
-
   Result<Slot*> claim(int fd) {
     if (selector_ == nullptr) return Error(ENXIO);
     if (fd < 0) return Error(EBADF);
@@ -1603,24 +1414,18 @@ class Reactor : detail::Pinned {
       return Error(ENOBUFS);
     }
     if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
-    slots_[index].fd = fd;
-    return &slots_[index];
+    return slots_[index].fd = fd, &slots_[index];
   }
   void release(Slot& slot) {
     if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
     if (slot.is(Slot::listening)) accept_retry_.notify_all();
-    for (detail::Waiter* waiter : {&slot.reader, &slot.writer}) {
-      waiter->notify();  // an operation that was pending finds its source closed
-      waiter->clear();
-    }
+    slot.reader.notify(), slot.reader.clear();  // an operation that was pending finds its source closed
+    slot.writer.notify(), slot.writer.clear();
     if (++slot.generation == 0) slot.generation = 1;
     slot.released_in = batch_number_;
-    slot.wanted = slot.known = Interest::none;
-    slot.last = Readiness::none;
+    slot.wanted = slot.known = Interest::none, slot.last = Readiness::none;
     slot.read_ready = slot.write_ready = slot.read_final = false;
-    slot.flags = 0;
-    slot.owner = nullptr;
-    slot.handler = {};
+    slot.flags = 0, slot.owner = nullptr, slot.handler = {};
     slot.next_free = free_;
     free_ = static_cast<std::uint32_t>(&slot - slots_);
     --stats_.descriptors;
@@ -1660,14 +1465,12 @@ class Reactor : detail::Pinned {
       if (added.error() == EPERM) return slot.set(Slot::always_ready), sync(slot);
       added = selector_->modify(slot.fd, slot.wanted, token(slot));  // what a closed duplicate left behind
     }
-    if (added) slot.set(Slot::in_set);
-    if (added) slot.known = slot.wanted;
+    if (added) slot.set(Slot::in_set), slot.known = slot.wanted;
     return added;
   }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    slot.set(Slot::in_set, false);
-    slot.known = Interest::none;
+    slot.set(Slot::in_set, false), slot.known = Interest::none;
   }
   bool registered_elsewhere(const Slot& slot) const {
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
@@ -1685,6 +1488,7 @@ class Reactor : detail::Pinned {
     detail::Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
     if (waiter.taken_by_other(task)) return Error(EBUSY);
     waiter.wait(task);
+    if (direction != Interest::write) slot.awaited = direction;
     if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
     const Result<void> armed = want(slot, slot.wanted | direction);
     if (!armed) {
@@ -1696,7 +1500,6 @@ class Reactor : detail::Pinned {
     }
     return armed;
   }
-
   detail::List<Task, detail::Hook<0>> ready_;
   Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
@@ -1709,7 +1512,7 @@ class Reactor : detail::Pinned {
   std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
   std::uint32_t timer_order_ = 0;
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
-  bool running_ = false, now_known_ = false, wakeup_pending_ = false;
+  bool running_ = false, now_known_ = false, wakeup_pending_ = false, rebuild_needed_ = false;
   Instant now_{};
   Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
   detail::List<TaskPoolBase> pools_;
@@ -1718,8 +1521,10 @@ class Reactor : detail::Pinned {
   detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
   Timer accept_timer_;
   std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
+  pid_t process_ = 0;  // whose threads and signal handlers wake it
   Fd wake_fd_;
   Observer observer_;
+  Delegate<bool()> finished_;  // of the run in progress
   Duration slow_step_{};
   Statistics stats_;
   detail::TimerWheel timers_;
@@ -1746,15 +1551,12 @@ template <class C = Config> class StaticReactor : public Reactor {
   Ready batch_storage_[batch] = {};
   detail::Slot slot_storage_[C::descriptors + 1] = {};
 };
-
 inline void Task::wake() {
   if (state_ == State::live && !Hook<0>::linked()) reactor_->ready_.push_back(*this);
 }
 inline void Timer::start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback) {
   cancel();
-  reactor_ = &reactor;
-  period_ = period;
-  callback_ = callback;
+  reactor_ = &reactor, period_ = period, callback_ = callback;
   TimerNode::deadline = deadline.time_since_epoch().count();
   order = ++reactor.timer_order_;
   reactor.timers_.insert(*this, reactor.now_.time_since_epoch().count());
@@ -1786,6 +1588,7 @@ inline void Timer::fire() {
   const Callback callback = callback_;  // the callback may destroy this timer
   missed_ = 0;
   if (period_ != 0) {
+    if (TimerNode::deadline < 0) TimerNode::deadline = 0;
     const std::int64_t missed = (reactor_->now_ - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
     start(*reactor_, saturating_add(deadline() + Duration(missed * period_), Duration(period_)), period_, callback);
@@ -1807,10 +1610,8 @@ class Waker : public detail::Hook<2> {
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
     if (is_open()) return Error(EBUSY);
     if (const Result<void> enabled = reactor.enable_wakeups(); !enabled) return enabled;
-    callback_ = callback;
-    signalled_ = false;
-    reactor.inbox_.push_back(*this);
-    ++reactor.inbox_size_;
+    callback_ = callback, signalled_ = closed_ = false;
+    reactor.inbox_.push_back(*this), ++reactor.inbox_size_;
     reactor_.store(&reactor);
     if (pending_.load() != 0) reactor.wakeup_pending_ = true;  // woken before it was open
     return {};
@@ -1818,10 +1619,10 @@ class Waker : public detail::Hook<2> {
   void close() {
     Reactor* const reactor = reactor_.exchange(nullptr);
     if (reactor == nullptr) return;
-    while (users_.load() != 0) System::yield();  // somebody is in the midst of wake(), and about to use the reactor
-    unlink();
-    --reactor->inbox_size_;
-    waiter_.notify();
+    // Somebody is in the midst of wake(), and about to use the reactor. (A forked child may have copied the count.)
+    while (users_.load() != 0 && reactor->process_ == System::process()) System::yield();
+    unlink(), --reactor->inbox_size_;
+    closed_ = true, waiter_.notify();
   }
   // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake.
   void wake() {
@@ -1833,7 +1634,7 @@ class Waker : public detail::Hook<2> {
   }
   bool is_open() const { return reactor_.load(std::memory_order_relaxed) != nullptr; }
   // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED: cancelled, or
-  // closed meanwhile · EBADF: not open.
+  // closed · EBADF: never opened.
   auto wait() {
     return detail::operation<void>([this](Task& task) {
       return when(task, [this] { return std::exchange(signalled_, false) ? Result<void>() : Error(EAGAIN); });
@@ -1848,7 +1649,7 @@ class Waker : public detail::Hook<2> {
     return detail::attempt<R>(task, waiter_, "a wake-up", [&]() -> R {
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
-      return Error(task.was_waiting_on(&waiter_) ? ECANCELED : EBADF);
+      return Error(closed_ ? ECANCELED : EBADF);
     });
   }
   void deliver() {
@@ -1862,9 +1663,8 @@ class Waker : public detail::Hook<2> {
   std::atomic<std::uint32_t> users_{0}, pending_{0};
   Delegate<void()> callback_;
   detail::Waiter waiter_;
-  bool signalled_ = false;
+  bool signalled_ = false, closed_ = false;
 };
-
 inline void Reactor::deliver_wakeups() {
   wakeup_pending_ = false;
   detail::List<Waker, detail::Hook<2>> batch;  // safe whatever the callbacks open and close
@@ -1941,16 +1741,15 @@ class SignalSet {
   }
   constexpr void add(int signal) {
     if (signal >= 1 && signal <= 64) words_[(signal - 1) / 32] |= bit(signal);
-    else valid_ = false;
+    else invalid_ = true;
   }
   constexpr bool contains(int signal) const { return (words_[(signal - 1) / 32] & bit(signal)) != 0; }  // of 1 to 64
-  constexpr bool valid() const { return valid_; }  // nothing but signals has been added
+  constexpr bool valid() const { return !invalid_; }  // nothing but signals has been added
   static constexpr std::uint32_t bit(int signal) { return 1u << ((signal - 1) % 32); }
  private:
   std::uint32_t words_[2] = {};
-  bool valid_ = true;
+  bool invalid_ = false;
 };
-
 namespace detail {
 // Who has claimed which signal: process-wide, as signals are. The saved dispositions are kept in short.
 struct SignalTable {
@@ -1965,6 +1764,12 @@ struct SignalTable {
 };
 inline SignalTable signal_table;
 }  // namespace detail
+// In a forked child, which may have copied them in the midst of what they did.
+inline void Reactor::forget_other_threads() {
+  detail::signal_table.running.store(0);
+  for (Waker* waker = inbox_.front(); waker != nullptr; waker = inbox_.after(*waker)) waker->users_.store(0);
+  process_ = System::process(), wakeup_pending_ = true;
+}
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the loop,
 // nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and opens
@@ -1978,13 +1783,11 @@ class Signals : detail::Pinned {
   Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
-    for (int s = 1; s <= 64; ++s) {
+    for (int s = 1; s <= 64; ++s)
       if (signals.contains(s) && table().owner[s].load() != nullptr) return Error(EBUSY);
-    }
     const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
     if (!opened) return opened;
-    callback_ = callback;
-    process_ = System::process();
+    callback_ = callback, process_ = System::process();
     for (auto& word : arrived_) word.store(0);
     for (int s = 1; s <= 64; ++s) {
       if (!signals.contains(s)) continue;
@@ -1994,9 +1797,8 @@ class Signals : detail::Pinned {
   }
   void close() {
     if (process_ == 0) return;
-    for (int s = 1; s <= 64; ++s) {
+    for (int s = 1; s <= 64; ++s)
       if (set_.contains(s)) give_back(s);
-    }
     set_ = {};
     // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
     // threads, but may have copied the count while it was not zero.)
@@ -2034,9 +1836,8 @@ class Signals : detail::Pinned {
     set_.add(signal);
     detail::SignalTable::Saved& saved = table().saved[signal];
     saved = {old.sa_handler, {}, old.sa_flags};
-    for (int s = 1; s <= 64; ++s) {
+    for (int s = 1; s <= 64; ++s)
       if (::sigismember(&old.sa_mask, s) == 1) saved.mask.add(s);
-    }
     return {};
   }
   void give_back(int signal) {
@@ -2044,34 +1845,32 @@ class Signals : detail::Pinned {
     if (System::sigaction(signal, nullptr, &current) == 0 && current.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
       ::memset(&before, 0, sizeof before);
-      before.sa_handler = saved.handler;
-      before.sa_flags = saved.flags;
-      for (int s = 1; s <= 64; ++s) {
+      before.sa_handler = saved.handler, before.sa_flags = saved.flags;
+      for (int s = 1; s <= 64; ++s)
         if (saved.mask.contains(s)) ::sigaddset(&before.sa_mask, s);
-      }
       System::sigaction(signal, &before, nullptr);
     }
     table().owner[signal].store(nullptr);
   }
   void deliver() {
-    while (callback_) {
-      const Result<int> signal = take();
+    for (int last = 0; callback_;) {  // one pass: what the callbacks raise again comes in the next turn
+      const Result<int> signal = take(last);
       if (!signal) return;
       const Delegate<void(int)> callback = callback_;
-      callback(*signal);  // may close or destroy this object: then nothing of it may be touched
-      if (table().owner[*signal].load() != this) return;
+      callback(last = *signal);  // may close or destroy this object: then nothing of it may be touched
+      if (table().owner[last].load() != this) return;
     }
   }
-  Result<int> take() {
-    for (int w = 0; w < 2; ++w) {
-      const std::uint32_t seen = arrived_[w].load(std::memory_order_acquire);
+  Result<int> take(int after = 0) {
+    for (int w = after / 32; w < 2; ++w) {
+      std::uint32_t seen = arrived_[w].load(std::memory_order_acquire);
+      if (w == after / 32) seen &= ~0u << (after % 32);
       if (seen == 0) continue;
       arrived_[w].fetch_and(~(seen & (0u - seen)), std::memory_order_acq_rel);
       return w * 32 + __builtin_ctz(seen) + 1;
     }
     return Error(EAGAIN);
   }
-
   SignalSet set_;
   std::atomic<std::uint32_t> arrived_[2] = {};
   Delegate<void(int)> callback_;
@@ -2138,19 +1937,14 @@ class TaskHandle {
   TaskHandle() = default;
   TaskHandle(TaskHandle&& other) noexcept { take(other); }
   TaskHandle& operator=(TaskHandle&& other) noexcept {
-    if (this != &other) {
-      detach();
-      take(other);
-    }
+    if (this != &other) detach(), take(other);
     return *this;
   }
   ~TaskHandle() { detach(); }
   explicit operator bool() const { return task_ != nullptr; }
   Task* get() const { return task_; }
   void detach();
-  void cancel() {
-    if (task_ != nullptr) task_->cancel();
-  }
+  void cancel() { return task_ != nullptr ? task_->cancel() : void(); }
   // Ends it at once: its object is destroyed, wherever it stands. EBUSY: it is the one that is running · ESRCH: ended.
   Result<void> destroy() {
     if (task_ == nullptr || !task_->is_alive()) return Error(ESRCH);
@@ -2179,8 +1973,7 @@ class TaskHandle {
   friend class TaskPoolBase;
   template <class T, std::size_t N> friend class TaskPool;
   [[gnu::noinline]] void hold(Task& task) {  // inlined, g++ sees the address of a local kept; it moves along
-    task_ = &task;
-    task.handle_ = this;
+    task_ = &task, task.handle_ = this;
   }
   void take(TaskHandle& other) {
     task_ = std::exchange(other.task_, nullptr);
@@ -2193,7 +1986,7 @@ class TaskHandle {
 // The pool must outlive it.
 class TaskRef {
  public:
-  constexpr TaskRef() = default;
+  TaskRef() = default;
   explicit TaskRef(Task& task) : task_(&task), generation_(task.generation_) {}
   Task* get() const {  // null once it has ended
     return task_ != nullptr && task_->generation_ == generation_ && task_->is_alive() ? task_ : nullptr;
@@ -2223,9 +2016,7 @@ class TaskPoolBase : public detail::ListNode {
       unlink();
       reactor_ = &reactor;
       reactor.pools_.push_back(*this);
-      slots_ = slots;
-      stride_ = stride;
-      type_ = &type;
+      slots_ = slots, stride_ = stride, type_ = &type;
     }
     Task* task = free_.pop_front();
     if (task == nullptr) {
@@ -2236,14 +2027,10 @@ class TaskPoolBase : public detail::ListNode {
     return task;
   }
   void start(Task& task, Step (*step)(Task&)) {
-    task.step_ = step;
-    task.reactor_ = reactor_;
-    task.pool_ = this;
+    task.step_ = step, task.pool_ = this, task.reactor_ = reactor_;
     task.since_ = reactor_->now_;
-    task.line_ = 0;
-    task.code_ = 0;
+    task.line_ = 0, task.code_ = 0;
     task.cancel_requested_ = false;
-    task.waits_on_ = nullptr;
     task.state_ = Task::State::live;
     if (++task.generation_ == 0) task.generation_ = 1;
     task.wake();
@@ -2255,9 +2042,7 @@ class TaskPoolBase : public detail::ListNode {
     for (std::uint32_t i = 0; reactor_ != nullptr && i < fresh_; ++i) {
       Task& task = at(i);
       if (task.state_ == Task::State::live) reactor_->destroy(task);
-      if (task.handle_ == nullptr) continue;
-      std::exchange(task.handle_, nullptr)->task_ = nullptr;
-      release(task);
+      if (task.handle_ != nullptr) task.handle_->detach();
     }
     vacancy_.notify_all();
     unlink();
@@ -2267,7 +2052,7 @@ class TaskPoolBase : public detail::ListNode {
     return detail::operation<void>([this, capacity](Task& task) -> Result<void> {
       if (used_ < capacity) return {};
       if (Error answer; !task.enter(answer)) return answer;
-      return vacancy_.wait(task, "a vacancy", this);
+      return vacancy_.wait(task, "a vacancy");
     });
   }
  private:
@@ -2292,24 +2077,10 @@ class TaskPoolBase : public detail::ListNode {
   std::uint32_t stride_ = 0, used_ = 0, high_ = 0;
   std::uint32_t fresh_ = 0;  // slots from this one on have never been used
 };
-
 namespace detail {
-// The type's name out of the compiler's name of this function: "... [with T = Echo; ..." or "... [T = Echo]".
-struct TypeName {
-  char text[48];
-};
-template <class T> constexpr TypeName type_name() {
-  const char* from = __PRETTY_FUNCTION__;
-  while (!(from[0] == 'T' && from[1] == ' ' && from[2] == '=')) ++from;
-  TypeName name{};
-  for (unsigned i = 0; i + 1 < sizeof name.text && from[4 + i] != ']' && from[4 + i] != ';'; ++i)
-    name.text[i] = from[4 + i];
-  return name;
-}
-template <class T, class = void> struct TaskName {
-  static constexpr TypeName text = type_name<T>();
-  static constexpr const char* value = text.text;
-};
+// The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
+template <class T> constexpr const char* spelt_name() { return __PRETTY_FUNCTION__; }
+template <class T, class = void> struct TaskName { static constexpr const char* value = spelt_name<T>(); };
 template <class T> struct TaskName<T, std::void_t<decltype(T::name)>> { static constexpr const char* value = T::name; };
 template <class T, class = void> struct HasPlainStep : std::false_type {};
 template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
@@ -2354,8 +2125,7 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
-  // Completes when a slot is free. Between this and a spawn no other task may spawn into the pool, or it may be full
-  // again: one spawner per pool, or be ready for ENOBUFS. ECANCELED.
+  // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same. ECANCELED.
   auto vacancy() { return TaskPoolBase::vacancy(N); }
  private:
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 tasks");
@@ -2366,8 +2136,7 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   static T& object(Task& task) { return *static_cast<T*>(static_cast<void*>(static_cast<Slot&>(task).bytes)); }
   Slot slots_[N];
 };
-
-inline const char* Task::name() const { return pool_ != nullptr ? pool_->type_->name : ""; }
+inline const char* Task::name() const { return pool_->type_->name; }
 
 // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
 inline void Reactor::finish(Task& task, int code) {
@@ -2393,9 +2162,8 @@ inline void Reactor::destroy(Task& task) {
 }
 template <class F> void Reactor::for_each_task(F&& visit) {
   for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool)) {
-    for (std::uint32_t i = 0; i < pool->fresh_; ++i) {
+    for (std::uint32_t i = 0; i < pool->fresh_; ++i)
       if (pool->at(i).is_alive()) visit(pool->at(i));
-    }
   }
 }
 inline void Reactor::cancel_all_tasks() {
@@ -2434,22 +2202,21 @@ class TaskTimer {
   auto tick(Duration period) {
     return detail::operation<std::uint32_t>([this, period](Task& task) { return wait(task, period, true); });
   }
+  bool over(Task& task, Duration limit) {  // for with_timeout(): whether the time is up, since this was first asked
+    if (!started_) start(task, limit, false);
+    return ticks_ != 0;
+  }
+  void reset() {
+    timer_.cancel(), waiter_.clear();
+    started_ = false, ticks_ = 0;
+  }
+ private:
   void start(Task& task, Duration time, bool periodic) {
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
-    started_ = true;
-    waiter_.wait(task);
+    started_ = true, waiter_.wait(task);
     if (periodic) timer_.arm_every(task.reactor(), time, callback);
     else timer_.arm(task.reactor(), time, callback);
   }
-  bool started() const { return started_; }
-  bool expired() const { return ticks_ != 0; }
-  void reset() {
-    timer_.cancel();
-    waiter_.clear();
-    started_ = false;
-    ticks_ = 0;
-  }
- private:
   Result<std::uint32_t> wait(Task& task, Duration time, bool periodic) {
     if (!started_) start(task, time, periodic);
     auto result = detail::attempt<Result<std::uint32_t>>(task, waiter_, "a timer", [this]() -> Result<std::uint32_t> {
@@ -2458,10 +2225,7 @@ class TaskTimer {
     if (result ? !periodic : result.error() == ECANCELED) reset();
     return result;
   }
-  void expire() {
-    ticks_ += 1 + timer_.missed();
-    waiter_.notify();
-  }
+  void expire() { ticks_ += 1 + timer_.missed(), waiter_.notify(); }
   Timer timer_;
   detail::Waiter waiter_;
   std::uint32_t ticks_ = 0;
@@ -2479,8 +2243,7 @@ template <class AnyOperation> auto with_timeout(TaskTimer& timer, Duration limit
     Poll<R> poll(Task& task) {
       Poll<R> result = operation.poll(task);
       if (result.ready()) return timer.reset(), std::move(result);
-      if (!timer.started()) timer.start(task, limit, false);
-      if (!timer.expired()) return pending;
+      if (!timer.over(task, limit)) return pending;
       task.stop_waiting();
       timer.reset();
       return R(Error(ETIMEDOUT));
@@ -2507,9 +2270,7 @@ class Endpoint {
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
     Endpoint e;
     if (::inet_pton(AF_INET, address, &e.v4_.sin_addr) == 1) {
-      e.v4_.sin_family = AF_INET;
-      e.v4_.sin_port = htons(port);
-      e.size_ = sizeof e.v4_;
+      e.v4_.sin_family = AF_INET, e.v4_.sin_port = htons(port), e.size_ = sizeof e.v4_;
       return e;
     }
     char plain[INET6_ADDRSTRLEN] = {};
@@ -2519,9 +2280,7 @@ class Endpoint {
     ::memcpy(plain, address, length);
     e = Endpoint();
     if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
-    e.v6_.sin6_family = AF_INET6;
-    e.v6_.sin6_port = htons(port);
-    e.size_ = sizeof e.v6_;
+    e.v6_.sin6_family = AF_INET6, e.v6_.sin6_port = htons(port), e.size_ = sizeof e.v6_;
     if (scope != nullptr && (e.v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
     return e;
   }
@@ -2606,10 +2365,7 @@ class Source {
   Source() = default;
   Source(Source&& other) noexcept { take(other); }
   Source& operator=(Source&& other) noexcept {
-    if (this != &other) {
-      close();
-      take(other);
-    }
+    if (this != &other) close(), take(other);
     return *this;
   }
   ~Source() { close(); }
@@ -2640,6 +2396,7 @@ class Source {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);
+    interrupted_ = slot.is(Slot::connecting) && slot.writer.waiting_;
     if (slot.is(Slot::in_set)) reactor_->selector_->forget(slot.fd);
     reactor_->release(slot);
   }
@@ -2659,6 +2416,7 @@ class Source {
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
     MOTE_ASSERT(handler);
+    if (!slot_->handler && slot_->is(Slot::always_ready)) slot_->known = Interest::none;  // counts from now on
     slot_->handler = handler;
     slot_->set(Slot::muted, false);
     return reactor_->want(*slot_, interest);
@@ -2668,19 +2426,6 @@ class Source {
   }
   Result<Endpoint> local_endpoint() const { return name_of(&System::getsockname); }  // EBADF ENOTSOCK ENOBUFS
   Result<Endpoint> peer_endpoint() const { return name_of(&System::getpeername); }   // and ENOTCONN
-  // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or error;
-  // gives what was reported. It is a hint: another reader may have been faster. One task for reading and one for writing
-  // at a time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open.
-  auto ready(Interest interest) {
-    return detail::operation<Readiness>([this, interest](Task& task) {
-      return attempt<Readiness>(task, interest, "readiness", [this, interest]() -> Result<Readiness> {
-        const unsigned asked = Reactor::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
-        const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
-        slot_->last &= ~seen;
-        return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
-      });
-    });
-  }
  protected:
   friend class Reactor;
   friend class Listener;
@@ -2689,21 +2434,23 @@ class Source {
   // Whether there is a descriptor, and the task may go on: see Task::enter().
   bool enter(Task& task, Error& answer) {
     if (slot_ != nullptr) return task.enter(answer);
-    answer = task.was_waiting_on(this) ? ECANCELED : EBADF;
+    answer = reactor_ != nullptr ? ECANCELED : EBADF;
     return false;
   }
   Error wait_for(Task& task, Interest direction, const char* what) {
     const Result<void> waits = reactor_->wait_for(*slot_, direction, task);
-    return waits ? task.suspend(what, this) : waits.error();
+    return waits ? task.suspend(what) : waits.error();
   }
   // Tries when it is worth it, and waits when the answer is EAGAIN.
-  template <class T, class Try> Result<T> attempt(Task& task, Interest direction, const char* what, Try&& try_once) {
-    if (Error answer; !enter(task, answer)) return answer;
-    if (direction == Interest::write ? slot_->write_ready : slot_->read_ready) {
-      Result<T> result = try_once();
-      if (result || result.error() != EAGAIN) return result;
-    }
-    return wait_for(task, direction, what);
+  template <class T, class Try> auto trying(Interest direction, const char* what, Try try_once) {
+    return detail::operation<T>([this, direction, what, try_once](Task& task) -> Result<T> {
+      if (Error answer; !enter(task, answer)) return answer;
+      if (direction == Interest::write ? slot_->write_ready : slot_->read_ready) {
+        Result<T> result = try_once();
+        if (result || result.error() != EAGAIN) return result;
+      }
+      return wait_for(task, direction, what);
+    });
   }
   Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags) {  // non-blocking already
     if (slot_ != nullptr) return Error(EBUSY);
@@ -2722,56 +2469,50 @@ class Source {
   Result<std::size_t> try_receive(ByteSpan buffer) {
     if (buffer.empty()) return Error(EINVAL);
     Slot& slot = *slot_;
-    ssize_t n;
-    do {
-      n = slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
-                                   : System::read(slot.fd, buffer.data(), buffer.size());
-    } while (n < 0 && System::error() == EINTR);
+    const ssize_t n = detail::retry([&] {
+      return slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
+                                      : System::read(slot.fd, buffer.data(), buffer.size());
+    });
     if (n < 0) return receive_failed();
     const auto size = static_cast<std::size_t>(n);
     if ((size < buffer.size() && size != 0 && !slot.read_final) || slot.is(Slot::blocking)) slot.read_ready = false;
     return size;
   }
   MOTE_COLD Result<std::size_t> receive_failed() {
+    if (System::error() == EIO && slot_->is(Slot::is_tty))
+      return std::size_t{0};  // unplugged, or the pty's other end closed
+    const Error error = failed(slot_->read_ready);
+    if (error == EAGAIN) slot_->read_final = false;
+    return error;
+  }
+  MOTE_COLD Error failed(bool& ready) {
     const int error = System::error();
-    Slot& slot = *slot_;
-    if (error == EIO && slot.is(Slot::is_tty)) return std::size_t{0};  // unplugged, or the pty's other end closed
-    if (error != EAGAIN && error != EWOULDBLOCK) return Error(error);
-    slot.read_ready = slot.read_final = false;
-    if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return Error(EAGAIN);
+    if (error != EAGAIN && error != EWOULDBLOCK) return error;
+    ready = false;
+    if (!any(slot_->last & Readiness::error) || !slot_->is(Slot::is_socket)) return EAGAIN;
     // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
-    slot.last &= ~Readiness::error;
-    for (int i = 0; i < limits::operations_per_step; ++i) {
-      msghdr message;
-      ::memset(&message, 0, sizeof message);
-      if (System::recvmsg(slot.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
-    }
-    return Error(EAGAIN);
+    slot_->last &= ~Readiness::error;
+    char byte;
+    for (int left = limits::operations_per_step; left > 0; --left)
+      if (System::recv(slot_->fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+    return EAGAIN;
   }
   Result<std::size_t> try_send(ByteView bytes) {
     if (bytes.empty()) return std::size_t{0};
     Slot& slot = *slot_;
     std::size_t size = bytes.size();
     if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
-    ssize_t n;
-    do {
-      n = slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                   : System::write(slot.fd, bytes.data(), size);
-    } while (n < 0 && System::error() == EINTR);
-    if (n < 0) return send_failed();
+    const ssize_t n = detail::retry([&] {
+      return slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
+                                      : System::write(slot.fd, bytes.data(), size);
+    });
+    if (n < 0) return failed(slot.write_ready);
     const auto sent = static_cast<std::size_t>(n);
     if (sent < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
     return sent;
   }
-  Error send_failed() {
-    const int error = System::error();
-    if (error != EAGAIN && error != EWOULDBLOCK) return error;
-    slot_->write_ready = false;
-    return EAGAIN;
-  }
   void take(Source& other) {
-    reactor_ = other.reactor_;
-    slot_ = std::exchange(other.slot_, nullptr);
+    reactor_ = std::exchange(other.reactor_, nullptr), slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }
   Result<Endpoint> name_of(int (*ask)(int, sockaddr*, socklen_t*)) const {
@@ -2783,6 +2524,19 @@ class Source {
   }
   Reactor* reactor_ = nullptr;
   Slot* slot_ = nullptr;
+  bool interrupted_ = false;  // closed while a connect() was pending
+ public:
+  // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or error;
+  // gives what was reported. It is a hint: another reader may have been faster. One task for reading and one for writing
+  // at a time (EBUSY). ECANCELED: cancelled, or closed · EBADF: never opened.
+  auto ready(Interest interest) {
+    return trying<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
+      const unsigned asked = Reactor::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
+      const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
+      slot_->last &= ~seen;
+      return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
+    });
+  }
 };
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket whose peer has gone gives EPIPE and never raises
@@ -2790,26 +2544,22 @@ class Source {
 class Stream : public Source {
  public:
   // Some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included). One reader at a
-  // time (EBUSY). ECANCELED: cancelled, or closed meanwhile · EBADF: not open · EINVAL: an empty buffer · and the
+  // time (EBUSY). ECANCELED: cancelled, or closed · EBADF: never opened · EINVAL: an empty buffer · and the
   // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
   auto read(ByteSpan buffer) {
-    return detail::operation<std::size_t>([this, buffer](Task& task) {
-      return attempt<std::size_t>(task, Interest::read, "data", [this, buffer] { return try_receive(buffer); });
-    });
+    return trying<std::size_t>(Interest::read, "data", [this, buffer] { return try_receive(buffer); });
   }
   // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: the stream ended
   // before; what has come is there.
   auto read_exactly(ByteSpan& buffer) {
-    return detail::operation<void>([this, &buffer](Task& task) {
-      return attempt<void>(task, Interest::read, "data", [this, &buffer]() -> Result<void> {
-        while (!buffer.empty()) {
-          const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
-          if (!n) return n.error();
-          if (*n == 0) return Error(ENODATA);
-          buffer.drop_front(*n);
-        }
-        return {};
-      });
+    return trying<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
+      while (!buffer.empty()) {
+        const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
+        if (!n) return n.error();
+        if (*n == 0) return Error(ENODATA);
+        buffer.drop_front(*n);
+      }
+      return {};
     });
   }
   void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
@@ -2817,15 +2567,13 @@ class Stream : public Source {
   // After an error the view holds what was not sent. One writer at a time (EBUSY). ECANCELED · EBADF · and the kernel's:
   // EPIPE ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOSPC ENOBUFS ENOMEM.
   auto write_all(ByteView& bytes) {
-    return detail::operation<void>([this, &bytes](Task& task) {
-      return attempt<void>(task, Interest::write, "room to write", [this, &bytes]() -> Result<void> {
-        while (!bytes.empty()) {
-          const Result<std::size_t> n = slot_->write_ready ? try_send(bytes) : Error(EAGAIN);
-          if (!n) return n.error();
-          bytes.drop_front(*n);
-        }
-        return {};
-      });
+    return trying<void>(Interest::write, "room to write", [this, &bytes]() -> Result<void> {
+      while (!bytes.empty()) {
+        const Result<std::size_t> n = slot_->write_ready ? try_send(bytes) : Error(EAGAIN);
+        if (!n) return n.error();
+        bytes.drop_front(*n);
+      }
+      return {};
     });
   }
   void write_all(ByteView&& bytes) = delete;
@@ -2836,7 +2584,8 @@ class Stream : public Source {
   auto connect(const Endpoint& endpoint) {
     return detail::operation<void>([this, &endpoint](Task& task) {
       const Result<void> result = attempt_connect(task, endpoint);
-      if (!result && result.error() != detail::not_yet && result.error() != EISCONN) close();
+      const int error = result ? 0 : result.error().code();
+      if (error != 0 && error != detail::not_yet.code() && error != EISCONN && error != EBUSY) close();
       return result;
     });
   }
@@ -2856,7 +2605,7 @@ class Stream : public Source {
   }
  private:
   Result<void> attempt_connect(Task& task, const Endpoint& endpoint) {
-    if (slot_ == nullptr && task.was_waiting_on(this)) return Error(ECANCELED);  // closed meanwhile
+    if (std::exchange(interrupted_, false)) return Error(ECANCELED);
     if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);
     if (Error answer; !task.enter(answer)) return answer;
     if (slot_ == nullptr) {
@@ -2897,23 +2646,21 @@ class Listener : public Source {
     if (slot_ != nullptr) return Error(EBUSY);
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
     if (!fd) return detail::last_error();
-    const bool ip = endpoint.family() != AF_UNIX;
-    const struct {
-      bool wanted;
-      int level, name;
-    } settings[] = {{ip && options.reuse_address, SOL_SOCKET, SO_REUSEADDR},
-                    {ip && options.reuse_port, SOL_SOCKET, SO_REUSEPORT},
-                    {ip && options.no_delay, IPPROTO_TCP, TCP_NODELAY},
-                    {endpoint.family() == AF_INET6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY}};
-    const int on = 1;
-    for (const auto& s : settings) {
-      if (s.wanted && System::setsockopt(fd.get(), s.level, s.name, &on, sizeof on) != 0) return detail::last_error();
-    }
+    const bool ip = endpoint.family() != AF_UNIX, ipv6 = endpoint.family() == AF_INET6;
+    const auto set = [&fd](bool wanted, int level, int name) {
+      const int on = 1;
+      return !wanted || System::setsockopt(fd.get(), level, name, &on, sizeof on) == 0;
+    };
+    const bool all_set = set(ip && options.reuse_address, SOL_SOCKET, SO_REUSEADDR) &&
+                         set(ip && options.reuse_port, SOL_SOCKET, SO_REUSEPORT) &&
+                         set(ip && options.no_delay, IPPROTO_TCP, TCP_NODELAY) &&
+                         set(ipv6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY);
+    if (!all_set) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
     return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening);
   }
-  // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: not open.
+  // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: never opened.
   auto accept() {
     return detail::operation<Stream>([this](Task& task) { return attempt_accept(task); });
   }
@@ -2950,7 +2697,7 @@ class Listener : public Source {
   Result<Stream> attempt_accept(Task& task) {
     if (Error answer; !enter(task, answer)) return answer;
     // Closing the listener wakes those who wait here, too.
-    if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table", this);
+    if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
     Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
     switch (accepted ? 0 : accepted.error().code()) {
       case EAGAIN: slot_->read_ready = false; return wait_for(task, Interest::read, "a connection");
@@ -2967,7 +2714,7 @@ class Listener : public Source {
       reactor_->accept_timer_.arm(*reactor_, limits::accept_pause,
                                   Delegate<void()>::of<&detail::WaitQueue::notify_all>(queue));
     }
-    return queue.wait(task, "a descriptor or memory from the system", this);
+    return queue.wait(task, "a descriptor or memory from the system");
   }
 };
 
@@ -2997,16 +2744,10 @@ class Datagram : public Source {
     iovec vector{buffer.data(), buffer.size()};
     msghdr message;
     ::memset(&message, 0, sizeof message);
-    message.msg_iov = &vector;
-    message.msg_iovlen = 1;
-    if (from != nullptr) {
-      *from = Endpoint();
-      message.msg_name = from->address();
-      message.msg_namelen = Endpoint::capacity;
-    }
-    ssize_t n;
-    do n = System::recvmsg(slot_->fd, &message, MSG_DONTWAIT);
-    while (n < 0 && System::error() == EINTR);
+    message.msg_iov = &vector, message.msg_iovlen = 1;
+    if (from != nullptr)
+      *from = Endpoint(), message.msg_name = from->address(), message.msg_namelen = Endpoint::capacity;
+    const ssize_t n = detail::retry([&] { return System::recvmsg(slot_->fd, &message, MSG_DONTWAIT); });
     if (n < 0) return receive_failed().error();
     if (from != nullptr) from->resize(message.msg_namelen);
     return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
@@ -3015,24 +2756,20 @@ class Datagram : public Source {
     if (slot_ == nullptr) return Error(EBADF);
     const sockaddr* const address = to != nullptr ? to->address() : nullptr;
     const socklen_t size = to != nullptr ? to->size() : 0;
-    ssize_t n;
-    do n = System::sendto(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL, address, size);
-    while (n < 0 && System::error() == EINTR);
-    return n < 0 ? send_failed() : Result<void>();
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const auto send = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
+    const ssize_t n = detail::retry(send);
+    return n < 0 ? failed(slot_->write_ready) : Result<void>();
   }
   // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
-    return detail::operation<Received>([this, buffer, from](Task& task) {
-      return attempt<Received>(task, Interest::read, "a datagram", [&] { return try_recv(buffer, from); });
-    });
+    return trying<Received>(Interest::read, "a datagram", [this, buffer, from] { return try_recv(buffer, from); });
   }
   auto recv_from(ByteSpan buffer, Endpoint& from) { return recv(buffer, &from); }
   // All or nothing. EMSGSIZE: too long · ENOBUFS: the interface's queue is full, try later · ECONNREFUSED ENETUNREACH
   // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
   auto send(ByteView bytes, const Endpoint* to = nullptr) {
-    return detail::operation<void>([this, bytes, to](Task& task) {
-      return attempt<void>(task, Interest::write, "room to write", [&] { return try_send_to(bytes, to); });
-    });
+    return trying<void>(Interest::write, "room to write", [this, bytes, to] { return try_send_to(bytes, to); });
   }
   auto send_to(ByteView bytes, const Endpoint& to) { return send(bytes, &to); }
 };
@@ -3042,7 +2779,8 @@ class Datagram : public Source {
 template <std::size_t N> class LineReader {
   static_assert(N >= 2, "room for one byte and the delimiter");
  public:
-  explicit constexpr LineReader(char delimiter = '\n') : delimiter_(static_cast<unsigned char>(delimiter - '\n')) {}
+  constexpr LineReader() : LineReader('\n') {}
+  explicit constexpr LineReader(char delimiter) : delimiter_(static_cast<unsigned char>(delimiter - '\n')) {}
   // The line without its delimiter (for '\n', nor a '\r' before it), valid until the next read. The last line may lack
   // the delimiter. ENODATA: the stream has ended · EMSGSIZE · and as Stream::read().
   auto read_line(Stream& stream) {
@@ -3067,8 +2805,8 @@ template <std::size_t N> class LineReader {
       begin_ = seen_ = at + 1;
       if (!std::exchange(skipping_, false)) return line;
     }
-    if (begin_ == 0 && end_ == N) skipping_ = true;
-    const bool too_long = begin_ == 0 && end_ == N;
+    const bool too_long = !skipping_ && begin_ == 0 && end_ == N;
+    if (too_long) skipping_ = true;
     if (skipping_) begin_ = end_;
     ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
     end_ -= std::exchange(begin_, 0u);
@@ -3078,8 +2816,7 @@ template <std::size_t N> class LineReader {
   Result<ByteView> take_rest() {
     const ByteView rest = cut(0, end_);
     const bool none = skipping_ || end_ == 0;
-    begin_ = seen_ = end_ = 0;
-    skipping_ = false;
+    begin_ = seen_ = end_ = 0, skipping_ = false;
     return none ? Result<ByteView>(Error(ENODATA)) : rest;
   }
   ByteView cut(std::size_t from, std::size_t to) const {
@@ -3107,7 +2844,7 @@ class SerialPort : public Stream {
   // that the device or driver does not take · ENOTTY: no terminal · ENOENT EACCES EBUSY ENXIO EIO EMFILE ENFILE ENOBUFS.
   Result<void> open(Reactor& reactor, const char* path) { return open(reactor, path, Settings()); }
   Result<void> open(Reactor& reactor, const char* path, const Settings& settings) {
-    Fd fd(System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK));
+    Fd fd(detail::retry([path] { return System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
     if (System::set_exclusive(fd.get()) != 0) return detail::last_error();
@@ -3116,22 +2853,22 @@ class SerialPort : public Stream {
  private:
   static Result<void> configure(int fd, const Settings& settings) {
     const speed_t wanted_speed = speed(settings.baud);
-    if (wanted_speed == B0 || settings.data_bits < 5 || settings.data_bits > 8) return Error(EINVAL);
-    if (settings.stop_bits < 1 || settings.stop_bits > 2) return Error(EINVAL);
+    const int bits = settings.data_bits, stops = settings.stop_bits;
+    if (wanted_speed == B0 || bits < 5 || bits > 8 || stops < 1 || stops > 2) return Error(EINVAL);
     termios t;
     if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
     ::cfmakeraw(&t);
     constexpr tcflag_t sizes[] = {CS5, CS6, CS7, CS8}, format = CSIZE | PARENB | PARODD | CSTOPB | CRTSCTS;
-    tcflag_t wanted = sizes[settings.data_bits - 5];
+    tcflag_t wanted = sizes[bits - 5];
     if (settings.parity != Parity::none) wanted |= PARENB;
     if (settings.parity == Parity::odd) wanted |= PARODD;
-    if (settings.stop_bits == 2) wanted |= CSTOPB;
+    if (stops == 2) wanted |= CSTOPB;
     if (settings.hardware_flow_control) wanted |= CRTSCTS;
     t.c_cflag = (t.c_cflag & ~format) | wanted | CREAD | CLOCAL;
-    t.c_cc[VMIN] = 1;  // nothing there is EAGAIN; with 0 it would look like the end
-    t.c_cc[VTIME] = 0;
+    t.c_cc[VMIN] = 1, t.c_cc[VTIME] = 0;  // nothing there is EAGAIN; with VMIN 0 it would look like the end
     if (::cfsetispeed(&t, wanted_speed) != 0 || ::cfsetospeed(&t, wanted_speed) != 0) return detail::last_error();
-    if (System::tcsetattr(fd, &t) != 0 || System::tcgetattr(fd, &t) != 0) return detail::last_error();
+    if (detail::retry([&] { return System::tcsetattr(fd, &t); }) != 0) return detail::last_error();
+    if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
     // tcsetattr() succeeds if it could do any part of what was asked: see termios(3).
     const bool taken = (t.c_cflag & format) == wanted && ::cfgetospeed(&t) == wanted_speed;
     return taken ? Result<void>() : Error(EINVAL);
@@ -3145,17 +2882,14 @@ class SerialPort : public Stream {
                   {57600, B57600},     {115200, B115200},   {230400, B230400},   {460800, B460800},
                   {500000, B500000},   {576000, B576000},   {921600, B921600},   {1000000, B1000000},
                   {1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000}};
-    for (const auto& entry : speeds) {
+    for (const auto& entry : speeds)
       if (entry.baud == baud) return entry.speed;
-    }
     return B0;
   }
 };
-
 inline void Reactor::close_listeners() {
-  for (std::uint32_t i = 1; i <= fresh_; ++i) {
+  for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].is(Slot::listening)) slots_[i].owner->close();
-  }
 }
 // Everything that refers to the reactor is made to forget it, in whatever order they go.
 inline void Reactor::close() {
@@ -3165,9 +2899,8 @@ inline void Reactor::close() {
   detail::List<detail::TimerNode> timers;
   timers_.expire(INT64_MAX, timers);
   while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
-  for (std::uint32_t i = 1; i <= fresh_; ++i) {
+  for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
-  }
   table_vacancy_.notify_all();
   accept_retry_.notify_all();
   wake_fd_.close();
@@ -3201,15 +2934,12 @@ class GracefulShutdown {
   Result<ShutdownReport> run();
   void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
-  // Called when it begins: for callback programs, and for what is not a task.
-  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }
+  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
   // Work that is no task counts as one from hold() to release().
   void hold() { ++holds_; }
   void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
  private:
-  void advance(int signal) {
-    if (++requests_ == 1) signal_ = signal;
-  }
+  void advance(int signal) { signal_ = ++requests_ == 1 ? signal : signal_; }
   bool idle() const { return reactor_.stats_.tasks == 0 && holds_ == 0; }
   bool phase_is_over() { return requests_ > limit_ || (requests_ != 0 && idle()); }
   // Runs until all is done, the time is up, or there have been more than `requests` requests; returns how many ended.
@@ -3222,29 +2952,22 @@ class GracefulShutdown {
     return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
   }
   Result<ShutdownReport> run_phases();
-
   Reactor& reactor_;
   SignalSet signals_wanted_;
   Duration grace_, cleanup_;
   Delegate<void()> on_begin_;
   Signals signals_;
-  std::uint32_t requests_ = 0;
-  std::uint32_t limit_ = 0;
-  std::uint32_t holds_ = 0;
+  std::uint32_t requests_ = 0, limit_ = 0, holds_ = 0;
   int signal_ = 0;
 };
-
 inline Result<ShutdownReport> GracefulShutdown::run() {
   const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
   if (const Result<void> opened = signals_.open(reactor_, signals_wanted_, callback); !opened) return opened.error();
   ++reactor_.background_;
   const Result<ShutdownReport> result = run_phases();
-  --reactor_.background_;
-  signals_.close();
-  requests_ = 0;
+  --reactor_.background_, signals_.close(), requests_ = 0;
   return result;
 }
-
 inline Result<ShutdownReport> GracefulShutdown::run_phases() {
   ShutdownReport report;
   Result<std::uint32_t> ended = phase(forever, 0);
@@ -3271,5 +2994,4 @@ inline Result<ShutdownReport> GracefulShutdown::run_phases() {
 
 #undef MOTE_COLD
 #undef MOTE_NAMESPACE
-
 #endif  // MOTE_HPP
