@@ -109,7 +109,8 @@ int main(int argc, char** argv) {
   device = argv[1];
   const char* const baud = argv[2];
   const char* const where = argc == 4 ? argv[3] : "127.0.0.1:8000";
-  if (baud[strspn(baud, "0123456789")] != '\0' || strlen(baud) > 8) return refuse(baud);
+  const std::size_t digits = strspn(baud, "0123456789");
+  if (digits == 0 || digits > 8 || baud[digits] != '\0') return refuse(baud);
   settings.baud = atoi(baud);
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
   if (!endpoint) return refuse(where);

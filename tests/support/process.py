@@ -83,11 +83,17 @@ class Program:
 
     def usage(self):
         """Processor time in ticks, and how often it has slept and been woken."""
-        with open(f'/proc/{self.pid}/stat', encoding='ascii') as file:
-            fields = file.read().rpartition(')')[2].split()
+        fields = self._stat()
         with open(f'/proc/{self.pid}/status', encoding='ascii') as file:
             switches = int(re.search(r'^voluntary_ctxt_switches:\s+(\d+)', file.read(), re.MULTILINE)[1])
         return int(fields[11]) + int(fields[12]), switches
+
+    def is_asleep(self):
+        return self._stat()[0] == 'S'
+
+    def _stat(self):
+        with open(f'/proc/{self.pid}/stat', encoding='ascii') as file:
+            return file.read().rpartition(')')[2].split()
 
     def memory(self):
         """Bytes of physical memory in use."""
@@ -96,6 +102,9 @@ class Program:
 
     def descriptors(self):
         return len(os.listdir(f'/proc/{self.pid}/fd'))
+
+    def highest_descriptor(self):
+        return max(map(int, os.listdir(f'/proc/{self.pid}/fd')))
 
 
 def connect(address, **options):
