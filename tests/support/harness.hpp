@@ -13,30 +13,22 @@ namespace test {
 using namespace std::chrono_literals;
 
 // The two configurations that every test runs on.
-template <std::size_t Descriptors>
-struct EpollConfig : mote::Config {
+template <std::size_t Descriptors> struct EpollConfig : mote::Config {
   static constexpr std::size_t descriptors = Descriptors;
-  template <std::size_t N>
-  using Selector = mote::EpollSelector<N>;
+  template <std::size_t N> using Selector = mote::EpollSelector<N>;
 };
-template <std::size_t Descriptors>
-struct PollConfig : mote::Config {
+template <std::size_t Descriptors> struct PollConfig : mote::Config {
   static constexpr std::size_t descriptors = Descriptors;
-  template <std::size_t N>
-  using Selector = mote::PollSelector<N>;
+  template <std::size_t N> using Selector = mote::PollSelector<N>;
 };
 
 struct OnEpoll {
-  template <std::size_t Descriptors = 64>
-  using Config = EpollConfig<Descriptors>;
-  template <std::size_t N>
-  using Selector = mote::EpollSelector<N>;
+  template <std::size_t Descriptors = 64> using Config = EpollConfig<Descriptors>;
+  template <std::size_t N> using Selector = mote::EpollSelector<N>;
 };
 struct OnPoll {
-  template <std::size_t Descriptors = 64>
-  using Config = PollConfig<Descriptors>;
-  template <std::size_t N>
-  using Selector = mote::PollSelector<N>;
+  template <std::size_t Descriptors = 64> using Config = PollConfig<Descriptors>;
+  template <std::size_t N> using Selector = mote::PollSelector<N>;
 };
 
 // An open reactor on the selector S, with room for Descriptors.
@@ -45,13 +37,15 @@ struct Loop : mote::StaticReactor<typename S::template Config<Descriptors>> {
   Loop() { REQUIRE(this->open()); }
 };
 
-// Runs turns until the condition holds. The limit only bounds a failing test: nothing is timed by it.
-template <class Condition>
-bool run_until(mote::Reactor& reactor, Condition&& condition, mote::Duration limit = 10s) {
+// Runs turns until the condition holds; waits only when there is nothing to do. The limit only bounds a failing test:
+// nothing is timed by it.
+template <class Condition> bool run_until(mote::Reactor& reactor, Condition&& condition, mote::Duration limit = 10s) {
   const mote::Instant end = mote::Clock::now() + limit;
-  while (!condition()) {
+  for (bool idle = false; !condition();) {
     if (mote::Clock::now() > end) return false;
-    if (!reactor.run_once(50ms)) return false;
+    const mote::Result<std::uint32_t> done = reactor.run_once(idle ? mote::Duration(50ms) : mote::Duration::zero());
+    if (!done) return false;
+    idle = *done == 0;
   }
   return true;
 }
@@ -96,10 +90,7 @@ inline std::size_t send_text(int fd, const char* text) {
 }
 
 // The errno value of a failed Result, 0 of one that holds: so that a failing check prints numbers.
-template <class T>
-int error_of(const mote::Result<T>& result) {
-  return result ? 0 : result.error().code();
-}
+template <class T> int error_of(const mote::Result<T>& result) { return result ? 0 : result.error().code(); }
 
 // How many descriptors this process has open.
 int open_descriptors();
