@@ -1268,3 +1268,52 @@ ON_BOTH_SELECTORS("accept: EMFILE, ENFILE, ENOBUFS and ENOMEM pause it for 100 m
   }
   Seam::state = Seam::State();
 }
+
+ON_BOTH_SELECTORS("accept: ECONNABORTED, EINTR and its network's errors are passed over at once, without a pause") {
+  for (const int error : {ECONNABORTED, EINTR, EPROTO, ENETDOWN, EHOSTUNREACH, EOPNOTSUPP}) {
+    constexpr std::uint32_t gone = 3;  // before they were accepted; the next one is there
+    Seam::start_virtual_time();
+    Accept<S> operation;
+    Seam::state.reset_counts();
+    Seam::state.faults[0] = {Call::accept, 1, error, gone};
+    CHECK(operation.attempt() == 0);
+    CHECK(Seam::state.faults_fired == gone);
+    CHECK(Seam::state.count(Call::accept) == gone + 1);
+    CHECK(Seam::state.waits() <= 1);
+    Seam::state.before_wait = nullptr;
+    operation.finish();
+  }
+  Seam::state = Seam::State();
+}
+
+namespace {
+
+// The kernel is short of memory once: the operation is answered so, and the next attempt loses nothing of what was
+// under way.
+template <class O> void run_short_of_memory(Call call, std::uint32_t index = 1) {
+  for (const int error : {ENOBUFS, ENOMEM}) {
+    Seam::start_virtual_time();
+    O operation;
+    Seam::state.reset_counts();
+    Seam::state.faults[0] = {call, index, error, 1};
+    CHECK(operation.attempt() == error);
+    CHECK(operation.attempt() == 0);
+    CHECK(Seam::state.faults_fired == 1);
+    Seam::state.before_wait = nullptr;
+    operation.finish();
+  }
+  Seam::state = Seam::State();
+}
+
+}  // namespace
+
+ON_BOTH_SELECTORS("ENOBUFS/ENOMEM on read or write: the operation's error, after which it may go on where it stood") {
+  run_short_of_memory<ReadSocket<S>>(Call::recv);
+  run_short_of_memory<ReadSocketLater<S>>(Call::recv);
+  run_short_of_memory<ReadPipeLater<S>>(Call::read);
+  run_short_of_memory<WriteSocket<S>>(Call::send);
+  run_short_of_memory<WriteSocket<S>>(Call::send, 3);  // in the midst of it
+  run_short_of_memory<WritePipe<S>>(Call::write, 2);
+  run_short_of_memory<ReceiveDatagram<S>>(Call::recvmsg);
+  run_short_of_memory<SendDatagram<S>>(Call::sendto);
+}
