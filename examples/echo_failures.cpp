@@ -18,7 +18,7 @@ static constexpr std::size_t max_clients = 16;
 
 struct Echo : mote::StateMachine {
   mote::Stream client;
-  mote::LineReader<256> reader{};
+  mote::LineReader<256> reader;
   mote::Result<mote::ByteView> line;
   mote::ByteView reply;
   mote::Result<void> sent;

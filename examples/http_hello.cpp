@@ -144,7 +144,7 @@ static const char* reason(Status status) {
 
 struct Session : mote::StateMachine {
   mote::Stream client;
-  mote::LineReader<max_line> reader{};
+  mote::LineReader<max_line> reader;
   mote::TaskTimer timer;
   mote::Instant deadline;
   Request request;

@@ -34,7 +34,7 @@ static void tell_everybody(const Member* except, const char* who, mote::ByteView
 struct Member : mote::StateMachine {
   mote::Stream client;
   mote::Endpoint::Text address;
-  mote::LineReader<max_line> reader{};
+  mote::LineReader<max_line> reader;
   mote::Result<mote::ByteView> line;
   mote::ByteView complaint;
   mote::Result<void> sent;
