@@ -994,6 +994,22 @@ ON_BOTH_SELECTORS("connect: closed while connecting: ECANCELED, once") {
   CHECK(loop.stats().descriptors == 0);
 }
 
+ON_BOTH_SELECTORS(
+    "connect: closed while connecting, just as it is established or refused: ECANCELED, and no second try") {
+  test::Loop<S> loop;
+  const Peer peer;
+  for (const Endpoint& endpoint : {peer.endpoint, closed_port()}) {
+    Stream stream;
+    Running connecting(loop, [&] { return stream.connect(endpoint); });
+    REQUIRE(loop.run_once(1s));  // the first step, and perhaps the event
+    REQUIRE(loop.stats().events > 0);
+    CHECK_FALSE(connecting.done());  // woken, but it has not run
+    stream.close();
+    CHECK(error_of(connecting.finish()) == ECANCELED);
+    CHECK_FALSE(stream.is_open());
+  }
+}
+
 ON_BOTH_SELECTORS("connect: cancelled while connecting: ECANCELED, and the stream is empty again") {
   test::Loop<S> loop;
   const FullPeer peer;
