@@ -264,7 +264,7 @@ class Footprint(unittest.TestCase):
               mote::Ready ready[4];
               return selector.open() && selector.add(0, mote::Interest::read, 1) && selector.wait(ready, {}) ? 0 : 1;
             }''')
-        self.nothing_of(selector, [*above_selectors, '8PollCore'], 'EpollCore')
+        self.nothing_of(selector, [*above_selectors, '12PollSelector'], 'EpollSelector')
         reactor = self.linked('reactor', '''
             #include <mote.hpp>
             static mote::StaticReactor<> reactor;
@@ -276,7 +276,7 @@ class Footprint(unittest.TestCase):
               return reactor.run() ? 0 : 1;
             }''')
         self.nothing_of(reactor, ['7Signals', '12signal_table', '6Stream', '8Listener', '8Datagram', '8Endpoint',
-                                  '10SerialPort', '10LineReader', '16GracefulShutdown', '8PollCore'], '7Reactor')
+                                  '10SerialPort', '10LineReader', '16GracefulShutdown', '12PollSelector'], '7Reactor')
 
     def nothing_of(self, program, layers, but):
         ours = [name for name, _, section in symbols(program) if '4mote' in name and section != 'UND']
