@@ -138,9 +138,11 @@ def wait_until(condition):
 
 
 def refuses(address):
-    """Whether nobody listens there."""
+    """Whether nobody listens there. If somebody does, it has let the connection go when this returns."""
     try:
-        connect(address).close()
+        with connect(address) as client:
+            client.shutdown(socket.SHUT_WR)
+            client.recv(1)
     except ConnectionError:
         return True
     return False
