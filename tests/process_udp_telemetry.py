@@ -22,9 +22,12 @@ class UdpTelemetry(unittest.TestCase):
             with self.subTest(address):
                 receiver = self.start('receive', f'{address}:0')
                 sender = self.start('send', f'{address}:{receiver.address()[1]}', '20')
-                sender.expect('sample 1: sent')
-                for number in range(1, 6):
-                    receiver.expect(rf': sample {number}, -?\d+\.\d+ degrees$')
+                sender.expect(r'sample \d+: sent')
+                last = 0
+                for _ in range(5):  # on a busy machine some are skipped
+                    number = int(receiver.expect(r': sample (\d+), -?\d+\.\d+ degrees$')[1])
+                    self.assertGreater(number, last)
+                    last = number
                 for program in (sender, receiver):
                     program.signal(signal.SIGTERM)
                     self.assertEqual(program.finish(), 0)
@@ -63,7 +66,7 @@ class UdpTelemetry(unittest.TestCase):
     def test_a_sender_that_was_stopped_skips_what_it_missed(self):
         receiver = self.start('receive', '127.0.0.1:0')
         sender = self.start('send', '127.0.0.1:%d' % receiver.address()[1], '20')
-        receiver.expect('sample 3,')
+        receiver.expect(r': sample \d+,')
         sender.signal(signal.SIGSTOP)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as quiet:
             quiet.settimeout(0.3)  # the measure of the time that it misses
@@ -71,8 +74,8 @@ class UdpTelemetry(unittest.TestCase):
             with self.assertRaises(TimeoutError):
                 quiet.recv(1)
         sender.signal(signal.SIGCONT)
-        missing = int(receiver.expect(r': (\d+) samples are missing')[1])
-        self.assertGreaterEqual(missing, 10)
+        while int(receiver.expect(r': (\d+) samples are missing')[1]) < 10:
+            pass  # skipped earlier, on a busy machine
 
     def test_it_has_manners(self):
         done = process.run([*UDP_TELEMETRY, '--help'])
