@@ -653,6 +653,11 @@ constexpr int to_milliseconds(Duration timeout) {
   return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
 inline Error last_error() { return Error(System::error()); }
+inline bool is_one_of(int error, std::initializer_list<int> errors) {
+  for (const int e : errors)
+    if (e == error) return true;
+  return false;
+}
 template <class Call> auto retry(Call call) {  // a call that a signal interrupted
   auto n = call();
   while (n < 0 && System::error() == EINTR) n = call();
@@ -2292,7 +2297,7 @@ class Endpoint {
     if (length >= sizeof e.unix_.sun_path) return Error(ENAMETOOLONG);
     const bool abstract = path[0] == '@';
     e.unix_.sun_family = AF_UNIX;
-    ::memcpy(e.unix_.sun_path, path, length);
+    ::memcpy(e.unix_.sun_path, path, length + 1);
     if (abstract) e.unix_.sun_path[0] = '\0';
     e.size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
     return e;
@@ -2676,20 +2681,11 @@ class Listener : public Source {
         const Result<void> opened = stream.register_as(*reactor_, std::move(fd), Slot::is_socket);
         return opened ? Result<Stream>(std::move(stream)) : opened.error();
       }
-      switch (System::error()) {
-        case EINTR:
-        case ECONNABORTED: continue;  // gone before it was accepted; and its network's errors: see accept(2)
-        case EPROTO:
-        case ENETDOWN:
-        case ENOPROTOOPT:
-        case EHOSTDOWN:
-        case ENONET:
-        case EHOSTUNREACH:
-        case EOPNOTSUPP:
-        case ENETUNREACH:
-        case ETIMEDOUT: continue;
-        default: return Error(System::error());  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL
-      }
+      // Gone before it was accepted, or an error of its network: see accept(2).
+      const bool gone =
+          detail::is_one_of(System::error(), {EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+                                              EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT});
+      if (!gone) return Error(System::error());  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL
     }
     return Error(ECONNABORTED);
   }
@@ -2699,16 +2695,9 @@ class Listener : public Source {
     // Closing the listener wakes those who wait here, too.
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
     Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
-    switch (accepted ? 0 : accepted.error().code()) {
-      case EAGAIN: slot_->read_ready = false; return wait_for(task, Interest::read, "a connection");
-      case EMFILE:
-      case ENFILE:
-      case ENOBUFS:
-      case ENOMEM:
-      case EPERM:
-      case ECONNABORTED: break;
-      default: return accepted;
-    }
+    const int error = accepted ? 0 : accepted.error().code();
+    if (error == EAGAIN) return slot_->read_ready = false, wait_for(task, Interest::read, "a connection");
+    if (!detail::is_one_of(error, {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED})) return accepted;
     detail::WaitQueue& queue = reactor_->accept_retry_;
     if (!reactor_->accept_timer_.armed()) {
       reactor_->accept_timer_.arm(*reactor_, limits::accept_pause,
