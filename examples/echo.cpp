@@ -8,8 +8,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#include "mote.hpp"
+#include <mote.hpp>
 
 #ifndef ECHO_MAX_CLIENTS
 #define ECHO_MAX_CLIENTS 64
@@ -103,14 +102,15 @@ int main(int argc, char** argv) {
   mote::Listener listener;
   mote::Listener::Options listening;
   listening.no_delay = true;  // an echo of one byte should not wait for more
-  const auto listens = listener.open(reactor, *endpoint, listening);
-  if (!listens) return complain("cannot listen on", endpoint->text().c_str(), listens.error().message(), 1);
+  mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, mote::Duration(static_cast<std::int64_t>(seconds * 1e9)));
+  mote::Result<void> ready = listener.open(reactor, *endpoint, listening);
+  if (ready) ready = shutdown.open();  // takes the signals over before anybody is told that they work
+  if (!ready) return complain("cannot listen on", endpoint->text().c_str(), ready.error().message(), 1);
   if (!quiet)
     printf("echo: listening on %s, selector %s, at most %d clients, %zu bytes of static memory\n",
            listener.local_endpoint()->text().c_str(), selector, ECHO_MAX_CLIENTS,
            sizeof reactor + sizeof epoll_selector + sizeof poll_selector + sizeof clients + sizeof acceptor);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
-  mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, mote::Duration(static_cast<std::int64_t>(seconds * 1e9)));
   const auto report = shutdown.run();
   if (!report) return complain("cannot go on with", selector, report.error().message(), 1);
   if (!quiet)

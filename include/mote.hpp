@@ -1242,7 +1242,7 @@ class Reactor : detail::Pinned {
     return leave(), result;
   }
   // Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
-  void enter() { running_ = true, sleep_.store(awake, std::memory_order_relaxed); }
+  void enter() { running_ = true, wakeup_pending_ |= sleep_.exchange(awake, std::memory_order_acq_rel) == notified; }
   void leave() {
     running_ = false;
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
@@ -2086,7 +2086,9 @@ namespace detail {
 // The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
 template <class T> constexpr const char* spelt_name() { return __PRETTY_FUNCTION__; }
 template <class T, class = void> struct TaskName { static constexpr const char* value = spelt_name<T>(); };
-template <class T> struct TaskName<T, std::void_t<decltype(T::name)>> { static constexpr const char* value = T::name; };
+template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
+  static constexpr const char* value = T::name;
+};
 template <class T, class = void> struct HasPlainStep : std::false_type {};
 template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
 
@@ -2916,10 +2918,12 @@ class GracefulShutdown {
   GracefulShutdown(Reactor& reactor, SignalSet signals, Duration grace = std::chrono::seconds(2),
                    Duration cleanup = std::chrono::milliseconds(500))
       : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
-
+  ~GracefulShutdown() { close(); }
+  Result<void> open();  // run() does it, too: signals are taken over, and answered by run(). Errors: of Signals::open()
+  void close();         // gives them back, as run() does at its end
   // Instead of Reactor::run(). Also returns when there is nothing left to do but to wait for signals, or after
   // Reactor::stop(), which is not graceful: tasks are left as they stand; in the midst of a shutdown it ends the grace
-  // period. Errors: of Signals::open() and Reactor::run().
+  // period. Errors: of open() and Reactor::run().
   Result<ShutdownReport> run();
   void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
@@ -2948,14 +2952,22 @@ class GracefulShutdown {
   Signals signals_;
   std::uint32_t requests_ = 0, limit_ = 0, holds_ = 0;
   int signal_ = 0;
+  bool open_ = false;
 };
-inline Result<ShutdownReport> GracefulShutdown::run() {
+inline Result<void> GracefulShutdown::open() {
+  if (open_) return {};
   const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
-  if (const Result<void> opened = signals_.open(reactor_, signals_wanted_, callback); !opened) return opened.error();
-  ++reactor_.background_;
+  const Result<void> opened = signals_.open(reactor_, signals_wanted_, callback);
+  if (opened) open_ = true, ++reactor_.background_;
+  return opened;
+}
+inline void GracefulShutdown::close() {
+  if (std::exchange(open_, false)) --reactor_.background_, signals_.close(), requests_ = 0;
+}
+inline Result<ShutdownReport> GracefulShutdown::run() {
+  if (const Result<void> opened = open(); !opened) return opened.error();
   const Result<ShutdownReport> result = run_phases();
-  --reactor_.background_, signals_.close(), requests_ = 0;
-  return result;
+  return close(), result;
 }
 inline Result<ShutdownReport> GracefulShutdown::run_phases() {
   ShutdownReport report;

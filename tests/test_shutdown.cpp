@@ -638,3 +638,15 @@ ON_BOTH_SELECTORS("shutdown: with an accept paused by EMFILE: it is told at once
   CHECK(report->drained == 1);
   CHECK(taken < 1min);
 }
+
+ON_BOTH_SELECTORS("shutdown: a signal that comes between open and run begins it") {
+  test::Loop<S> loop;
+  GracefulShutdown shutdown(loop, {SIGUSR1}, long_grace);
+  CHECK(shutdown.open());
+  CHECK(shutdown.open());  // again is no harm
+  REQUIRE(::raise(SIGUSR1) == 0);
+  const auto report = shutdown.run();
+  REQUIRE(report);
+  CHECK(report->signal == SIGUSR1);
+  CHECK_FALSE(shutdown.requested());  // it could be run again
+}
