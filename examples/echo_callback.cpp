@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "mote.hpp"
+#include <mote.hpp>
 
 static constexpr std::size_t max_connections = 32;
 

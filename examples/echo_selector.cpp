@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "mote.hpp"
+#include <mote.hpp>
 
 static constexpr std::size_t max_clients = 8;
 

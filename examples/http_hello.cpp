@@ -13,7 +13,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "mote.hpp"
+#include <mote.hpp>
 
 static constexpr std::size_t max_clients = 32;
 static constexpr std::size_t max_line = 1024;  // of a request line or header field

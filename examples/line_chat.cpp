@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mote.hpp"
+#include <mote.hpp>
 
 static constexpr std::size_t max_members = 16;
 static constexpr std::size_t max_line = 256;

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mote.hpp"
+#include <mote.hpp>
 
 struct Config : mote::Config {
   static constexpr std::size_t descriptors = 3;  // the listener, the client, the port

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "mote.hpp"
+#include <mote.hpp>
 
 struct Config : mote::Config {
   static constexpr std::size_t descriptors = 1;

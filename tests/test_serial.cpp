@@ -120,7 +120,6 @@ ON_BOTH_SELECTORS("serial: a silent line is waited for, and is not the end") {
 
 ON_BOTH_SELECTORS("serial: speed as it is asked for, up to 4 Mbaud; others are EINVAL") {
   test::Loop<S> loop;
-  const Terminal terminal;
   const struct {
     int baud;
     speed_t speed;
@@ -131,6 +130,7 @@ ON_BOTH_SELECTORS("serial: speed as it is asked for, up to 4 Mbaud; others are E
                 {1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000}};
   SerialPort::Settings settings;
   for (const auto& entry : speeds) {
+    const Terminal terminal;  // the mark of exclusive use stays as long as its other end is open
     SerialPort port;
     settings.baud = entry.baud;
     REQUIRE(port.open(loop, terminal.path.c_str(), settings));
@@ -138,6 +138,7 @@ ON_BOTH_SELECTORS("serial: speed as it is asked for, up to 4 Mbaud; others are E
     CHECK(::cfgetospeed(&now) == entry.speed);
     CHECK(::cfgetispeed(&now) == entry.speed);
   }
+  const Terminal terminal;
   SerialPort port;
   for (const int baud : {0, -1, 1, 12345, 115201, 13, INT32_MAX}) {
     settings.baud = baud;
@@ -151,9 +152,9 @@ ON_BOTH_SELECTORS("serial: speed as it is asked for, up to 4 Mbaud; others are E
 
 ON_BOTH_SELECTORS("serial: stop bits and flow control as they are asked for") {
   test::Loop<S> loop;
-  const Terminal terminal;
   SerialPort::Settings settings;
   for (const bool on : {true, false}) {
+    const Terminal terminal;
     SerialPort port;
     settings.stop_bits = on ? 2 : 1;
     settings.hardware_flow_control = on;

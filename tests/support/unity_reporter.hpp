@@ -45,8 +45,7 @@ class Reporter : public doctest::IReporter {
       return;
     }
     ++failures_;
-    if (message_.empty())
-      note(test_->m_file.c_str(), static_cast<int>(test_->m_line), reason(stats.failure_flags));
+    if (message_.empty()) note(test_->m_file.c_str(), static_cast<int>(test_->m_line), reason(stats.failure_flags));
     print(file_.c_str(), line_, "FAIL: " + message_);
   }
 
@@ -83,7 +82,6 @@ class Reporter : public doctest::IReporter {
   void report_query(const doctest::QueryData& /*query*/) override {}
   void test_run_start() override {}
   void test_case_reenter(const doctest::TestCaseData& /*test*/) override {}
-
  private:
   // Keeps the first failure, with the subcases and the INFO lines in which it happened.
   void note(const char* file, int line, std::string text) {
@@ -101,8 +99,7 @@ class Reporter : public doctest::IReporter {
   }
 
   void print(const char* file, int line, const std::string& result) {
-    out_ << doctest::skipPathFromFilename(file) << ':' << line << ':' << name() << ':' << one_line(result)
-         << '\n';
+    out_ << doctest::skipPathFromFilename(file) << ':' << line << ':' << name() << ':' << one_line(result) << '\n';
     out_.flush();  // the lines before a crash are worth the most
   }
 
@@ -116,8 +113,7 @@ class Reporter : public doctest::IReporter {
   }
 
   static std::string one_line(std::string text) {
-    for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2)
-      text.replace(at, 1, "\\n");
+    for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) text.replace(at, 1, "\\n");
     return text;
   }
 
