@@ -191,13 +191,13 @@ ON_BOTH_SELECTORS("serial: settings refused: what makes no sense, and what the d
 ON_BOTH_SELECTORS("serial: errors of open: ENOENT, ENOTTY, EBUSY, ENOBUFS, ENXIO, and no fd is left") {
   test::Loop<S, 1> loop;
   mote::StaticReactor<> not_open;
-  const Terminal terminal, other;
+  const Terminal terminal, other, unused;
   SerialPort port, second;
   const int descriptors = test::open_descriptors();
   CHECK(error_of(port.open(loop, "/dev/mote-test-no-such-device")) == ENOENT);
   CHECK(error_of(port.open(loop, "/dev/null")) == ENOTTY);
   CHECK(error_of(port.open(loop, "/proc/self/exe")) != 0);
-  CHECK(error_of(port.open(not_open, terminal.path.c_str())) == ENXIO);
+  CHECK(error_of(port.open(not_open, unused.path.c_str())) == ENXIO);
   CHECK(test::open_descriptors() == descriptors);
   REQUIRE(port.open(loop, terminal.path.c_str()));
   CHECK(error_of(second.open(loop, other.path.c_str())) == ENOBUFS);
