@@ -172,6 +172,6 @@ int main(int argc, char** argv) {
   socklen_t size = mote::Endpoint::capacity;
   if (getsockname(listener.get(), bound.address(), &size) == 0) bound.resize(size);
   printf("echo_selector: listening on %s, selector %s, at most %zu clients\n", bound.text().c_str(),
-         use_poll ? poll_selector.name : epoll_selector.name, max_clients);
+         use_poll ? decltype(poll_selector)::name : decltype(epoll_selector)::name, max_clients);
   return run(selector);
 }

@@ -55,6 +55,8 @@ struct Service : mote::StateMachine {
   }
 };
 static mote::TaskPool<Service, 1> service;
+static mote::TaskHandle service_task;
+static void stop_service() { service_task.cancel(); }  // it would go on for ever, and the grace period with it
 
 // ---- one request --------------------------------------------------------------------------------------------
 
@@ -262,10 +264,9 @@ int main(int argc, char** argv) {
   if (!listens) return fail("listen on", where, listens.error());
   printf("http_hello: listening on http://%s/\n", listener.local_endpoint()->text().c_str());
 
-  static_cast<void>(acceptor.spawn(reactor, std::move(listener)));       // cannot fail: it is the first
-  mote::Result<mote::TaskHandle> service_task = service.spawn(reactor);  // nor can this
-  auto stop_service = [&] { service_task->cancel(); };  // it would go on for ever, and the grace period with it
-  graceful.on_begin(stop_service);
+  static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
+  service_task = std::move(*service.spawn(reactor));                // nor can this
+  graceful.on_begin(mote::Delegate<void()>::of<&stop_service>());
 
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
