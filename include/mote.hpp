@@ -2284,7 +2284,7 @@ class Endpoint {
     const char* const scope = ::strchr(address, '%');
     const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
     if (length >= sizeof plain) return Error(EINVAL);
-    ::memcpy(plain, address, length);
+    for (std::size_t i = 0; i < length; ++i) plain[i] = address[i];
     e = Endpoint();
     if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
     e.v6_.sin6_family = AF_INET6, e.v6_.sin6_port = htons(port), e.size_ = sizeof e.v6_;
