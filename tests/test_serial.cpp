@@ -2,7 +2,6 @@
 // Serial ports, on pseudo-terminals: raw, 8-bit clean, exclusive, unplugged, plugged in again.
 #include <grp.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 
@@ -241,12 +240,14 @@ ON_BOTH_SELECTORS("serial: exclusive: any other open() gives EBUSY, except to th
     });
     return child.join();
   };
-  CHECK(open_as_anybody() == 0);
+  const int before = open_as_anybody();
+  if (before == 255) {
+    MESSAGE("the superuser cannot be anybody else here");
+    return;
+  }
+  CHECK(before == 0);
   SerialPort port;
   REQUIRE(port.open(loop, terminal.path.c_str()));
-  int exclusive = 0;
-  REQUIRE(::ioctl(port.fd(), TIOCGEXCL, &exclusive) == 0);
-  CHECK(exclusive != 0);
   CHECK(open_as_anybody() == EBUSY);
 }
 
