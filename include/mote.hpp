@@ -868,7 +868,6 @@ struct Waiter : ListNode {
     waiting_ = true;
   }
   bool notify();  // whether somebody waited, and has been woken
-  void stop() { waiting_ = false; }
   void clear() { unlink(), task_ = nullptr, waiting_ = false; }
   bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
   void attach(Task& task);
@@ -996,7 +995,7 @@ template <class R, class GetResult> R attempt(Task& task, Waiter& waiter, const 
 }  // namespace detail
 inline void Task::stop_waiting() {
   Hook<1>::unlink();
-  for (detail::Waiter* w = waits_.front(); w != nullptr; w = waits_.after(*w)) w->stop();
+  while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
 }
 
 // Called with what the kernel reports of a descriptor.
@@ -1497,7 +1496,7 @@ class Reactor : detail::Pinned {
     if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
     const Result<void> armed = want(slot, slot.wanted | direction);
     if (!armed) {
-      waiter.stop();
+      waiter.clear();
     } else if (slot.is(Slot::always_ready)) {
       slot.last = Readiness::readable | Readiness::writable;
       slot.read_ready = slot.write_ready = true;
@@ -2151,7 +2150,6 @@ inline void Reactor::finish(Task& task, int code) {
   task.code_ = code;
   static_cast<detail::Hook<0>&>(task).unlink();
   task.stop_waiting();
-  while (detail::Waiter* const waiter = task.waits_.front()) waiter->clear();
   task.pool_->type_->destroy(task);
   task.state_ = Task::State::finished;
   ++stats_.tasks_ended;
@@ -2403,7 +2401,7 @@ class Source {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);
-    interrupted_ = slot.is(Slot::connecting) && slot.writer.waiting_;
+    interrupted_ = slot.is(Slot::connecting) && slot.writer.task_ != nullptr;
     if (slot.is(Slot::in_set)) reactor_->selector_->forget(slot.fd);
     reactor_->release(slot);
   }
@@ -2592,7 +2590,7 @@ class Stream : public Source {
     return detail::operation<void>([this, &endpoint](Task& task) {
       const Result<void> result = attempt_connect(task, endpoint);
       const int error = result ? 0 : result.error().code();
-      if (error != 0 && error != detail::not_yet.code() && error != EISCONN && error != EBUSY) close();
+      if (!detail::is_one_of(error, {0, detail::not_yet.code(), EISCONN, EBUSY})) close(), interrupted_ = false;
       return result;
     });
   }
@@ -2835,6 +2833,7 @@ class SerialPort : public Stream {
   // that the device or driver does not take · ENOTTY: no terminal · ENOENT EACCES EBUSY ENXIO EIO EMFILE ENFILE ENOBUFS.
   Result<void> open(Reactor& reactor, const char* path) { return open(reactor, path, Settings()); }
   Result<void> open(Reactor& reactor, const char* path, const Settings& settings) {
+    if (slot_ != nullptr) return Error(EBUSY);
     Fd fd(detail::retry([path] { return System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
