@@ -27,14 +27,10 @@ using mote::TaskPool;
 using mote::TaskTimer;
 using mote::Timer;
 using namespace std::chrono_literals;
+using test::Body;
+using test::Plain;
 
 namespace {
-
-using Body = Delegate<Step(Task&)>;
-struct Plain {
-  Body body;
-  Step step(Task& task) { return body(task); }
-};
 
 struct Sleeper : StateMachine {
   Duration delay;

@@ -19,25 +19,11 @@ using mote::Readiness;
 using mote::Ready;
 using mote::Registration;
 using test::error_of;
+using test::Recorder;
+using test::turns;
 using namespace std::chrono_literals;
 
 constexpr Interest read_write = Interest::read | Interest::write;
-
-struct Recorder {
-  int calls = 0;
-  Readiness last = Readiness::none;
-  void operator()(Readiness readiness) {
-    ++calls;
-    last = readiness;
-  }
-};
-
-// Turns that do not wait; returns how many events there were.
-std::uint64_t turns(mote::Reactor& reactor, int count = 5) {
-  const std::uint64_t before = reactor.stats().events;
-  for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(mote::Duration::zero()));
-  return reactor.stats().events - before;
-}
 
 // What a reactor reports of a descriptor, asked once; none when nothing.
 Readiness reported(mote::Reactor& reactor, int fd, Interest interest) {

@@ -15,26 +15,11 @@ using mote::Interest;
 using mote::Readiness;
 using mote::Registration;
 using test::error_of;
+using test::Recorder;
+using test::turns;
 using namespace std::chrono_literals;
 
 constexpr Interest read_write = Interest::read | Interest::write;
-
-// A handler that notes what it is given.
-struct Recorder {
-  int calls = 0;
-  Readiness last = Readiness::none;
-  void operator()(Readiness readiness) {
-    ++calls;
-    last = readiness;
-  }
-};
-
-// Turns that do not wait. Returns how many events there were: 0 says that nothing spins.
-std::uint64_t turns(mote::Reactor& reactor, int count = 5) {
-  const std::uint64_t before = reactor.stats().events;
-  for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(mote::Duration::zero()));
-  return reactor.stats().events - before;
-}
 
 Registration must_add(mote::Reactor& reactor, int fd, Interest interest, mote::Handler handler) {
   const mote::Result<Registration> added = reactor.add(fd, interest, handler);

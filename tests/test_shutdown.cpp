@@ -25,14 +25,10 @@ using mote::TaskHandle;
 using mote::TaskPool;
 using mote::TaskTimer;
 using namespace std::chrono_literals;
+using test::Body;
+using test::Plain;
 
 namespace {
-
-using Body = Delegate<Step(Task&)>;
-struct Plain {
-  Body body;
-  Step step(Task& task) { return body(task); }
-};
 
 // Echoes until its peer has finished.
 struct Session : StateMachine {

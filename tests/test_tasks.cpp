@@ -26,17 +26,13 @@ using mote::TaskPool;
 using mote::TaskRef;
 using mote::TaskTimer;
 using namespace std::chrono_literals;
+using test::Body;
+using test::Plain;
 using test::run_until;
 
 namespace {
 
 // A task whose step is a lambda of the test: `auto body = [&](Task&) -> Step {...}; pool.spawn(loop, Body(body));`
-using Body = Delegate<Step(Task&)>;
-struct Plain {
-  Body body;
-  Step step(Task& task) { return body(task); }
-};
-
 // Counts how often it has been destroyed, its moved-from shells left out.
 class Witness {
  public:

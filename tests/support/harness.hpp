@@ -50,6 +50,30 @@ template <class Condition> bool run_until(mote::Reactor& reactor, Condition&& co
   return true;
 }
 
+// A handler that notes what it is given.
+struct Recorder {
+  int calls = 0;
+  mote::Readiness last = mote::Readiness::none;
+  void operator()(mote::Readiness readiness) {
+    ++calls;
+    last = readiness;
+  }
+};
+
+// Turns that do not wait. Returns how many events there were: 0 says that nothing spins.
+inline std::uint64_t turns(mote::Reactor& reactor, int count = 5) {
+  const std::uint64_t before = reactor.stats().events;
+  for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(mote::Duration::zero()));
+  return reactor.stats().events - before;
+}
+
+// A task of which every step is a call of the test's own function.
+using Body = mote::Delegate<mote::Step(mote::Task&)>;
+struct Plain {
+  Body body;
+  mote::Step step(mote::Task& task) { return body(task); }
+};
+
 struct Pair {
   mote::Fd a, b;
 };
