@@ -957,8 +957,8 @@ template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attemp
 
 inline bool Waiter::notify() {
   if (!waiting_) return false;
-  waiting_ = false;
-  task_->wake();
+  MOTE_ASSERT(task_ != nullptr);
+  waiting_ = false, task_->wake();
   return true;
 }
 inline void Waiter::attach(Task& task) {
