@@ -95,7 +95,7 @@ class EchoOnEpoll(unittest.TestCase):
         for i in range(200):
             message = b'%d' % i
             self.assertEqual(process.exchange(others, message), message)
-        self.assertLess(echo.memory() - before, 256 * 1024)
+        self.assertLess(echo.memory() - before, process.MEMORY_SLACK)
         slow.settimeout(process.PATIENCE)
         slow.shutdown(socket.SHUT_WR)
         back = process.receive(slow, sent + 1)

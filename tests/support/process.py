@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 
+# Bytes by which a process may grow and still count as flat: pages that are touched for the first time.
+MEMORY_SLACK = int(os.environ.get('MOTE_TEST_MEMORY_SLACK', 256 * 1024))
 PATIENCE = 60  # seconds for what should come at once: emulators and sanitizers are slow
 
 
