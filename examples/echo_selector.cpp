@@ -126,8 +126,8 @@ static int run(mote::Selector& selector) {
       if (token == quit_token) return puts("stopped"), 0;
       if (token == listener_token) {
         accept_one(selector);
-      } else if (clients[token].socket) {
-        serve(selector, clients[token], token);
+      } else if (const auto index = static_cast<std::size_t>(token); clients[index].socket) {
+        serve(selector, clients[index], index);
       }
     }
   }

@@ -17,7 +17,7 @@
 //       MOTE_END(); } };
 //   static mote::TaskPool<Echo, 64> clients;  // all of it lies in .bss: sizeof tells the footprint
 //
-// Contents
+// Contents (10 and 12, synchronisation of tasks and coroutines, are to come)
 //   1. Configuration and version
 //   2. Vocabulary
 //   3. Containers
@@ -29,8 +29,8 @@
 //   9. Input and output
 //   11. Shutdown
 //
-// A section uses only those above it. Unless a comment says otherwise a function belongs to the loop's thread, is O(1),
-// makes no system call, and cannot fail. Errors are errno values, named at each function; "full" is always ENOBUFS.
+// A section uses only those above it. Unless a comment says otherwise a function belongs to the loop's thread, is O(1), and
+// cannot fail unless it returns a Result, whose errno values are named at it; "full" is always ENOBUFS.
 
 #ifndef MOTE_HPP
 #define MOTE_HPP
@@ -69,11 +69,12 @@
 // 1. Configuration and version
 // =====================================================================================================================
 
+static_assert(__cplusplus >= 201703L, "mote.hpp needs C++17: -std=c++17");
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
 #define MOTE_VERSION_PATCH 0
 // States an invariant of the library. Define it before the include to report violations in your own way; it must not
-// have side effects. By default it traps in debug builds and vanishes with NDEBUG.
+// have side effects, and must be an expression. By default it traps, and vanishes with NDEBUG.
 #ifndef MOTE_ASSERT
 #ifdef NDEBUG
 #define MOTE_ASSERT(condition) static_cast<void>(0)
@@ -118,7 +119,7 @@ class Error {
   int code_ = EAGAIN;
 };
 
-// A value, or the error that stood in its way. A default-constructed Result holds EAGAIN: nothing has happened yet.
+// A value (of a default-constructible type), or the error that stood in its way. At first EAGAIN; Result<void>: success.
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
@@ -189,7 +190,8 @@ constexpr Instant saturating_add(Instant t, Duration d) {
   return Instant(Duration(a + b));
 }
 
-// A run of bytes that belongs to somebody else: a pointer and a size, or an array or container of one-byte elements.
+// Bytes that belong to somebody else: a pointer and a size, or an array or container of one-byte elements (of which a
+// string literal is one, its NUL included: use text()).
 template <class Byte> class BasicBytes {
   using Void = std::conditional_t<std::is_const<Byte>::value, const void, void>;
  public:
@@ -222,7 +224,7 @@ template <class R, class... A> class Delegate<R(A...)> {
  public:
   constexpr Delegate() = default;
   constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
-  // Of an lvalue that can be called: a lambda that lives long enough, an object with operator().
+  // Of an lvalue that can be called: a lambda with a name, that lives long enough; an object with operator().
   template <class F,
             class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
                                      !std::is_same<std::remove_cv_t<F>, Delegate>::value && std::is_class<F>::value>>
@@ -875,6 +877,7 @@ struct Waiter : ListNode {
   bool waiting_ = false;
 };
 
+enum class Line : std::uint32_t {};  // of an await; no integer, so that a `switch` around one does not compile
 constexpr Error not_yet{-1};  // an attempt at an operation has noted the task as waiting, and is to be made again
 }  // namespace detail
 
@@ -896,7 +899,7 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   }
   bool cancel_requested() const { return cancel_requested_; }  // and not yet answered
   bool is_alive() const { return state_ == State::live; }
-  const char* name() const;                             // T::name, or what the compiler says, ending in "T = Echo]"
+  const char* name() const;                             // T::name, or as the compiler spells its type: "Echo]"
   std::uint32_t line() const { return line_; }          // the source line at which it is suspended; 0 before its first
   const char* waits_for() const { return waits_for_; }  // in words; null if it is queued
   Instant since() const { return since_; }  // suspended at this time, as far as the reactor looked at the clock then
@@ -944,8 +947,9 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   bool cancel_requested_ = false;
 };
 
-// What can be awaited: poll() makes an attempt, which gives a result or notes the task as waiting.
-template <class T, class Attempt> struct Operation {
+// What functions that return `auto` give, to be awaited: poll() makes an attempt, whose Result<T> says what is awaited (T
+// is named in the function: operation<T>, trying<T>), or which notes the task as waiting.
+template <class T, class Attempt> struct [[nodiscard]] Operation {
   Attempt attempt;
   Poll<Result<T>> poll(Task& task) {
     Result<T> result = attempt(task);
@@ -1169,8 +1173,7 @@ class Reactor : detail::Pinned {
 
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // EMFILE ENFILE ENOMEM.
-  Result<void> after_fork_in_child() {
+  Result<void> after_fork_in_child() {  // EMFILE ENFILE ENOMEM
     if (selector_ == nullptr) return Error(ENXIO);
     if (wake_fd_) {
       Fd fresh(System::event_fd());
@@ -1400,7 +1403,7 @@ class Reactor : detail::Pinned {
     if (observer_) return observer_(observation);
     if (observation.kind != Observation::task_failed) return;
     char line[256];
-    ::snprintf(line, sizeof line, "mote: task %s failed at line %u: %s\n", observation.task->name(),
+    ::snprintf(line, sizeof line, "mote: task %s failed after line %u: %s\n", observation.task->name(),
                static_cast<unsigned>(observation.task->line()), observation.error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
@@ -1694,7 +1697,7 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
   void close() { waker_.close(); }
-  // Any thread. ENOBUFS: full; the message has not been taken, and a moved-from argument is as it was.
+  // Any thread, also before open() and after close(). ENOBUFS: full; the argument is as it was.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
@@ -1755,7 +1758,7 @@ class SignalSet {
   bool invalid_ = false;
 };
 namespace detail {
-// Who has claimed which signal: process-wide, as signals are. The saved dispositions are kept in short.
+// Who has claimed which signal: process-wide, as signals are. The saved dispositions are in a short form.
 struct SignalTable {
   struct Saved {
     void (*handler)(int) = nullptr;
@@ -1768,8 +1771,7 @@ struct SignalTable {
 };
 inline SignalTable signal_table;
 }  // namespace detail
-// In a forked child, which may have copied them in the midst of what they did.
-inline void Reactor::forget_other_threads() {
+inline void Reactor::forget_other_threads() {  // which a forked child may have copied in the midst of what they did
   detail::signal_table.running.store(0);
   for (Waker* waker = inbox_.front(); waker != nullptr; waker = inbox_.after(*waker)) waker->users_.store(0);
   process_ = System::process(), wakeup_pending_ = true;
@@ -1887,8 +1889,9 @@ class Signals : detail::Pinned {
 // =====================================================================================================================
 
 // Base of a task that is written top to bottom, as one function step() with awaits in it. It is a switch over source
-// lines, so whatever must survive an await is a member; a local that an await would jump past does not compile, and
-// there is at most one await on a line. No `switch` of yours around an await. An early return ends the task.
+// lines, so whatever must survive an await is a member: an initialised local that an await would jump past does not
+// compile (one like `char b[8];` does, and loses its value). One await on a line; none in a `switch` of yours. An early
+// return ends the task. task() and reactor() are there from the first step on, not in the constructor.
 class StateMachine : detail::Pinned {
  public:
   Task& task() const { return *task_; }
@@ -1902,14 +1905,14 @@ class StateMachine : detail::Pinned {
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
 // The label makes a second await on the same line an error that says what is wrong.
 #define MOTE_DETAIL_SUSPENSION_POINT() \
-  case __LINE__: MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+  case ::mote::detail::Line{__LINE__}: \
+    MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
 
-// First statement of step().
-#define MOTE_BEGIN()                      \
-  ::mote::Task& mote_task = this->task(); \
-  switch (mote_task.resume_line()) {      \
-    case 0:
-// Last statement of step().
+// step() begins with MOTE_BEGIN() and ends with MOTE_END().
+#define MOTE_BEGIN()                                       \
+  ::mote::Task& mote_task = this->task();                  \
+  switch (::mote::detail::Line{mote_task.resume_line()}) { \
+    case ::mote::detail::Line{}:
 #define MOTE_END() \
   }                \
   return ::mote::done()
@@ -2083,7 +2086,7 @@ class TaskPoolBase : public detail::ListNode {
 };
 namespace detail {
 // The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
-template <class T> constexpr const char* spelt_name() { return __PRETTY_FUNCTION__; }
+template <class T> constexpr const char* spelt_name() { return __builtin_strchr(__PRETTY_FUNCTION__, '=') + 2; }
 template <class T, class = void> struct TaskName { static constexpr const char* value = spelt_name<T>(); };
 template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
   static constexpr const char* value = T::name;
@@ -2113,7 +2116,7 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
  public:
   constexpr TaskPool() = default;
   ~TaskPool() { close(); }
-  // Makes a T of the arguments (by constructor, or member by member) and queues its first step for the next turn.
+  // Makes a T of the arguments (by constructor, which must not throw, or member by member) and queues its first step.
   // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor.
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
     static constexpr Type type{[](Task& task) { object(task).~T(); }, detail::TaskName<T>::value};
@@ -2241,7 +2244,7 @@ class TaskTimer {
 // wins. After a time-out the task waits for nothing; what it worked on (a stream, say) is as it was.
 template <class AnyOperation> auto with_timeout(TaskTimer& timer, Duration limit, AnyOperation operation) {
   using R = typename decltype(operation.poll(std::declval<Task&>()))::value_type;
-  struct Timed {
+  struct [[nodiscard]] Timed {
     TaskTimer& timer;
     Duration limit;
     AnyOperation operation;
@@ -2289,7 +2292,7 @@ class Endpoint {
     if (scope != nullptr && (e.v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
     return e;
   }
-  // A path in the file system, or after '@' an abstract name. ENAMETOOLONG: over 107 bytes · EINVAL: empty.
+  // A path (a listener leaves it behind: unlink() it before), or after '@' an abstract name. ENAMETOOLONG · EINVAL: empty.
   static Result<Endpoint> unix_path(const char* path) {
     Endpoint e;
     const std::size_t length = ::strlen(path);
@@ -2492,7 +2495,7 @@ class Source {
   }
   MOTE_COLD Error failed(bool& ready) {
     const int error = System::error();
-    if (error != EAGAIN && error != EWOULDBLOCK) return error;
+    if (error != EAGAIN) return error;
     ready = false;
     if (!any(slot_->last & Readiness::error) || !slot_->is(Slot::is_socket)) return EAGAIN;
     // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
@@ -2692,7 +2695,6 @@ class Listener : public Source {
  private:
   Result<Stream> attempt_accept(Task& task) {
     if (Error answer; !enter(task, answer)) return answer;
-    // Closing the listener wakes those who wait here, too.
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
     Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
@@ -2716,6 +2718,7 @@ class Datagram : public Source {
   };
   // Bound to the endpoint, whose port may be 0. EADDRINUSE EADDRNOTAVAIL EACCES EAFNOSUPPORT ENOBUFS EMFILE ENFILE ENOMEM.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
+    if (slot_ != nullptr) return Error(EBUSY);
     Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
     if (!fd || System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(reactor, std::move(fd), Slot::is_socket);
@@ -2927,8 +2930,7 @@ class GracefulShutdown {
   void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
   void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
-  // Work that is no task counts as one from hold() to release().
-  void hold() { ++holds_; }
+  void hold() { ++holds_; }  // work that is no task counts as one from hold() to release()
   void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
  private:
   void advance(int signal) { signal_ = ++requests_ == 1 ? signal : signal_; }

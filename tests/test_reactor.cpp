@@ -206,7 +206,7 @@ ON_BOTH_SELECTORS("reactor: stop from another thread, while it waits or before i
 ON_BOTH_SELECTORS("reactor: stop from a signal handler") {
   test::Loop<S> loop;
   REQUIRE(loop.enable_wakeups());
-  auto raise = [] { REQUIRE(::kill(::getpid(), SIGUSR1) == 0); };
+  auto raise_usr1 = [] { REQUIRE(::kill(::getpid(), SIGUSR1) == 0); };
   auto nothing = [] {};
   struct sigaction ours, before;
   ::memset(&ours, 0, sizeof ours);
