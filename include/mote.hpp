@@ -1002,8 +1002,7 @@ inline void Task::stop_waiting() {
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
 }
 
-// Called with what the kernel reports of a descriptor.
-using Handler = Delegate<void(Readiness)>;
+using Handler = Delegate<void(Readiness)>;  // called with what the kernel reports of a descriptor
 
 // Names a registration. One that has been removed is not found again, even when its slot is in use once more.
 struct Registration {
@@ -1065,8 +1064,7 @@ struct Observation {
 };
 using Observer = Delegate<void(const Observation&)>;
 
-// What a StaticReactor is made of. Derive from it and override by name:
-//   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
+// For StaticReactor. Override by name: struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
 struct Config {
   static constexpr std::size_t descriptors = 64;                 // registered at a time
   static constexpr std::size_t batch = 256;                      // events taken from one wait, at most
@@ -1131,6 +1129,7 @@ class Reactor : detail::Pinned {
   // it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
   void stop() { stop_.store(1, std::memory_order_release), notify(); }
   bool running() const { return running_; }
+  bool is_open() const { return selector_ != nullptr; }
   // The time at which this turn's events were received; read from the clock when it is first asked for.
   Instant now() { return now_known_ ? now_ : read_clock(); }
 
@@ -1208,7 +1207,6 @@ class Reactor : detail::Pinned {
   constexpr Reactor() = default;
   ~Reactor() { close(); }
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
-    if (selector_ != nullptr) return;
     selector_ = &selector, slots_ = slots, capacity_ = capacity, batch_ = batch, batch_size_ = batch_size;
   }
   void close();
@@ -1477,6 +1475,7 @@ class Reactor : detail::Pinned {
   }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
+    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
     slot.set(Slot::in_set, false), slot.known = Interest::none;
   }
   bool registered_elsewhere(const Slot& slot) const {
@@ -1519,7 +1518,7 @@ class Reactor : detail::Pinned {
   std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
   std::uint32_t timer_order_ = 0;
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
-  bool running_ = false, now_known_ = false, wakeup_pending_ = false, rebuild_needed_ = false;
+  bool running_ = false, now_known_ = false, wakeup_pending_ = false, rebuild_needed_ = false, destroying_ = false;
   Instant now_{};
   Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
   detail::List<TaskPoolBase> pools_;
@@ -1548,7 +1547,8 @@ template <class C = Config> class StaticReactor : public Reactor {
   ~StaticReactor() { close(); }
   Result<void> open() { return open(selector_storage_); }  // Idempotent. EMFILE ENFILE ENOMEM
   template <class S> Result<void> open(S& selector) {      // with a selector of the caller's, which must outlive this
-    const Result<void> opened = selector.open();
+    if (is_open()) return {};
+    const Result<void> opened = selector.is_open() ? selector.rebuild() : selector.open();  // used before: starts anew
     if (opened) attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
     return opened;
   }
@@ -1682,19 +1682,17 @@ inline void Reactor::deliver_wakeups() {
   }
 }
 
-// A bounded queue from any threads to the loop, lock-free with 32-bit atomics (after Vyukov's bounded MPMC queue). N is
-// a power of two. Each producer's messages keep their order; none that was accepted is lost; a full one says so. Not for
-// signal handlers: one may interrupt the very post() that it would have to wait for.
+// A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's bounded
+// MPMC queue). N is a power of two. Each producer's messages keep their order; none that was accepted is lost; full says so.
 // Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::Pinned {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
   constexpr Mailbox() : cells_{} {}
   ~Mailbox() {
-    close();
-    while (try_receive()) continue;
+    for (close(); try_receive();) continue;
   }
-  // The callback is called in the loop's thread when messages have come; it takes them with try_receive().
+  // The callback comes in the loop's thread when messages have come; it takes them with try_receive().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
   void close() { waker_.close(); }
   // Any thread, also before open() and after close(). ENOBUFS: full; the argument is as it was.
@@ -1789,8 +1787,8 @@ class Signals : detail::Pinned {
   Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
-    for (int s = 1; s <= 64; ++s)
-      if (signals.contains(s) && table().owner[s].load() != nullptr) return Error(EBUSY);
+    for (int s = 1; s <= 64; ++s)  // what a forked child has inherited claims nothing
+      if (signals.contains(s) && is_claimed(table().owner[s].load())) return Error(EBUSY);
     const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
     if (!opened) return opened;
     callback_ = callback, process_ = System::process();
@@ -1818,11 +1816,12 @@ class Signals : detail::Pinned {
   }
  private:
   static detail::SignalTable& table() { return detail::signal_table; }
+  static bool is_claimed(const Signals* by) { return by != nullptr && by->process_ == System::process(); }
   static void on_signal(int signal) {
     const int saved_errno = errno;
     table().running.fetch_add(1);
     Signals* const owner = table().owner[signal].load();
-    if (owner != nullptr && owner->process_ == System::process()) {
+    if (is_claimed(owner)) {
       owner->arrived_[(signal - 1) / 32].fetch_or(SignalSet::bit(signal), std::memory_order_acq_rel);
       owner->waker_.wake();
     }
@@ -1840,6 +1839,7 @@ class Signals : detail::Pinned {
       return table().owner[signal].store(nullptr), error;
     }
     set_.add(signal);
+    if (old.sa_handler == &Signals::on_signal) return {};  // inherited, too: what was saved then still stands
     detail::SignalTable::Saved& saved = table().saved[signal];
     saved = {old.sa_handler, {}, old.sa_flags};
     for (int s = 1; s <= 64; ++s)
@@ -1848,6 +1848,7 @@ class Signals : detail::Pinned {
   }
   void give_back(int signal) {
     struct sigaction current, before;
+    if (table().owner[signal].load() != this) return;
     if (System::sigaction(signal, nullptr, &current) == 0 && current.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
       ::memset(&before, 0, sizeof before);
@@ -2018,6 +2019,7 @@ class TaskPoolBase : public detail::ListNode {
   constexpr TaskPoolBase() = default;
   ~TaskPoolBase() { close(); }
   Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type) {
+    if (reactor.destroying_) return Error(ECANCELED);
     if (reactor_ != &reactor) {  // the first task, or the first for this reactor
       if (used_ != 0) return Error(EINVAL);
       unlink();
@@ -2117,7 +2119,7 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   constexpr TaskPool() = default;
   ~TaskPool() { close(); }
   // Makes a T of the arguments (by constructor, which must not throw, or member by member) and queues its first step.
-  // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor.
+  // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor · ECANCELED: amid a destruction.
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
     static constexpr Type type{[](Task& task) { object(task).~T(); }, detail::TaskName<T>::value};
     const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
@@ -2165,8 +2167,9 @@ inline void Reactor::finish(Task& task, int code) {
 }
 inline void Reactor::destroy(Task& task) {
   MOTE_ASSERT(&task != current_);
-  ++stats_.tasks_destroyed;
-  finish(task, ECANCELED);
+  const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+  ++stats_.tasks_destroyed, finish(task, ECANCELED);
+  destroying_ = outer;
 }
 template <class F> void Reactor::for_each_task(F&& visit) {
   for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool)) {
@@ -2187,7 +2190,7 @@ inline std::uint32_t Reactor::destroy_all_tasks() {
 inline void TaskHandle::detach() {
   Task* const task = std::exchange(task_, nullptr);
   if (task == nullptr) return;
-  task->handle_ = nullptr;
+  task->handle_ = nullptr, task->joiner_.notify();  // whoever joins by this handle finds it empty
   if (task->state_ != Task::State::finished) return;
   if (task->code_ != 0 && task->code_ != ECANCELED) {
     task->reactor_->report({Observation::task_failed, task, Error(task->code_), {}});
@@ -2211,7 +2214,7 @@ class TaskTimer {
     return detail::operation<std::uint32_t>([this, period](Task& task) { return wait(task, period, true); });
   }
   bool over(Task& task, Duration limit) {  // for with_timeout(): whether the time is up, since this was first asked
-    if (!started_) start(task, limit, false);
+    start(task, limit, false);
     return ticks_ != 0;
   }
   void reset() {
@@ -2220,20 +2223,22 @@ class TaskTimer {
   }
  private:
   void start(Task& task, Duration time, bool periodic) {
+    if (!periodic && ticks_ == 0 && !waiter_.waiting_) started_ = false;  // left by an operation that was given up
+    if (started_) return;
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
     started_ = true, waiter_.wait(task);
     if (periodic) timer_.arm_every(task.reactor(), time, callback);
     else timer_.arm(task.reactor(), time, callback);
   }
   Result<std::uint32_t> wait(Task& task, Duration time, bool periodic) {
-    if (!started_) start(task, time, periodic);
+    start(task, time, periodic);
     auto result = detail::attempt<Result<std::uint32_t>>(task, waiter_, "a timer", [this]() -> Result<std::uint32_t> {
       return ticks_ != 0 ? Result<std::uint32_t>(std::exchange(ticks_, 0)) : Error(EAGAIN);
     });
     if (result ? !periodic : result.error() == ECANCELED) reset();
     return result;
   }
-  void expire() { ticks_ += 1 + timer_.missed(), waiter_.notify(); }
+  void expire() { ticks_ += waiter_.notify() || timer_.armed() ? 1 + timer_.missed() : 0; }  // else it was given up
   Timer timer_;
   detail::Waiter waiter_;
   std::uint32_t ticks_ = 0;
@@ -2449,15 +2454,12 @@ class Source {
     const Result<void> waits = reactor_->wait_for(*slot_, direction, task);
     return waits ? task.suspend(what) : waits.error();
   }
-  // Tries when it is worth it, and waits when the answer is EAGAIN.
+  // Waits when the answer is EAGAIN, which is also the answer when it is not worth trying.
   template <class T, class Try> auto trying(Interest direction, const char* what, Try try_once) {
     return detail::operation<T>([this, direction, what, try_once](Task& task) -> Result<T> {
       if (Error answer; !enter(task, answer)) return answer;
-      if (direction == Interest::write ? slot_->write_ready : slot_->read_ready) {
-        Result<T> result = try_once();
-        if (result || result.error() != EAGAIN) return result;
-      }
-      return wait_for(task, direction, what);
+      Result<T> result = try_once();
+      return result || result.error() != EAGAIN ? std::move(result) : Result<T>(wait_for(task, direction, what));
     });
   }
   Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags) {  // non-blocking already
@@ -2555,16 +2557,15 @@ class Stream : public Source {
   // time (EBUSY). ECANCELED: cancelled, or closed · EBADF: never opened · EINVAL: an empty buffer · and the
   // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
   auto read(ByteSpan buffer) {
-    return trying<std::size_t>(Interest::read, "data", [this, buffer] { return try_receive(buffer); });
+    return trying<std::size_t>(Interest::read, "data",
+                               [this, buffer] { return slot_->read_ready ? try_receive(buffer) : Error(EAGAIN); });
   }
-  // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: the stream ended
-  // before; what has come is there.
+  // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: ended before that.
   auto read_exactly(ByteSpan& buffer) {
     return trying<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
       while (!buffer.empty()) {
         const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
-        if (!n) return n.error();
-        if (*n == 0) return Error(ENODATA);
+        if (!n || *n == 0) return n ? Error(ENODATA) : n.error();
         buffer.drop_front(*n);
       }
       return {};
@@ -2585,10 +2586,9 @@ class Stream : public Source {
     });
   }
   void write_all(ByteView&& bytes) = delete;
-  // Connects an empty stream. The socket's real error is the answer (ECONNREFUSED ETIMEDOUT ENETUNREACH EHOSTUNREACH
-  // EADDRNOTAVAIL ENOENT EACCES ...; EAGAIN: a Unix socket's backlog is full), and then, or when cancelled, the stream
-  // is empty again. After a time-out of with_timeout(): close() it. EISCONN: not empty · ENOBUFS: the table is full ·
-  // EMFILE ENFILE ENOMEM.
+  // Connects an empty stream. The socket's real error is the answer (ECONNREFUSED ETIMEDOUT EHOSTUNREACH ENOENT EACCES ...;
+  // EAGAIN: a Unix socket's backlog is full), and then, or when cancelled, the stream is empty again; after with_timeout(),
+  // close() it. EISCONN: not empty · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM.
   auto connect(const Endpoint& endpoint) {
     return detail::operation<void>([this, &endpoint](Task& task) {
       const Result<void> result = attempt_connect(task, endpoint);
@@ -2755,13 +2755,16 @@ class Datagram : public Source {
   }
   // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
-    return trying<Received>(Interest::read, "a datagram", [this, buffer, from] { return try_recv(buffer, from); });
+    return trying<Received>(Interest::read, "a datagram", [this, buffer, from] {
+      return slot_->read_ready ? try_recv(buffer, from) : Error(EAGAIN);
+    });
   }
   auto recv_from(ByteSpan buffer, Endpoint& from) { return recv(buffer, &from); }
   // All or nothing. EMSGSIZE: too long · ENOBUFS: the interface's queue is full, try later · ECONNREFUSED ENETUNREACH
   // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
   auto send(ByteView bytes, const Endpoint* to = nullptr) {
-    return trying<void>(Interest::write, "room to write", [this, bytes, to] { return try_send_to(bytes, to); });
+    return trying<void>(Interest::write, "room to write",
+                        [this, bytes, to] { return slot_->write_ready ? try_send_to(bytes, to) : Error(EAGAIN); });
   }
   auto send_to(ByteView bytes, const Endpoint& to) { return send(bytes, &to); }
 };
@@ -2894,8 +2897,7 @@ inline void Reactor::close() {
   while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
-  table_vacancy_.notify_all();
-  accept_retry_.notify_all();
+  table_vacancy_.notify_all(), accept_retry_.notify_all();
   wake_fd_.close();
   selector_ = nullptr;
 }
@@ -2923,9 +2925,8 @@ class GracefulShutdown {
   ~GracefulShutdown() { close(); }
   Result<void> open();  // run() does it, too: signals are taken over, and answered by run(). Errors: of Signals::open()
   void close();         // gives them back, as run() does at its end
-  // Instead of Reactor::run(). Also returns when there is nothing left to do but to wait for signals, or after
-  // Reactor::stop(), which is not graceful: tasks are left as they stand; in the midst of a shutdown it ends the grace
-  // period. Errors: of open() and Reactor::run().
+  // Instead of Reactor::run(). Also returns when there is nothing left but to wait for signals, or after Reactor::stop(),
+  // which leaves tasks as they stand (amid a shutdown: ends the grace period). Errors: of open() and Reactor::run().
   Result<ShutdownReport> run();
   void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
@@ -2966,6 +2967,7 @@ inline void GracefulShutdown::close() {
   if (std::exchange(open_, false)) --reactor_.background_, signals_.close(), requests_ = 0;
 }
 inline Result<ShutdownReport> GracefulShutdown::run() {
+  if (reactor_.running()) return Error(EBUSY);
   if (const Result<void> opened = open(); !opened) return opened.error();
   const Result<ShutdownReport> result = run_phases();
   return close(), result;
@@ -2973,8 +2975,7 @@ inline Result<ShutdownReport> GracefulShutdown::run() {
 inline Result<ShutdownReport> GracefulShutdown::run_phases() {
   ShutdownReport report;
   Result<std::uint32_t> ended = phase(forever, 0);
-  if (!ended) return ended.error();
-  if (requests_ == 0) return report;
+  if (!ended || requests_ == 0) return ended ? Result<ShutdownReport>(report) : ended.error();
   report.signal = signal_;
   reactor_.close_listeners();
   if (on_begin_) on_begin_();

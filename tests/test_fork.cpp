@@ -378,3 +378,26 @@ ON_BOTH_SELECTORS("fork: a child that only execs does no harm to the parent") {
   CHECK(child.join() == 0);
   CHECK(busy.works());
 }
+
+ON_BOTH_SELECTORS("fork: a child opens signals of its own beside those that it has inherited") {
+  test::Loop<S> loop;
+  mote::Signals inherited;
+  REQUIRE(inherited.open(loop, {SIGUSR1}));
+  test::Child child([&] {
+    test::Verdict verdict;
+    EXPECT(verdict, loop.after_fork_in_child());
+    mote::Signals own;
+    int heard = 0;
+    auto hear = [&](int) { ++heard; };
+    EXPECT(verdict, own.open(loop, {SIGUSR1}, hear));
+    EXPECT(verdict, ::raise(SIGUSR1) == 0);
+    EXPECT(verdict, loop.run_once(mote::Duration::zero()));
+    EXPECT(verdict, heard == 1);
+    own.close();
+    struct sigaction now;
+    EXPECT(verdict, ::sigaction(SIGUSR1, nullptr, &now) == 0);
+    EXPECT(verdict, now.sa_handler == SIG_DFL);  // as it was before the parent's
+    return verdict.exit_code();
+  });
+  CHECK(child.join() == 0);
+}

@@ -215,7 +215,7 @@ ON_BOTH_SELECTORS("reactor: stop from a signal handler") {
   REQUIRE(::sigaction(SIGUSR1, &ours, &before) == 0);
   Timer never, timer;
   never.arm(loop, 1h, nothing);
-  timer.arm(loop, 1ms, raise);
+  timer.arm(loop, 1ms, raise_usr1);
   CHECK(loop.run());
   CHECK_FALSE(timer.armed());
 

@@ -1208,3 +1208,33 @@ ON_BOTH_SELECTORS("registration: open/close 10,000 times: no fd leak") {
   CHECK(loop.stats().stale_events == 0);
   CHECK(turns(loop) == 0);
 }
+
+ON_BOTH_SELECTORS("registration: a regular file that was removed leaves the loop at rest") {
+  test::Loop<S> loop;
+  const mote::Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Recorder recorder;
+  const Registration registration = must_add(loop, file.get(), Interest::read, recorder);
+  turns(loop, 2);
+  CHECK(recorder.calls == 2);
+  REQUIRE(loop.remove(registration));
+  CHECK(turns(loop) == 0);
+  CHECK(loop.next_deadline() == mote::Instant::max());
+}
+
+ON_BOTH_SELECTORS("registration: a selector that served another reactor starts anew") {
+  using Small = mote::StaticReactor<typename S::template Config<4>>;
+  typename S::template Selector<Small::selector_capacity> selector;
+  const test::Pair old_pair = test::socket_pair(), new_pair = test::socket_pair();
+  REQUIRE(test::send_text(old_pair.b.get(), "x") == 1);
+  Recorder before, after;
+  {
+    Small first;
+    REQUIRE(first.open(selector));
+    must_add(first, old_pair.a.get(), Interest::read, before);
+  }
+  Small second;
+  REQUIRE(second.open(selector));
+  must_add(second, new_pair.a.get(), Interest::read, after);
+  turns(second, 3);
+  CHECK(after.calls == 0);
+}

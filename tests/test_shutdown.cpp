@@ -646,3 +646,24 @@ ON_BOTH_SELECTORS("shutdown: a signal that comes between open and run begins it"
   CHECK(report->signal == SIGUSR1);
   CHECK_FALSE(shutdown.requested());  // it could be run again
 }
+
+ON_BOTH_SELECTORS("shutdown: run inside of run is refused, and the signals stay taken") {
+  test::Loop<S> loop;
+  GracefulShutdown shutdown(loop, {SIGUSR1}, long_grace);
+  Result<mote::ShutdownReport> nested;
+  mote::Timer timer;
+  auto nest = [&] {
+    nested = shutdown.run();
+    REQUIRE(::raise(SIGUSR1) == 0);  // would end the process if the handler had gone
+  };
+  timer.arm(loop, 0ns, nest);
+  TaskPool<Plain, 1> pool;
+  auto until_asked = [&](Task& task) -> Step {
+    return shutdown.requested() ? mote::done() : (task.wake(), Step(mote::pending));
+  };
+  REQUIRE(pool.spawn(loop, Body(until_asked)));
+  const auto report = shutdown.run();
+  REQUIRE(report);
+  CHECK(report->signal == SIGUSR1);
+  CHECK(nested.error() == EBUSY);
+}

@@ -1402,3 +1402,14 @@ ON_BOTH_SELECTORS("streams: fairness: one that is always ready leaves the others
   REQUIRE(loop.run_once(0ns));  // the step
   CHECK(reading.done());
 }
+
+ON_BOTH_SELECTORS("streams: to read or write exactly nothing completes at once") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Stream stream = open_stream(loop, std::move(pair.a));
+  REQUIRE(test::send_text(pair.b.get(), "x") == 1);
+  char bytes[8];
+  CHECK(*await(loop, [&] { return stream.read(bytes); }) == 1);  // a short read: the next one would wait
+  mote::ByteSpan nothing;
+  CHECK(await(loop, [&] { return stream.read_exactly(nothing); }));
+}

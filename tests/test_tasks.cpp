@@ -1494,3 +1494,74 @@ ON_BOTH_SELECTORS("tasks: the dump names every live task, where it stands, what 
   REQUIRE(loop.run());
   CHECK(dump() == 0);
 }
+
+ON_BOTH_SELECTORS("tasks: a handle that is dropped under a join tells the one who waits") {
+  test::Loop<S> loop;
+  TaskPool<Plain, 2> pool;
+  auto idle = [](Task&) -> Step { return mote::pending; };
+  Result<TaskHandle> joined = pool.spawn(loop, Body(idle));
+  REQUIRE(joined);
+  mote::Error answer(1);
+  auto join = [&](Task& task) -> Step {
+    auto polled = joined->join().poll(task);
+    if (!polled.ready()) return mote::pending;
+    answer = polled->error();
+    return mote::done();
+  };
+  REQUIRE(pool.spawn(loop, Body(join)));
+  turn(loop);
+  joined->detach();
+  turn(loop);
+  CHECK(answer == EINVAL);
+}
+
+ON_BOTH_SELECTORS("tasks: a timer that a time-out has left behind begins anew") {
+  test::Loop<S> loop;
+  TaskPool<Plain, 1> pool;
+  TaskTimer limit, inner;
+  int stage = 0;
+  mote::Instant began{};
+  mote::Duration slept{};
+  auto body = [&](Task& task) -> Step {
+    if (stage == 0) {
+      auto timed = mote::with_timeout(limit, 5ms, inner.sleep(20ms)).poll(task);
+      if (!timed.ready()) return mote::pending;
+      CHECK(timed->error() == ETIMEDOUT);
+      began = mote::Clock::now(), stage = 1;
+    }
+    auto polled = inner.sleep(60ms).poll(task);
+    if (!polled.ready()) return mote::pending;
+    slept = mote::Clock::now() - began;
+    return mote::done();
+  };
+  REQUIRE(pool.spawn(loop, Body(body)));
+  REQUIRE(loop.run());
+  CHECK(slept >= 60ms);
+}
+
+namespace {
+// Spawns another of its kind when it is destroyed.
+struct Reviving {
+  TaskPool<Reviving, 2>* pool = nullptr;
+  mote::Reactor* reactor = nullptr;
+  int* refused = nullptr;
+  ~Reviving() {
+    if (const auto again = pool->spawn(*reactor, pool, reactor, refused); !again) ++*refused;
+  }
+  Step step() { return mote::pending; }
+};
+}  // namespace
+
+ON_BOTH_SELECTORS("tasks: none is spawned in the midst of a destruction") {
+  test::Loop<S> loop;
+  TaskPool<Reviving, 2> pool;
+  int refused = 0;
+  {
+    auto first = pool.spawn(loop, &pool, &loop, &refused);
+    REQUIRE(first);
+  }
+  turn(loop);
+  CHECK(loop.destroy_all_tasks() == 1);
+  CHECK(refused == 1);
+  CHECK(pool.size() == 0);
+}
