@@ -17,7 +17,7 @@
 //       MOTE_END(); } };
 //   static mote::TaskPool<Echo, 64> clients;  // all of it lies in .bss: sizeof tells the footprint
 //
-// Contents (10 and 12, synchronisation of tasks and coroutines, are to come)
+// Contents (the last three in mote_concurrency.hpp, which this header includes at its end: copy both)
 //   1. Configuration and version
 //   2. Vocabulary
 //   3. Containers
@@ -27,7 +27,9 @@
 //   7. Wake-ups and signals
 //   8. Tasks
 //   9. Input and output
+//   10. Synchronisation
 //   11. Shutdown
+//   12. Coroutines
 //
 // A section uses only those above it. Unless a comment says otherwise a function belongs to the loop's thread, is O(1), and
 // cannot fail unless it returns a Result, whose errno values are named at it; "full" is always ENOBUFS.
@@ -68,7 +70,6 @@
 // =====================================================================================================================
 // 1. Configuration and version
 // =====================================================================================================================
-
 static_assert(__cplusplus >= 201703L, "mote.hpp needs C++17: -std=c++17");
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
@@ -98,6 +99,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace limits {                             // Bounds of one turn; each keeps one party from starving the others.
 constexpr int operations_per_step = 32;        // completed operations before a task yields to the next one
+constexpr std::uint32_t steps_below = 16;      // steps in a turn of tasks that are not of the highest priority
+constexpr int queues_per_task = 3;             // queues in which a task can stand at a time, by first_of() and all_of()
 constexpr int accepts_per_poll = 16;           // connections found dead in a row before the listener pauses
 constexpr std::uint32_t timers_per_scan = 32;  // timers looked at to find the exact next deadline
 constexpr std::chrono::milliseconds accept_pause{100};  // a listener's, after EMFILE and its kin
@@ -252,15 +255,15 @@ template <class R, class... A> class Delegate<R(A...)> {
 // priority: out-of-band data, a GPIO edge, a sysfs attribute that changed · error: one to be read (SO_ERROR, the error
 // queue), or a pipe without readers · hangup: both directions are over, or a pipe without writers · read_closed: the peer
 // will send no more.
-enum class Interest : std::uint8_t { none = 0, read = 0x01, priority = 0x02, write = 0x04 };
+enum class Interest : std::uint8_t { none, read = 1, priority = 2, write = 4 };
 enum class Readiness : std::uint8_t {
-  none = 0,
-  readable = 0x01,
-  priority = 0x02,
-  writable = 0x04,
-  error = 0x08,
-  hangup = 0x10,
-  read_closed = 0x20
+  none,
+  readable,
+  priority,
+  writable = 4,
+  error = 8,
+  hangup = 16,
+  read_closed = 32
 };
 namespace detail {
 template <class E>
@@ -308,11 +311,11 @@ template <class T, class Node = ListNode> struct List {
     if (node != nullptr) static_cast<Node*>(node)->unlink();
     return node;
   }
-  void take(List& other) {  // all of other's nodes, in order; this list must be empty
-    MOTE_ASSERT(empty());
+  void take(List& other) {  // all of other's nodes, in order, behind its own
     if (other.empty()) return;
-    head_.next = other.head_.next, head_.prev = other.head_.prev;
-    head_.next->prev = head_.prev->next = &head_;
+    if (head_.next == nullptr) head_.next = head_.prev = &head_;
+    head_.prev->next = other.head_.next, other.head_.next->prev = head_.prev;
+    head_.prev = other.head_.prev, head_.prev->next = &head_;
     other.head_.next = other.head_.prev = &other.head_;
   }
   static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
@@ -325,7 +328,6 @@ template <class T, class Node = ListNode> struct List {
   ListNode head_;
 };
 template <int Which> struct Hook : ListNode {};
-
 struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
   std::uint32_t order = 0;    // of arming, to tell equal deadlines apart; compared as a signed difference
@@ -556,7 +558,6 @@ class Fd {
 // =====================================================================================================================
 // 5. Selectors
 // =====================================================================================================================
-
 // One entry of a wait's answer: the caller's token, and what the kernel reports of its descriptor.
 struct Ready {
   std::uint64_t token = 0;
@@ -835,15 +836,15 @@ template <std::size_t N> using DefaultSelector = EpollSelector<N>;
 // =====================================================================================================================
 // 6. Reactor
 // =====================================================================================================================
-
+class FrameSource;
 class Reactor;
 class Signals;
 class Source;
 class Task;
+class TaskGroupBase;
 class TaskHandle;
 class TaskPoolBase;
 class Waker;
-
 // What one resumption of a task returns: pending, done(), or failed(error).
 struct [[nodiscard]] Step {
   constexpr Step(Pending) : code(-1) {}
@@ -877,6 +878,13 @@ struct Waiter : ListNode {
   bool waiting_ = false;
 };
 
+// A task's place in a queue. Let out, or by the queue's end, it still names the queue, until the task has seen so; with
+// `task` null when the queue is no more, and must not be touched.
+struct QueuePlace : ListNode {
+  void leave();  // for good; whoever is the next then has a look
+  struct WaitQueue* queue = nullptr;
+  Task* task = nullptr;
+};
 enum class Line : std::uint32_t {};  // of an await; no integer, so that a `switch` around one does not compile
 constexpr Error not_yet{-1};  // an attempt at an operation has noted the task as waiting, and is to be made again
 }  // namespace detail
@@ -885,19 +893,21 @@ constexpr Error not_yet{-1};  // an attempt at an operation has noted the task a
 //
 //   free --spawn--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
 //                                          `--done, failed--> finished --handle dropped or none--> free
-// Size on a 32-bit board: 96 bytes.
-class Task : public detail::Hook<0>, public detail::Hook<1> {
+// Size on a 32-bit board: 140 bytes.
+class Task : public detail::Hook<0> {
  public:
   Reactor& reactor() const { return *reactor_; }
   void wake();  // it runs in the next turn. Waking twice is waking once; a task that has ended is not touched
   // Makes the operation that is pending, or else the next one, answer ECANCELED: once, from the run queue. What had
-  // completed by then keeps its result, and the next operation is the one that answers.
+  // completed by then keeps its result, and the next operation is the one that answers. Where shields are up, it waits.
   void cancel() {
     if (state_ != State::live) return;
-    cancel_requested_ = true, budget_ = 0;
-    wake();
+    if (shields_ != 0) return static_cast<void>(cancel_held_ = true);
+    request_cancellation(), wake();
   }
-  bool cancel_requested() const { return cancel_requested_; }  // and not yet answered
+  bool cancel_requested() const { return cancel_requested_ || cancel_held_; }  // and not yet answered
+  // Which run queue it is in: 0, the lowest and the one it starts in, to Config::priorities - 1. EINVAL: no such.
+  Result<void> set_priority(std::uint32_t level);
   bool is_alive() const { return state_ == State::live; }
   const char* name() const;                             // T::name, or as the compiler spells its type: "Echo]"
   std::uint32_t line() const { return line_; }          // the source line at which it is suspended; 0 before its first
@@ -910,12 +920,31 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   bool may_look(Error& answer) { return budget_ > 0 || cancel_requested_ || enter_slowly(answer); }  // at a result
   void charge() { --budget_; }
   Error suspend(const char* what) { return waits_for_ = what, detail::not_yet; }
-  void stop_waiting();                            // wherever it is noted
+  void stop_waiting();  // wherever it is noted
+  // Makes the next attempt answer ECANCELED, for operations that are made of others.
+  void request_cancellation(bool on = true) { cancel_requested_ = on, budget_ = on ? 0 : limits::operations_per_step; }
+  bool is_being_cancelled() const { return cancel_requested_; }
+  void raise_shield() {  // cancel() has no effect until every shield is lowered again
+    if (std::exchange(cancel_requested_, false)) cancel_held_ = true, budget_ = limits::operations_per_step;
+    ++shields_;
+  }
+  void lower_shield() {
+    if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel();
+  }
+  void shield_operation(bool on) {  // the one that is pending, until it completes or is given up
+    if (std::exchange(operation_shielded_, on) != on) on ? raise_shield() : lower_shield();
+  }
+  detail::QueuePlace* place(const detail::WaitQueue* queue) {  // its place there, or null; of no queue: a free one
+    for (auto& place : places_)
+      if (place.queue == queue) return &place;
+    return nullptr;
+  }
   std::uint32_t& resume_line() { return line_; }  // for MOTE_BEGIN and MOTE_AWAIT
  protected:
   constexpr Task() = default;
  private:
   friend class Reactor;
+  friend class TaskGroupBase;
   friend class TaskPoolBase;
   friend class TaskHandle;
   friend class TaskRef;
@@ -936,15 +965,17 @@ class Task : public detail::Hook<0>, public detail::Hook<1> {
   Reactor* reactor_ = nullptr;
   TaskPoolBase* pool_ = nullptr;
   TaskHandle* handle_ = nullptr;
-  detail::List<detail::Waiter> waits_;  // the places where it is noted as waiting
-  detail::Waiter joiner_;               // who waits for its end
+  detail::List<detail::Waiter> waits_;  // where it is noted as the one who waits
+  detail::QueuePlace places_[limits::queues_per_task];
+  detail::Waiter joiner_;  // who waits for its end
   const char* waits_for_ = nullptr;
   Instant since_{};
   std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
   int code_ = 0;
   State state_ = State::free;
-  bool cancel_requested_ = false;
+  bool cancel_requested_ = false, cancel_held_ = false, operation_shielded_ = false;
+  std::uint8_t priority_ = 0, shields_ = 0;
 };
 
 // What functions that return `auto` give, to be awaited: poll() makes an attempt, whose Result<T> says what is awaited (T
@@ -971,39 +1002,77 @@ inline void Waiter::attach(Task& task) {
   task.waits_.push_back(*this);
 }
 
-// Tasks that wait for the same thing, in order of arrival. A task is in one queue at most.
+using RunQueue = List<Task, Hook<0>>;
+// Tasks that wait for the same thing, in order of arrival. Only the first may take it; when the first leaves, for
+// whatever reason, the next is woken to have a look: so what is there never waits for a task that has gone.
 struct WaitQueue {
-  Error wait(Task& task, const char* what) {
-    Hook<1>& hook = task;
-    hook.unlink();
-    tasks_.push_back(hook);
+  ~WaitQueue() {
+    while (QueuePlace* const place = places_.pop_front()) std::exchange(place->task, nullptr)->wake();
+  }
+  Error wait(Task& task, const char* what) {  // ENOBUFS: it stands in too many queues
+    QueuePlace* place = task.place(this);
+    if (place == nullptr) place = task.place(nullptr);
+    if (place == nullptr) return Error(ENOBUFS);
+    place->queue = this, place->task = &task;
+    if (!place->linked()) places_.push_back(*place);
     return task.suspend(what);
   }
-  void notify_all() {  // they look again
-    while (Task* task = tasks_.pop_front()) task->wake();
+  void notify(std::size_t n = 1) {  // the first n have a look
+    for (QueuePlace* place = places_.front(); place != nullptr && n-- != 0; place = places_.after(*place))
+      place->task->wake();
   }
-  List<Task, Hook<1>> tasks_;
+  void let_out() {  // all of them, whatever is there when they have their look
+    while (QueuePlace* const place = places_.pop_front()) place->task->wake();
+  }
+  void forget(Task& task) {  // where all of them are woken together
+    if (QueuePlace* const place = task.place(this)) place->unlink(), place->queue = nullptr;
+  }
+  bool is_next(const QueuePlace* place) { return places_.empty() || places_.front() == place; }
+  List<QueuePlace> places_;
 };
+inline void QueuePlace::leave() {
+  WaitQueue* const from = std::exchange(queue, nullptr);
+  if (!linked()) return;
+  const bool first = from->places_.front() == this;
+  unlink();
+  if (first) from->notify();
+}
 
 // An attempt at what one task waits for at a time: result() gives it, or EAGAIN.
 template <class R, class GetResult> R attempt(Task& task, Waiter& waiter, const char* what, GetResult&& get_result) {
   Error answer;
   if (!task.may_look(answer)) return answer;
   R result = get_result();
-  if (result || result.error() != EAGAIN) return task.charge(), result;
+  if (result || result.error() != EAGAIN) return task.charge(), std::move(result);
   if (waiter.taken_by_other(task)) return Error(EBUSY);
   if (!task.enter(answer)) return answer;
   waiter.wait(task);
   return task.suspend(what);
 }
+// And at what many wait for: get_result(whether the task has been let out) when it is this task's turn.
+template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, const char* what, GetResult&& get_result) {
+  QueuePlace* const place = task.place(&queue);
+  const bool is_out = place != nullptr && !place->linked();
+  if (is_out && place->task == nullptr) return place->leave(), Error(ECANCELED);  // the queue is no more
+  Error answer;
+  if (!task.may_look(answer)) return answer;
+  if (is_out || queue.is_next(place)) {
+    R result = get_result(is_out);
+    if (result || result.error() != EAGAIN) {
+      if (place != nullptr) place->leave();
+      return task.charge(), std::move(result);
+    }
+  }
+  return task.enter(answer) ? queue.wait(task, what) : answer;
+}
 }  // namespace detail
 inline void Task::stop_waiting() {
-  Hook<1>::unlink();
+  for (auto& place : places_) place.leave();
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
+  shield_operation(false);
 }
 
 using Handler = Delegate<void(Readiness)>;  // called with what the kernel reports of a descriptor
-
 // Names a registration. One that has been removed is not found again, even when its slot is in use once more.
 struct Registration {
   std::uint32_t slot = 0, generation = 0;  // generation 0: none
@@ -1068,9 +1137,9 @@ using Observer = Delegate<void(const Observation&)>;
 struct Config {
   static constexpr std::size_t descriptors = 64;                 // registered at a time
   static constexpr std::size_t batch = 256;                      // events taken from one wait, at most
+  static constexpr std::size_t priorities = 1;                   // of tasks: run queues
   template <std::size_t N> using Selector = DefaultSelector<N>;  // or EpollSelector, PollSelector, NoSelector
 };
-
 template <std::size_t N> struct NoSelector {};  // for a reactor whose selector is chosen at run time, for open()
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
@@ -1199,6 +1268,9 @@ class Reactor : detail::Pinned {
   const Statistics& stats() const { return stats_; }
   void observe(Observer observer) { observer_ = observer; }  // without one, failures nobody joins go to standard error
   void set_slow_step_threshold(Duration threshold) { slow_step_ = threshold; }  // 0: off; else two clock reads a step
+  // Where coroutines that are given nothing but this reactor, or what is open in it, take their frames. See section 12.
+  void set_frame_pool(FrameSource& pool) { frame_pool_ = &pool; }
+  FrameSource* frame_pool() const { return frame_pool_; }
   template <class F> void for_each_task(F&& visit);  // visit(Task&): all live ones; what, where, since when. O(pools)
   void cancel_all_tasks();
   std::uint32_t destroy_all_tasks();  // at once, but not the running one; returns how many
@@ -1209,6 +1281,7 @@ class Reactor : detail::Pinned {
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     selector_ = &selector, slots_ = slots, capacity_ = capacity, batch_ = batch, batch_size_ = batch_size;
   }
+  void attach(detail::RunQueue* higher, std::uint32_t levels) { higher_ = higher, higher_levels_ = levels; }
   void close();
  private:
   friend class Timer;
@@ -1221,7 +1294,12 @@ class Reactor : detail::Pinned {
   friend class GracefulShutdown;
   enum Sleep : std::uint32_t { asleep, awake, notified };  // of sleep_; asleep also while not running
   Instant read_clock() { return now_known_ = true, now_ = Clock::now(); }
-  bool work_at_once() const { return !ready_.empty() || wakeup_pending_ || always_ready_ != 0; }
+  bool work_at_once() const { return has_ready_task() || wakeup_pending_ || always_ready_ != 0; }
+  bool has_ready_task() const {
+    for (std::uint32_t i = 0; i < higher_levels_; ++i)
+      if (!higher_[i].empty()) return true;
+    return !ready_.empty();
+  }
   bool nothing_can_happen() const {
     return stats_.descriptors == 0 && inbox_size_ == background_ && timers_.empty() && !work_at_once();
   }
@@ -1273,11 +1351,17 @@ class Reactor : detail::Pinned {
     if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) count += fire_timers();
     return count;
   }
+  // All of the highest priority, and of each other one a few: how long the highest waits does not depend on the others.
   std::uint32_t run_ready_tasks() {
-    detail::List<Task, detail::Hook<0>> batch;  // what they wake, themselves included, runs in the next turn
-    batch.take(ready_);
+    std::uint32_t count = 0, most = UINT32_MAX;
+    for (std::uint32_t i = higher_levels_; i-- > 0; most = limits::steps_below) count += run_tasks(higher_[i], most);
+    return stats_.steps += count += run_tasks(ready_, most), count;
+  }
+  std::uint32_t run_tasks(detail::RunQueue& ready, std::uint32_t most) {
+    detail::RunQueue batch;  // what they wake, themselves included, runs in the next turn
+    batch.take(ready);
     std::uint32_t count = 0;
-    while (Task* const task = batch.pop_front()) {
+    while (Task* const task = count < most ? batch.pop_front() : nullptr) {
       ++count;
       current_ = task;
       task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
@@ -1287,7 +1371,8 @@ class Reactor : detail::Pinned {
       if (step.is_pending()) task->since_ = now_;
       else finish(*task, step.code);
     }
-    return stats_.steps += count, count;
+    if (!batch.empty()) batch.take(ready), ready.take(batch);
+    return count;
   }
   MOTE_COLD Step run_measured(Task& task) {
     const Instant start = Clock::now();
@@ -1393,9 +1478,11 @@ class Reactor : detail::Pinned {
     detail::retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
     wakeup_pending_ = true;
   }
+  void retry_accepts() { accept_retry_.notify(SIZE_MAX); }
   void deliver_wakeups();
   void forget_other_threads();
   void finish(Task& task, int code);
+  void leave_group(Task& task);
   void destroy(Task& task);
   MOTE_COLD void report(const Observation& observation) {
     if (observer_) return observer_(observation);
@@ -1423,7 +1510,7 @@ class Reactor : detail::Pinned {
   }
   void release(Slot& slot) {
     if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
-    if (slot.is(Slot::listening)) accept_retry_.notify_all();
+    if (slot.is(Slot::listening)) accept_retry_.notify(SIZE_MAX);
     slot.reader.notify(), slot.reader.clear();  // an operation that was pending finds its source closed
     slot.writer.notify(), slot.writer.clear();
     if (++slot.generation == 0) slot.generation = 1;
@@ -1434,7 +1521,7 @@ class Reactor : detail::Pinned {
     slot.next_free = free_;
     free_ = static_cast<std::uint32_t>(&slot - slots_);
     --stats_.descriptors;
-    table_vacancy_.notify_all();
+    table_vacancy_.notify(SIZE_MAX);
   }
   Slot* find(Registration registration) {
     if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
@@ -1506,12 +1593,14 @@ class Reactor : detail::Pinned {
     }
     return armed;
   }
-  detail::List<Task, detail::Hook<0>> ready_;
-  Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
+  detail::RunQueue ready_;              // of the lowest priority
+  detail::RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
+  Slot* slots_ = nullptr;               // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
   Selector* selector_ = nullptr;
   Task* current_ = nullptr;
-  std::uint32_t capacity_ = 0, batch_size_ = 0;
+  FrameSource* frame_pool_ = nullptr;
+  std::uint32_t capacity_ = 0, batch_size_ = 0, higher_levels_ = 0;
   std::uint32_t free_ = 0;          // the first free slot that has been used before; 0: none
   std::uint32_t fresh_ = 0;         // slots beyond this one have never been used
   std::uint32_t batch_number_ = 0;  // of the events being dispatched
@@ -1543,6 +1632,7 @@ template <class C = Config> class StaticReactor : public Reactor {
   static constexpr std::size_t selector_capacity = C::descriptors + 1;  // one is for wake-ups
   static_assert(C::descriptors >= 1 && C::descriptors < (1u << 24), "between 1 and 16,777,215 descriptors");
   static_assert(C::batch >= 1, "at least one event a turn");
+  static_assert(C::priorities >= 1 && C::priorities <= 8, "1 to 8 priorities");
   constexpr StaticReactor() = default;
   ~StaticReactor() { close(); }
   Result<void> open() { return open(selector_storage_); }  // Idempotent. EMFILE ENFILE ENOMEM
@@ -1550,16 +1640,28 @@ template <class C = Config> class StaticReactor : public Reactor {
     if (is_open()) return {};
     const Result<void> opened = selector.is_open() ? selector.rebuild() : selector.open();  // used before: starts anew
     if (opened) attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
+    if constexpr (C::priorities > 1) attach(higher_.queues, C::priorities - 1);
     return opened;
   }
  private:
+  template <std::size_t N, class = void> struct Higher { detail::RunQueue queues[N]; };
+  template <class Unused> struct Higher<0, Unused> {};
   static constexpr std::uint32_t batch = C::batch < selector_capacity ? C::batch : selector_capacity;
   typename C::template Selector<selector_capacity> selector_storage_;
   Ready batch_storage_[batch] = {};
   detail::Slot slot_storage_[C::descriptors + 1] = {};
+  Higher<C::priorities - 1> higher_;
 };
 inline void Task::wake() {
-  if (state_ == State::live && !Hook<0>::linked()) reactor_->ready_.push_back(*this);
+  if (state_ != State::live || linked()) return;
+  (priority_ == 0 ? reactor_->ready_ : reactor_->higher_[priority_ - 1]).push_back(*this);
+}
+inline Result<void> Task::set_priority(std::uint32_t level) {
+  if (level > reactor_->higher_levels_) return Error(EINVAL);
+  const bool queued = linked();
+  unlink(), priority_ = static_cast<std::uint8_t>(level);
+  if (queued) wake();
+  return {};
 }
 inline void Timer::start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback) {
   cancel();
@@ -1606,7 +1708,6 @@ inline void Timer::fire() {
 // =====================================================================================================================
 // 7. Wake-ups and signals
 // =====================================================================================================================
-
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one. Either a callback is called in the loop's thread, or a task awaits wait(). The reactor may go first; wake() is
 // then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 48 bytes.
@@ -1888,7 +1989,6 @@ class Signals : detail::Pinned {
 // =====================================================================================================================
 // 8. Tasks
 // =====================================================================================================================
-
 // Base of a task that is written top to bottom, as one function step() with awaits in it. It is a switch over source
 // lines, so whatever must survive an await is a member: an initialised local that an await would jump past does not
 // compile (one like `char b[8];` does, and loses its value). One await on a line; none in a `switch` of yours. An early
@@ -1939,7 +2039,7 @@ class StateMachine : detail::Pinned {
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
 // keep the outcome; the task's own object is gone by then. Dropped, the task goes on alone, and a failure is reported
-// to the reactor's observer. Where the pool goes first, the handle becomes empty. Size on a 32-bit board: 4 bytes.
+// to the reactor's observer. Where the pool goes first, the handle becomes empty. Size on a 32-bit board: 8 bytes.
 class TaskHandle {
  public:
   TaskHandle() = default;
@@ -1978,6 +2078,8 @@ class TaskHandle {
     });
   }
  private:
+  friend class Reactor;
+  friend class TaskGroupBase;
   friend class TaskPoolBase;
   template <class T, std::size_t N> friend class TaskPool;
   [[gnu::noinline]] void hold(Task& task) {  // inlined, g++ sees the address of a local kept; it moves along
@@ -1988,6 +2090,7 @@ class TaskHandle {
     if (task_ != nullptr) task_->handle_ = this;
   }
   Task* task_ = nullptr;
+  TaskGroupBase* group_ = nullptr;  // whose member the task is
 };
 
 // Names a task without keeping anything: to cancel or wake one that may have ended, and its slot be in use by another.
@@ -1996,6 +2099,7 @@ class TaskRef {
  public:
   TaskRef() = default;
   explicit TaskRef(Task& task) : task_(&task), generation_(task.generation_) {}
+  bool names(const Task& task) const { return task_ == &task && generation_ == task.generation_; }
   Task* get() const {  // null once it has ended
     return task_ != nullptr && task_->generation_ == generation_ && task_->is_alive() ? task_ : nullptr;
   }
@@ -2014,7 +2118,7 @@ class TaskPoolBase : public detail::ListNode {
  protected:
   struct Type {
     void (*destroy)(Task&);
-    const char* name;
+    const char* (*name)(Task&);
   };
   constexpr TaskPoolBase() = default;
   ~TaskPoolBase() { close(); }
@@ -2039,7 +2143,8 @@ class TaskPoolBase : public detail::ListNode {
     task.step_ = step, task.pool_ = this, task.reactor_ = reactor_;
     task.since_ = reactor_->now_;
     task.line_ = 0, task.code_ = 0;
-    task.cancel_requested_ = false;
+    task.cancel_requested_ = task.cancel_held_ = task.operation_shielded_ = false;
+    task.priority_ = task.shields_ = 0;
     task.state_ = Task::State::live;
     if (++task.generation_ == 0) task.generation_ = 1;
     task.wake();
@@ -2053,15 +2158,15 @@ class TaskPoolBase : public detail::ListNode {
       if (task.state_ == Task::State::live) reactor_->destroy(task);
       if (task.handle_ != nullptr) task.handle_->detach();
     }
-    vacancy_.notify_all();
+    vacancy_.notify(SIZE_MAX);
     unlink();
     reactor_ = nullptr;
   }
   auto vacancy(std::uint32_t capacity) {
-    return detail::operation<void>([this, capacity](Task& task) -> Result<void> {
-      if (used_ < capacity) return {};
-      if (Error answer; !task.enter(answer)) return answer;
-      return vacancy_.wait(task, "a vacancy");
+    return detail::operation<void>([this, capacity](Task& task) {
+      return detail::attempt<Result<void>>(task, vacancy_, "a vacancy", [this, capacity](bool) {
+        return used_ < capacity ? Result<void>() : Error(EAGAIN);
+      });
     });
   }
  private:
@@ -2076,12 +2181,12 @@ class TaskPoolBase : public detail::ListNode {
     task.joiner_.clear();
     free_.push_front(task);  // the most recently used first: its memory is warm, and untouched slots stay untouched
     --used_;
-    vacancy_.notify_all();
+    vacancy_.notify();
   }
   Reactor* reactor_ = nullptr;
   void* slots_ = nullptr;
   const Type* type_ = nullptr;
-  detail::List<Task, detail::Hook<0>> free_;
+  detail::RunQueue free_;
   detail::WaitQueue vacancy_;
   std::uint32_t stride_ = 0, used_ = 0, high_ = 0;
   std::uint32_t fresh_ = 0;  // slots from this one on have never been used
@@ -2089,9 +2194,11 @@ class TaskPoolBase : public detail::ListNode {
 namespace detail {
 // The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
 template <class T> constexpr const char* spelt_name() { return __builtin_strchr(__PRETTY_FUNCTION__, '=') + 2; }
-template <class T, class = void> struct TaskName { static constexpr const char* value = spelt_name<T>(); };
+template <class T, class = void> struct TaskName {
+  static const char* of(const T&) { return spelt_name<T>(); }
+};
 template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
-  static constexpr const char* value = T::name;
+  static const char* of(const T&) { return T::name; }
 };
 template <class T, class = void> struct HasPlainStep : std::false_type {};
 template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
@@ -2121,7 +2228,8 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   // Makes a T of the arguments (by constructor, which must not throw, or member by member) and queues its first step.
   // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor · ECANCELED: amid a destruction.
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
-    static constexpr Type type{[](Task& task) { object(task).~T(); }, detail::TaskName<T>::value};
+    static constexpr Type type{[](Task& task) { object(task).~T(); },
+                               [](Task& task) { return detail::TaskName<T>::of(object(task)); }};
     const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
     if (!claimed) return claimed.error();
     T* const made = detail::construct<T>(static_cast<Slot&>(**claimed).bytes, std::forward<A>(arguments)...);
@@ -2147,10 +2255,13 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   static T& object(Task& task) { return *static_cast<T*>(static_cast<void*>(static_cast<Slot&>(task).bytes)); }
   Slot slots_[N];
 };
-inline const char* Task::name() const { return pool_->type_->name; }
+inline const char* Task::name() const {  // after its end: what finish() noted
+  return state_ == State::live ? pool_->type_->name(const_cast<Task&>(*this)) : waits_for_;
+}
 
 // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
 inline void Reactor::finish(Task& task, int code) {
+  task.waits_for_ = task.name();
   task.state_ = Task::State::ending;
   task.code_ = code;
   static_cast<detail::Hook<0>&>(task).unlink();
@@ -2161,6 +2272,7 @@ inline void Reactor::finish(Task& task, int code) {
   --stats_.tasks;
   const bool failure = code != 0 && code != ECANCELED;
   if (failure) ++stats_.tasks_failed;
+  if (task.handle_ != nullptr && task.handle_->group_ != nullptr) return leave_group(task);
   if (task.handle_ != nullptr) return static_cast<void>(task.joiner_.notify());
   if (failure) report({Observation::task_failed, &task, Error(code), {}});
   task.pool_->release(task);
@@ -2245,30 +2357,9 @@ class TaskTimer {
   bool started_ = false;
 };
 
-// The operation's own result, or ETIMEDOUT if it does not come within `limit`. What has completed when the time is up
-// wins. After a time-out the task waits for nothing; what it worked on (a stream, say) is as it was.
-template <class AnyOperation> auto with_timeout(TaskTimer& timer, Duration limit, AnyOperation operation) {
-  using R = typename decltype(operation.poll(std::declval<Task&>()))::value_type;
-  struct [[nodiscard]] Timed {
-    TaskTimer& timer;
-    Duration limit;
-    AnyOperation operation;
-    Poll<R> poll(Task& task) {
-      Poll<R> result = operation.poll(task);
-      if (result.ready()) return timer.reset(), std::move(result);
-      if (!timer.over(task, limit)) return pending;
-      task.stop_waiting();
-      timer.reset();
-      return R(Error(ETIMEDOUT));
-    }
-  };
-  return Timed{timer, limit, operation};
-}
-
 // =====================================================================================================================
 // 9. Input and output
 // =====================================================================================================================
-
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Numeric: no name is ever looked up.
 class Endpoint {
  public:
@@ -2351,9 +2442,7 @@ class Endpoint {
     return text;
   }
   int family() const { return any_.sa_family; }
-  std::uint16_t port() const {
-    return family() == AF_INET6 ? ntohs(v6_.sin6_port) : ntohs(v4_.sin_port);
-  }  // of IP only
+  std::uint16_t port() const { return ntohs(family() == AF_INET6 ? v6_.sin6_port : v4_.sin_port); }  // of IP only
   const sockaddr* address() const { return &any_; }
   sockaddr* address() { return &any_; }
   socklen_t size() const { return size_; }
@@ -2437,6 +2526,7 @@ class Source {
   Result<void> set_option(int level, int name, int value) {  // setsockopt(2) and its errors
     return detail::check(System::setsockopt(fd(), level, name, &value, sizeof value));
   }
+  Reactor& reactor() const { return *reactor_; }                                     // of an open one
   Result<Endpoint> local_endpoint() const { return name_of(&System::getsockname); }  // EBADF ENOTSOCK ENOBUFS
   Result<Endpoint> peer_endpoint() const { return name_of(&System::getpeername); }   // and ENOTCONN
  protected:
@@ -2696,6 +2786,7 @@ class Listener : public Source {
   Result<Stream> attempt_accept(Task& task) {
     if (Error answer; !enter(task, answer)) return answer;
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
+    reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
     Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) return slot_->read_ready = false, wait_for(task, Interest::read, "a connection");
@@ -2703,7 +2794,7 @@ class Listener : public Source {
     detail::WaitQueue& queue = reactor_->accept_retry_;
     if (!reactor_->accept_timer_.armed()) {
       reactor_->accept_timer_.arm(*reactor_, limits::accept_pause,
-                                  Delegate<void()>::of<&detail::WaitQueue::notify_all>(queue));
+                                  Delegate<void()>::of<&Reactor::retry_accepts>(*reactor_));
     }
     return queue.wait(task, "a descriptor or memory from the system");
   }
@@ -2870,16 +2961,13 @@ class SerialPort : public Stream {
     return taken ? Result<void>() : Error(EINVAL);
   }
   static speed_t speed(int baud) {
-    constexpr struct {
-      int baud;
-      speed_t speed;
-    } speeds[] = {{300, B300},         {600, B600},         {1200, B1200},       {2400, B2400},
-                  {4800, B4800},       {9600, B9600},       {19200, B19200},     {38400, B38400},
-                  {57600, B57600},     {115200, B115200},   {230400, B230400},   {460800, B460800},
-                  {500000, B500000},   {576000, B576000},   {921600, B921600},   {1000000, B1000000},
-                  {1500000, B1500000}, {2000000, B2000000}, {3000000, B3000000}, {4000000, B4000000}};
-    for (const auto& entry : speeds)
-      if (entry.baud == baud) return entry.speed;
+    constexpr int bauds[] = {300,    600,    1200,   2400,   4800,   9600,    19200,   38400,   57600,   115200,
+                             230400, 460800, 500000, 576000, 921600, 1000000, 1500000, 2000000, 3000000, 4000000};
+    constexpr speed_t speeds[] = {B300,    B600,     B1200,    B2400,    B4800,    B9600,   B19200,
+                                  B38400,  B57600,   B115200,  B230400,  B460800,  B500000, B576000,
+                                  B921600, B1000000, B1500000, B2000000, B3000000, B4000000};
+    for (std::size_t i = 0; i < sizeof bauds / sizeof *bauds; ++i)
+      if (bauds[i] == baud) return speeds[i];
     return B0;
   }
 };
@@ -2897,103 +2985,15 @@ inline void Reactor::close() {
   while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
-  table_vacancy_.notify_all(), accept_retry_.notify_all();
+  table_vacancy_.notify(SIZE_MAX), retry_accepts();
   wake_fd_.close();
   selector_ = nullptr;
 }
 
-// =====================================================================================================================
-// 11. Shutdown
-// =====================================================================================================================
-
-// How a shutdown went: tasks that ended by themselves, that ended after having been cancelled, that had to be destroyed.
-struct ShutdownReport {
-  std::uint32_t drained = 0, cancelled = 0, destroyed = 0;
-  int signal = 0;       // that began it; 0: request(), or there was nothing left to do
-  bool forced = false;  // by a second signal or request
-};
-
-// Runs a reactor and ends it with grace. The first signal closes all listeners, so that new connections are refused at
-// once, and gives every task one common grace period to finish; then those that remain are cancelled together, and what
-// still stands after the clean-up period is destroyed. A second signal forces: the rest is cancelled, has one turn to
-// clean up, and is destroyed.
-class GracefulShutdown {
- public:
-  GracefulShutdown(Reactor& reactor, SignalSet signals, Duration grace = std::chrono::seconds(2),
-                   Duration cleanup = std::chrono::milliseconds(500))
-      : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
-  ~GracefulShutdown() { close(); }
-  Result<void> open();  // run() does it, too: signals are taken over, and answered by run(). Errors: of Signals::open()
-  void close();         // gives them back, as run() does at its end
-  // Instead of Reactor::run(). Also returns when there is nothing left but to wait for signals, or after Reactor::stop(),
-  // which leaves tasks as they stand (amid a shutdown: ends the grace period). Errors: of open() and Reactor::run().
-  Result<ShutdownReport> run();
-  void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
-  bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
-  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
-  void hold() { ++holds_; }  // work that is no task counts as one from hold() to release()
-  void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
- private:
-  void advance(int signal) { signal_ = ++requests_ == 1 ? signal : signal_; }
-  bool idle() const { return reactor_.stats_.tasks == 0 && holds_ == 0; }
-  bool phase_is_over() { return requests_ > limit_ || (requests_ != 0 && idle()); }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests; returns how many ended.
-  Result<std::uint32_t> phase(Duration duration, std::uint32_t requests) {
-    const std::uint64_t ended = reactor_.stats_.tasks_ended;
-    const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
-    limit_ = requests;
-    const Result<void> ran = reactor_.run_until(end, Delegate<bool()>::of<&GracefulShutdown::phase_is_over>(*this));
-    if (!ran) return ran.error();
-    return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
-  }
-  Result<ShutdownReport> run_phases();
-  Reactor& reactor_;
-  SignalSet signals_wanted_;
-  Duration grace_, cleanup_;
-  Delegate<void()> on_begin_;
-  Signals signals_;
-  std::uint32_t requests_ = 0, limit_ = 0, holds_ = 0;
-  int signal_ = 0;
-  bool open_ = false;
-};
-inline Result<void> GracefulShutdown::open() {
-  if (open_) return {};
-  const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
-  const Result<void> opened = signals_.open(reactor_, signals_wanted_, callback);
-  if (opened) open_ = true, ++reactor_.background_;
-  return opened;
-}
-inline void GracefulShutdown::close() {
-  if (std::exchange(open_, false)) --reactor_.background_, signals_.close(), requests_ = 0;
-}
-inline Result<ShutdownReport> GracefulShutdown::run() {
-  if (reactor_.running()) return Error(EBUSY);
-  if (const Result<void> opened = open(); !opened) return opened.error();
-  const Result<ShutdownReport> result = run_phases();
-  return close(), result;
-}
-inline Result<ShutdownReport> GracefulShutdown::run_phases() {
-  ShutdownReport report;
-  Result<std::uint32_t> ended = phase(forever, 0);
-  if (!ended || requests_ == 0) return ended ? Result<ShutdownReport>(report) : ended.error();
-  report.signal = signal_;
-  reactor_.close_listeners();
-  if (on_begin_) on_begin_();
-  if (ended = phase(grace_, 1); !ended) return ended.error();
-  report.drained = *ended;
-  if (!idle()) {
-    reactor_.cancel_all_tasks();
-    const bool at_once = requests_ > 1;
-    if (ended = phase(at_once ? Duration::zero() : cleanup_, at_once ? UINT32_MAX : 1); !ended) return ended.error();
-    report.cancelled = *ended;
-    report.destroyed = reactor_.destroy_all_tasks();
-  }
-  report.forced = requests_ > 1;
-  return report;
-}
-
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
+
+#include "mote_concurrency.hpp"  // sections 10 to 12
 
 #undef MOTE_COLD
 #undef MOTE_NAMESPACE

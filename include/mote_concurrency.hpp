@@ -1,0 +1,999 @@
+// mote - structured concurrency: what tasks do together, how a program ends, and C++20 coroutines.
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+//
+//   static mote::Channel<Sample, 16> samples;  // from one task to another; full and empty wait
+//   MOTE_AWAIT(sent, samples.send(sample));    // in a StateMachine
+//   auto sample = co_await samples.receive();  // in a coroutine
+//
+// The second half of mote.hpp, which includes it at its end; include either. Sections 10 and 11 are C++17; section 12 is
+// there from C++20 on, and without it the program is the same to the byte.
+
+#include "mote.hpp"
+
+#ifndef MOTE_CONCURRENCY_HPP
+#define MOTE_CONCURRENCY_HPP
+
+#include <stdlib.h>  // getenv, strtoul, strtoull: systemd's environment
+
+#include <tuple>  // what operations that are awaited together give
+#if __cplusplus >= 202002L
+#include <concepts>   // convertible_to
+#include <coroutine>  // coroutine_handle, suspend_always
+#endif
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// =====================================================================================================================
+// 10. Synchronisation
+// =====================================================================================================================
+// Between tasks of one reactor, in its thread. Who waits is served in order of arrival, and nobody overtakes. A task can
+// stand in limits::queues_per_task queues at a time: ENOBUFS is the answer to one more. What is waited for may be
+// destroyed before those who wait: they get ECANCELED, and do not touch it again.
+
+// A flag to wait for. Size on a 32-bit board: 16 bytes.
+class Event : detail::Pinned {
+ public:
+  void set() { set_ = true, queue_.let_out(); }  // whoever waits now goes on, even if it is cleared at once. O(waiters)
+  void clear() { set_ = false; }
+  bool is_set() const { return set_; }
+  auto wait() {  // ECANCELED ENOBUFS
+    return detail::operation<void>([this](Task& task) {
+      return detail::attempt<Result<void>>(
+          task, queue_, "an event", [this](bool let_out) { return set_ || let_out ? Result<void>() : Error(EAGAIN); });
+    });
+  }
+ private:
+  detail::WaitQueue queue_;
+  bool set_ = false;
+};
+
+// A number of permits. Size on a 32-bit board: 16 bytes.
+class Semaphore : detail::Pinned {
+ public:
+  constexpr explicit Semaphore(std::uint32_t permits = 0) : permits_(permits) {}
+  auto acquire() {  // one permit, to be given back by release(). ECANCELED ENOBUFS
+    return detail::operation<void>([this](Task& task) {
+      return detail::attempt<Result<void>>(task, queue_, "a permit", [this](bool) { return take(); });
+    });
+  }
+  Result<void> try_acquire() {
+    return queue_.is_next(nullptr) ? take() : Error(EAGAIN);
+  }  // EAGAIN: none, or others wait
+  void release(std::uint32_t permits = 1) { permits_ += permits, queue_.notify(permits); }  // O(permits)
+  std::uint32_t available() const { return permits_; }
+ private:
+  Result<void> take() { return permits_ != 0 ? (--permits_, Result<void>()) : Error(EAGAIN); }
+  detail::WaitQueue queue_;
+  std::uint32_t permits_;
+};
+
+// Mutual exclusion across awaits: lock() gives a Guard, which unlocks when it goes. Size on a 32-bit board: 16 bytes.
+class Mutex : detail::Pinned {
+ public:
+  // Empty, or holding a mutex; movable, so that a task keeps it as a member. It goes empty where the mutex goes first.
+  class Guard {
+   public:
+    Guard() = default;
+    Guard(Guard&& other) noexcept { take(other); }
+    Guard& operator=(Guard&& other) noexcept {
+      if (this != &other) unlock(), take(other);
+      return *this;
+    }
+    ~Guard() { unlock(); }
+    void unlock() {
+      if (Mutex* const mutex = std::exchange(mutex_, nullptr)) mutex->holder_ = nullptr, mutex->queue_.notify();
+    }
+    explicit operator bool() const { return mutex_ != nullptr; }
+   private:
+    friend class Mutex;
+    void take(Guard& other) {
+      mutex_ = std::exchange(other.mutex_, nullptr);
+      if (mutex_ != nullptr) mutex_->holder_ = this;
+    }
+    Mutex* mutex_ = nullptr;
+  };
+  ~Mutex() {
+    if (holder_ != nullptr) holder_->mutex_ = nullptr;
+  }
+  auto lock() {  // a Guard. ECANCELED ENOBUFS; a task that holds it already waits for itself, for ever
+    return detail::operation<Guard>([this](Task& task) {
+      return detail::attempt<Result<Guard>>(task, queue_, "a mutex", [this](bool) { return take(); });
+    });
+  }
+  Result<Guard> try_lock() { return queue_.is_next(nullptr) ? take() : Error(EAGAIN); }  // EAGAIN: held, or others wait
+  bool is_locked() const { return holder_ != nullptr; }
+ private:
+  Result<Guard> take() {
+    if (holder_ != nullptr) return Error(EAGAIN);
+    Result<Guard> guard{Guard()};
+    guard->mutex_ = this, holder_ = &*guard;
+    return guard;
+  }
+  detail::WaitQueue queue_;
+  Guard* holder_ = nullptr;
+};
+
+// A bounded queue of values from tasks to tasks, in order; T may be move-only. Size: N * sizeof(T), and 40 bytes on a
+// 32-bit board.
+template <class T, std::size_t N> class Channel : detail::Pinned {
+  static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
+ public:
+  constexpr Channel() = default;
+  ~Channel() {
+    while (count_ != 0) static_cast<void>(take());
+  }
+  // Waits while it is full. The value is moved (or copied) from when there is room, and else is as it was; it must
+  // outlive the await. EPIPE: closed · ECANCELED ENOBUFS.
+  auto send(T&& value) { return sending(static_cast<T&&>(value)); }
+  auto send(const T& value) { return sending(value); }
+  // Waits while it is empty. ENODATA: closed, and all has been received · ECANCELED ENOBUFS.
+  auto receive() {
+    return detail::operation<T>([this](Task& task) {
+      return detail::attempt<Result<T>>(task, receivers_, "a message", [this](bool) { return take(); });
+    });
+  }
+  // EAGAIN: full, or empty, or others wait.
+  Result<void> try_send(T&& value) { return senders_.is_next(nullptr) ? put(std::move(value)) : Error(EAGAIN); }
+  Result<void> try_send(const T& value) { return senders_.is_next(nullptr) ? put(value) : Error(EAGAIN); }
+  Result<T> try_receive() { return receivers_.is_next(nullptr) ? take() : Error(EAGAIN); }
+  // No more is sent; what has been sent can still be received. O(waiters).
+  void close() { closed_ = true, senders_.notify(SIZE_MAX), receivers_.notify(SIZE_MAX); }
+  bool is_closed() const { return closed_; }
+  std::size_t size() const { return count_; }
+  static constexpr std::size_t capacity() { return N; }
+ private:
+  template <class U> auto sending(U&& value) {
+    return detail::operation<void>([this, &value](Task& task) {
+      return detail::attempt<Result<void>>(task, senders_, "room in a channel",
+                                           [this, &value](bool) { return put(static_cast<U&&>(value)); });
+    });
+  }
+  template <class U> Result<void> put(U&& value) {
+    if (closed_ || count_ == N) return Error(closed_ ? EPIPE : EAGAIN);
+    ::new (at(first_ + count_)) T(static_cast<U&&>(value));
+    return ++count_, receivers_.notify(), Result<void>();
+  }
+  Result<T> take() {
+    if (count_ == 0) return Error(closed_ ? ENODATA : EAGAIN);
+    T* const value = static_cast<T*>(at(first_));
+    Result<T> result(std::move(*value));
+    value->~T();
+    first_ = (first_ + 1) % N, --count_;
+    return senders_.notify(), std::move(result);
+  }
+  void* at(std::size_t i) { return bytes_ + i % N * sizeof(T); }
+  detail::WaitQueue senders_, receivers_;
+  std::size_t first_ = 0, count_ = 0;
+  bool closed_ = false;
+  alignas(T) unsigned char bytes_[N * sizeof(T)] = {};
+};
+
+namespace detail {
+template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
+template <class R> struct ValueOf;
+template <class T> struct ValueOf<Result<T>> { using type = T; };
+template <class Op> using Awaited = typename ValueOf<Answer<Op>>::type;
+
+template <class Op> struct [[nodiscard]] Timed {
+  TaskTimer& timer;
+  Duration limit;
+  Op operation;
+  Poll<Answer<Op>> poll(Task& task) {
+    Poll<Answer<Op>> result = operation.poll(task);
+    if (result.ready()) return timer.reset(), std::move(result);
+    if (!timer.over(task, limit)) return pending;
+    task.stop_waiting();
+    timer.reset();
+    return Answer<Op>(Error(ETIMEDOUT));
+  }
+};
+template <class Op> struct [[nodiscard]] Shielded {
+  Op operation;
+  Poll<Answer<Op>> poll(Task& task) {
+    task.shield_operation(true);
+    Poll<Answer<Op>> result = operation.poll(task);
+    if (result.ready()) task.shield_operation(false);
+    return result;
+  }
+};
+}  // namespace detail
+
+// Combinators: operations made of operations. Those are polled in the order in which they are named; a Co (section 12)
+// is one, too. Everything named in them must outlive the await.
+
+// The operation's own result, or ETIMEDOUT if it does not come within `limit`. What has completed when the time is up
+// wins. After a time-out the task waits for nothing; what it worked on (a stream, say) is as it was.
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+  return {timer, limit, static_cast<Op&&>(operation)};
+}
+
+// The operation, not to be cancelled: cancel() has its effect when it has completed. For a clean-up that must finish; a
+// shutdown still destroys what outlasts its second period. For more than one operation, see Shield.
+template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
+
+// Shields its task from cancellation, from raise() until lower() or its end.
+class Shield {
+ public:
+  Shield() = default;
+  explicit Shield(Task& task) { raise(task); }
+  Shield(const Shield&) = delete;
+  Shield& operator=(const Shield&) = delete;
+  ~Shield() { lower(); }
+  void raise(Task& task) {
+    if (task_ == nullptr) (task_ = &task)->raise_shield();
+  }
+  void lower() {
+    if (Task* const task = std::exchange(task_, nullptr)) task->lower_shield();
+  }
+ private:
+  Task* task_ = nullptr;
+};
+
+// What first_of() gives: which operation has completed, from 0 on, and its result; the other results say EAGAIN.
+template <class... T> struct FirstOf {
+  std::size_t which = 0;
+  std::tuple<Result<T>...> results;
+  template <std::size_t I> auto& get() { return std::get<I>(results); }
+};
+namespace detail {
+template <class... Op> struct [[nodiscard]] First {
+  using Value = FirstOf<Awaited<Op>...>;
+  std::tuple<Op...> operations;
+  Poll<Result<Value>> poll(Task& task) { return poll(task, std::index_sequence_for<Op...>()); }
+  template <std::size_t... I> Poll<Result<Value>> poll(Task& task, std::index_sequence<I...>) {
+    Value value;
+    const bool cancelling = task.is_being_cancelled();
+    if (!(poll_one<I>(task, value) || ...)) {
+      if (cancelling && !task.is_being_cancelled())
+        task.wake();  // a part that goes on all the same: its waits were ended
+      return pending;
+    }
+    task.stop_waiting();
+    if (cancelling && !task.is_being_cancelled() && is_cancelled<I...>(value)) return Result<Value>(Error(ECANCELED));
+    return Result<Value>(std::move(value));
+  }
+  template <std::size_t I> bool poll_one(Task& task, Value& value) {
+    auto result = std::get<I>(operations).poll(task);
+    if (!result.ready()) return false;
+    value.which = I, value.template get<I>() = std::move(*result);
+    return true;
+  }
+  template <std::size_t... I> static bool is_cancelled(Value& value) {
+    return ((value.which == I && !value.template get<I>() && value.template get<I>().error() == ECANCELED) || ...);
+  }
+};
+}  // namespace detail
+
+// Waits until one of the operations has completed, and gives up the others: none of them leaves a waiter behind.
+// ECANCELED: the task was cancelled.
+template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
+  return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
+}
+
+// The results of all_of(), as they come: a named object, that outlives the await. Given up amid (by a time-out, say), it
+// goes on where it stood when it is awaited again; reset() to begin anew.
+template <class... T> class AllOf {
+ public:
+  template <std::size_t I> auto& get() { return std::get<I>(results_); }
+  bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
+  void reset() { results_ = {}, complete_ = 0; }
+  // For all_of(): one more attempt at those that have not completed.
+  template <class Ops, std::size_t... I>
+  Poll<Result<void>> poll(Task& task, Ops& operations, std::index_sequence<I...>) {
+    if (complete_ == all) reset();
+    const bool cancelling = task.is_being_cancelled();
+    bool answered = false;
+    (poll_one<I>(task, operations, cancelling, answered), ...);
+    if (answered) task.request_cancellation(false);
+    if (complete_ != all) {
+      if (cancelling) task.wake();  // a part that goes on all the same: its waits were ended with those of the others
+      return pending;
+    }
+    Result<void> result;
+    ((result && !get<I>() ? void(result = get<I>().error()) : void()), ...);
+    return result;
+  }
+ private:
+  static_assert(sizeof...(T) >= 1 && sizeof...(T) < 32, "1 to 31 operations");
+  static constexpr std::uint32_t all = (1u << sizeof...(T)) - 1;
+  template <std::size_t I, class Ops> void poll_one(Task& task, Ops& operations, bool cancelling, bool& answered) {
+    if (is_complete(I)) return;
+    if (cancelling) task.request_cancellation();  // each of them hears of it
+    auto result = std::get<I>(operations).poll(task);
+    if (cancelling && !task.is_being_cancelled()) answered = true;
+    if (result.ready()) get<I>() = std::move(*result), complete_ |= 1u << I;
+  }
+  std::tuple<Result<T>...> results_;
+  std::uint32_t complete_ = 0;
+};
+namespace detail {
+template <class... Op> struct [[nodiscard]] All {
+  AllOf<Awaited<Op>...>& results;
+  std::tuple<Op...> operations;
+  Poll<Result<void>> poll(Task& task) { return results.poll(task, operations, std::index_sequence_for<Op...>()); }
+};
+}  // namespace detail
+
+// Waits until all of the operations have completed, whatever comes of them: their results are in `results`. Gives success
+// if all of them succeeded, else the error of the first in order that did not; a cancellation is passed on to each.
+template <class... Op> detail::All<Op...> all_of(AllOf<detail::Awaited<Op>...>& results, Op&&... operations) {
+  return {results, std::tuple<Op...>(static_cast<Op&&>(operations)...)};
+}
+
+// What all groups have in common.
+class TaskGroupBase : detail::Pinned {
+ public:
+  std::uint32_t size() const { return size_; }  // members that have not ended
+  std::uint32_t failures() const { return failures_; }
+  Outcome first_failure() const { return first_failure_; }  // kind none: none has failed since the last join_all()
+  void cancel_all() {                                       // O(members)
+    cancelling_ = size_ != 0;
+    for (std::uint32_t i = 0; i < size_; ++i) members_[i].cancel();
+  }
+  // The other policy: when one fails, the others are cancelled. Else they go on.
+  void cancel_others_on_failure(bool on = true) { cancels_others_ = on; }
+  // Called when a member has ended and its slot is free again, so that it can be replaced at once; to tell which, see
+  // TaskRef::names(). Not called for what the group's destructor ends.
+  void on_end(Delegate<void(const Task&, Outcome)> callback) { on_end_ = callback; }
+  // Waits until all members have ended, those that are spawned meanwhile included. Gives the first failure's error, which
+  // is thereby told, and may be spawned into anew. ECANCELED: cancelled, or the group is no more · ENOBUFS.
+  auto join_all() {
+    return detail::operation<void>([this](Task& task) {
+      return detail::attempt<Result<void>>(task, joiners_, "the end of a group", [this](bool) -> Result<void> {
+        if (size_ != 0) return Error(EAGAIN);
+        const Outcome failure = std::exchange(first_failure_, {});
+        return failure.kind == Outcome::Kind::failed ? Result<void>(failure.error) : Result<void>();
+      });
+    });
+  }
+ protected:
+  constexpr TaskGroupBase() = default;
+  ~TaskGroupBase() {
+    for (on_end_ = {}; size_ != 0;) {
+      TaskHandle& last = members_[size_ - 1];
+      if (last.destroy()) continue;           // which makes it leave
+      last.cancel(), last.detach(), --size_;  // the one that is running destroys its own group
+    }
+  }
+  Result<TaskRef> add(TaskHandle&& handle, TaskHandle* members) {
+    members_ = members;
+    TaskHandle& member = members_[size_++];
+    member = std::move(handle), member.group_ = this;
+    return TaskRef(*member.task_);
+  }
+  bool cancelling_ = false, cancels_others_ = false;
+  std::uint32_t size_ = 0, failures_ = 0;
+ private:
+  friend class Reactor;
+  void ended(Task& task) {
+    TaskHandle& member = *task.handle_;
+    const Outcome outcome = member.outcome();
+    const bool failure = outcome.kind == Outcome::Kind::failed, told = on_end_ || !joiners_.places_.empty();
+    if (failure && failures_++ == 0) first_failure_ = outcome;
+    if (failure && first_failure_.kind == Outcome::Kind::none) first_failure_ = outcome;
+    if (told) task.code_ = 0;  // else it is reported to the observer
+    member.detach();
+    if (&member != &members_[--size_]) member = std::move(members_[size_]);
+    if (failure && cancels_others_) cancel_all();
+    if (size_ == 0) cancelling_ = false, joiners_.notify(SIZE_MAX);
+    const auto callback = on_end_;  // may destroy this group
+    if (callback) callback(task, outcome);
+  }
+  TaskHandle* members_ = nullptr;
+  Outcome first_failure_;
+  Delegate<void(const Task&, Outcome)> on_end_;
+  detail::WaitQueue joiners_;
+};
+inline void Reactor::leave_group(Task& task) { task.handle_->group_->ended(task); }
+
+// Tasks that belong together, of whatever pools: at most N at a time. What is left of them when the group goes is
+// destroyed with it: no member outlives its group, and nothing is waited for in a destructor; await join_all() for that.
+// (A member that destroys its own group is cancelled, and goes on alone.) A member's failure is told to on_end(), or to
+// who waits in join_all(), or else to the reactor's observer. Size: 8 * N, and 56 bytes on a 32-bit board.
+template <std::size_t N> class TaskGroup : public TaskGroupBase {
+  static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
+ public:
+  constexpr TaskGroup() = default;
+  // pool.spawn(reactor, arguments...), as a member. ENOBUFS: the group is full, or the pool · ECANCELED: the group has
+  // been cancelled, and not all have ended yet · and the pool's own.
+  template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
+    if (cancelling_ || size_ == N) return Error(cancelling_ ? ECANCELED : ENOBUFS);
+    Result<TaskHandle> handle = pool.spawn(reactor, std::forward<A>(arguments)...);
+    return handle ? add(std::move(*handle), storage_) : handle.error();
+  }
+  static constexpr std::uint32_t capacity() { return N; }
+ private:
+  TaskHandle storage_[N];
+};
+
+// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move. Size on a 32-bit board: 20 bytes.
+class Watchdog;
+class Heartbeat : public detail::ListNode {
+ public:
+  ~Heartbeat() { close(); }
+  void open(Watchdog& watchdog, const char* name);  // from now on it must beat(); the name must outlive it
+  void close();                                     // it need not any more
+  void beat();                                      // checks in
+  bool has_beaten() const { return beaten_; }       // since the watchdog was fed last
+  const char* name() const { return name_; }
+ private:
+  friend class Watchdog;
+  Watchdog* watchdog_ = nullptr;
+  const char* name_ = nullptr;
+  bool beaten_ = false;
+};
+
+// Feeds a watchdog, once in a period, at the end of a turn, if since the last time every heartbeat has beaten; a late one
+// is waited for. So a loop that hangs, and one whose tasks hang, are both found out. Drives a device as /dev/watchdog
+// (its timeout, the driver's or set with WDIOC_SETTIMEOUT on fd(), must be longer than the period), or systemd's NOTIFY
+// socket, see sd_notify(3) and sd_watchdog_enabled(3). Size on a 32-bit board: 200 bytes.
+class Watchdog : detail::Pinned {
+ public:
+  ~Watchdog() {  // a device stays armed: the machine is reset, unless the next process feeds it in time
+    while (Heartbeat* const heartbeat = heartbeats_.front()) heartbeat->close();
+  }
+  // Opening the device arms it. EBUSY: open already, or by another process · ENOENT ENXIO EACCES EMFILE ENFILE.
+  Result<void> open(Reactor& reactor, const char* path, Duration period) {
+    if (fd_) return Error(EBUSY);
+    Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
+    return fd ? start(reactor, std::move(fd), period) : detail::last_error();
+  }
+  // The same, of a descriptor that is open already; it should not block.
+  Result<void> open(Reactor& reactor, Fd&& fd, Duration period) {
+    return fd_ ? Error(EBUSY) : fd ? start(reactor, std::move(fd), period) : Error(EBADF);
+  }
+  // systemd, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (WATCHDOG_PID), half of which is the period; where
+  // it asks for no watchdog, only notify() has an effect. ENOENT: not started by systemd · EINVAL EMFILE ENFILE ENOMEM.
+  Result<void> open_notify(Reactor& reactor) {
+    if (fd_) return Error(EBUSY);
+    const char* const path = ::getenv("NOTIFY_SOCKET");
+    const char* const usec = ::getenv("WATCHDOG_USEC");
+    const char* const pid = ::getenv("WATCHDOG_PID");
+    if (path == nullptr) return Error(ENOENT);
+    const Result<Endpoint> to = Endpoint::unix_path(path);
+    if (!to || (path[0] != '/' && path[0] != '@')) return Error(EINVAL);
+    Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
+    if (!fd) return detail::last_error();
+    const bool ours = pid == nullptr || ::strtoul(pid, nullptr, 10) == static_cast<unsigned long>(System::process());
+    const unsigned long long microseconds = usec != nullptr && ours ? ::strtoull(usec, nullptr, 10) : 0;
+    if (microseconds > INT64_MAX / 1000) return Error(EINVAL);
+    to_ = *to;
+    return start(reactor, std::move(fd), Duration(static_cast<std::int64_t>(microseconds) * 500));
+  }
+  // Tells systemd something: "READY=1", "STOPPING=1", "STATUS=...". EBADF: open_notify() has not succeeded · EAGAIN:
+  // systemd is slow to read · ECONNREFUSED ENOENT: it is not there.
+  Result<void> notify(const char* state) {
+    if (!fd_ || to_.size() == 0) return Error(EBADF);
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    return detail::check(
+        static_cast<int>(System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size())));
+  }
+  // The end, told to the watchdog: it waits for nothing any more, if its driver lets it (not CONFIG_WATCHDOG_NOWAYOUT).
+  Result<void> close() {  // what write(2) answers; the descriptor is closed all the same
+    timer_.cancel(), late_.cancel();
+    const Result<void> told = fd_ && to_.size() == 0 ? write("V") : Result<void>();
+    return fd_.close(), to_ = Endpoint(), told;
+  }
+  int fd() const { return fd_.get(); }
+  std::uint32_t fed() const { return fed_; }           // how many times
+  Result<void> last_feeding() const { return last_; }  // its error: it is tried again in the next period
+  const Heartbeat* missing() {  // the first that has not beaten since; null: all have. O(heartbeats)
+    Heartbeat* heartbeat = heartbeats_.front();
+    while (heartbeat != nullptr && heartbeat->has_beaten()) heartbeat = heartbeats_.after(*heartbeat);
+    return heartbeat;
+  }
+ private:
+  friend class Heartbeat;
+  Result<void> start(Reactor& reactor, Fd&& fd, Duration period) {
+    fd_ = std::move(fd), reactor_ = &reactor, due_ = false, last_ = {};
+    if (period > Duration::zero()) timer_.arm_every(reactor, period, Delegate<void()>::of<&Watchdog::tick>(*this));
+    return {};
+  }
+  Result<void> write(const char* text) {
+    return detail::check(static_cast<int>(detail::retry([&] { return System::write(fd_.get(), text, 1); })));
+  }
+  void tick() { due_ = true, feed_if_due(); }
+  void feed_at_end_of_turn() {
+    late_.arm(*reactor_, Duration::zero(), Delegate<void()>::of<&Watchdog::feed_if_due>(*this));
+  }
+  void feed_if_due() {
+    if (!due_ || missing_ != 0) return;
+    due_ = false, last_ = to_.size() != 0 ? notify("WATCHDOG=1") : write("1");
+    fed_ += last_ ? 1u : 0u;
+    for (Heartbeat* heartbeat = heartbeats_.front(); heartbeat != nullptr; heartbeat = heartbeats_.after(*heartbeat))
+      heartbeat->beaten_ = false, ++missing_;
+  }
+  detail::List<Heartbeat> heartbeats_;
+  Reactor* reactor_ = nullptr;
+  Timer timer_, late_;
+  Endpoint to_;  // of systemd; none: a device
+  Fd fd_;
+  Result<void> last_;
+  std::uint32_t missing_ = 0, fed_ = 0;
+  bool due_ = false;
+};
+inline void Heartbeat::open(Watchdog& watchdog, const char* name) {
+  close();
+  watchdog_ = &watchdog, name_ = name, beaten_ = false;
+  watchdog.heartbeats_.push_back(*this), ++watchdog.missing_;
+}
+inline void Heartbeat::close() {
+  if (!linked()) return;
+  beat(), unlink();
+}
+inline void Heartbeat::beat() {
+  if (!linked() || std::exchange(beaten_, true)) return;
+  if (--watchdog_->missing_ == 0 && watchdog_->due_) watchdog_->feed_at_end_of_turn();
+}
+
+// =====================================================================================================================
+// 11. Shutdown
+// =====================================================================================================================
+// How a shutdown went: tasks that ended by themselves, that ended after having been cancelled, that had to be destroyed.
+struct ShutdownReport {
+  std::uint32_t drained = 0, cancelled = 0, destroyed = 0;
+  int signal = 0;       // that began it; 0: request(), or there was nothing left to do
+  bool forced = false;  // by a second signal or request
+};
+
+// Runs a reactor and ends it with grace. The first signal closes all listeners, so that new connections are refused at
+// once, and gives every task one common grace period to finish; then those that remain are cancelled together, and what
+// still stands after the clean-up period is destroyed. A second signal forces: the rest is cancelled, has one turn to
+// clean up, and is destroyed.
+class GracefulShutdown {
+ public:
+  GracefulShutdown(Reactor& reactor, SignalSet signals, Duration grace = std::chrono::seconds(2),
+                   Duration cleanup = std::chrono::milliseconds(500))
+      : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
+  ~GracefulShutdown() { close(); }
+  // run() does it, too: signals are taken over, and answered by run(). Errors: of Signals::open().
+  Result<void> open() {
+    if (open_) return {};
+    const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
+    const Result<void> opened = signals_.open(reactor_, signals_wanted_, callback);
+    if (opened) open_ = true, ++reactor_.background_;
+    return opened;
+  }
+  void close() {  // gives them back, as run() does at its end
+    if (std::exchange(open_, false)) --reactor_.background_, signals_.close(), requests_ = 0;
+  }
+  // Instead of Reactor::run(). Also returns when there is nothing left but to wait for signals, or after Reactor::stop(),
+  // which leaves tasks as they stand (amid a shutdown: ends the grace period). Errors: of open() and Reactor::run().
+  Result<ShutdownReport> run() {
+    if (reactor_.running()) return Error(EBUSY);
+    if (const Result<void> opened = open(); !opened) return opened.error();
+    const Result<ShutdownReport> result = run_phases();
+    return close(), result;
+  }
+  void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
+  bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
+  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
+  void hold() { ++holds_; }  // work that is no task counts as one from hold() to release()
+  void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
+ private:
+  void advance(int signal) { signal_ = ++requests_ == 1 ? signal : signal_; }
+  bool idle() const { return reactor_.stats_.tasks == 0 && holds_ == 0; }
+  bool phase_is_over() { return requests_ > limit_ || (requests_ != 0 && idle()); }
+  // Runs until all is done, the time is up, or there have been more than `requests` requests; returns how many ended.
+  Result<std::uint32_t> phase(Duration duration, std::uint32_t requests) {
+    const std::uint64_t ended = reactor_.stats_.tasks_ended;
+    const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
+    limit_ = requests;
+    const Result<void> ran = reactor_.run_until(end, Delegate<bool()>::of<&GracefulShutdown::phase_is_over>(*this));
+    if (!ran) return ran.error();
+    return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
+  }
+  Result<ShutdownReport> run_phases() {
+    ShutdownReport report;
+    Result<std::uint32_t> ended = phase(forever, 0);
+    if (!ended || requests_ == 0) return ended ? Result<ShutdownReport>(report) : ended.error();
+    report.signal = signal_;
+    reactor_.close_listeners();
+    if (on_begin_) on_begin_();
+    if (ended = phase(grace_, 1); !ended) return ended.error();
+    report.drained = *ended;
+    if (!idle()) {
+      reactor_.cancel_all_tasks();
+      const bool at_once = requests_ > 1;
+      if (ended = phase(at_once ? Duration::zero() : cleanup_, at_once ? UINT32_MAX : 1); !ended) return ended.error();
+      report.cancelled = *ended;
+      report.destroyed = reactor_.destroy_all_tasks();
+    }
+    report.forced = requests_ > 1;
+    return report;
+  }
+  Reactor& reactor_;
+  SignalSet signals_wanted_;
+  Duration grace_, cleanup_;
+  Delegate<void()> on_begin_;
+  Signals signals_;
+  std::uint32_t requests_ = 0, limit_ = 0, holds_ = 0;
+  int signal_ = 0;
+  bool open_ = false;
+};
+
+// =====================================================================================================================
+// 12. Coroutines
+// =====================================================================================================================
+#if __cplusplus >= 202002L
+template <class T> class Co;
+namespace detail {
+struct FrameMaker;
+struct ThisTask {};
+}  // namespace detail
+
+// Where coroutines take their frames: the storage of a FramePool, whatever its sizes. Frames lie at multiples of 64.
+class FrameSource : detail::Pinned {
+ public:
+  static constexpr std::size_t alignment = 64;
+  constexpr FrameSource() = default;
+  // Frames that are too large for this one, or for which it has no room, are taken from another, which must outlive it.
+  void or_else(FrameSource& other) { next_ = &other; }
+  std::uint32_t size() const { return used_; }        // frames in use
+  std::uint32_t high_water() const { return high_; }  // the most there have been
+  std::size_t largest() const { return largest_; }    // bytes of the largest frame asked for, refused ones included
+  std::uint32_t refused() const { return refused_; }  // that had no room here, even if another had
+ private:
+  template <std::size_t Bytes, std::size_t N> friend class FramePool;
+  friend struct detail::FrameMaker;
+  struct Free {
+    Free* next;
+  };
+  // Behind the frame, whose size is known when it goes, lies the pool that it came from.
+  static FrameSource*& owner(void* frame, std::size_t size) {
+    constexpr std::size_t unit = alignof(FrameSource*);
+    return *static_cast<FrameSource**>(
+        static_cast<void*>(static_cast<unsigned char*>(frame) + (size + unit - 1) / unit * unit));
+  }
+  Result<void*> allocate(std::size_t size) {  // EMSGSIZE: too large · ENOBUFS: no room
+    int error = EMSGSIZE;
+    for (FrameSource* source = this; source != nullptr; source = source->next_) {
+      if (size > source->largest_) source->largest_ = size;
+      void* const frame = size <= source->bytes_ ? source->take() : nullptr;
+      if (frame != nullptr) return owner(frame, size) = source, frame;
+      if (size <= source->bytes_) error = ENOBUFS;
+      ++source->refused_;
+    }
+    return Error(error);
+  }
+  void* take() {
+    void* frame = free_;
+    if (free_ != nullptr) free_ = free_->next;
+    else if (fresh_ != capacity_) frame = slots_ + std::size_t{fresh_++} * stride_;
+    else return nullptr;
+    if (++used_ > high_) high_ = used_;
+    return frame;
+  }
+  void release(void* frame) { free_ = ::new (frame) Free{free_}, --used_; }
+  unsigned char* slots_ = nullptr;
+  Free* free_ = nullptr;
+  FrameSource* next_ = nullptr;
+  std::size_t bytes_ = 0, stride_ = 0, largest_ = 0;
+  std::uint32_t capacity_ = 0, fresh_ = 0, used_ = 0, high_ = 0, refused_ = 0;  // slots from fresh_ on were never used
+};
+
+// Room for N coroutine frames of up to `Bytes` bytes: how many a coroutine needs, the compiler alone knows, so see
+// Co::frame_size(). It must outlive its coroutines. Size: N * (Bytes + a pointer, rounded up to 64), and 64 bytes.
+template <std::size_t Bytes, std::size_t N> class FramePool {
+  static_assert(Bytes >= 16 && N >= 1 && N < (1u << 24), "room for one frame at least");
+ public:
+  constexpr FramePool() = default;
+  operator FrameSource&() { return source(); }  // what it is called as
+  FrameSource& source() {
+    source_.slots_ = &slots_[0].bytes[0], source_.stride_ = sizeof(Slot);
+    source_.bytes_ = Bytes, source_.capacity_ = N;
+    return source_;
+  }
+  void or_else(FrameSource& other) { source_.or_else(other); }
+  std::uint32_t size() const { return source_.size(); }
+  std::uint32_t high_water() const { return source_.high_water(); }
+  std::size_t largest() const { return source_.largest(); }
+  std::uint32_t refused() const { return source_.refused(); }
+  static constexpr std::uint32_t capacity() { return N; }
+ private:
+  struct alignas(FrameSource::alignment) Slot {
+    unsigned char bytes[(Bytes + sizeof(void*) - 1) / sizeof(void*) * sizeof(void*) + sizeof(void*)];
+  };
+  FrameSource source_;
+  Slot slots_[N] = {};
+};
+
+namespace detail {
+template <class T>
+concept HasFramePool = requires(T& object) {
+  { *object.frame_pool() } -> std::convertible_to<FrameSource&>;
+};
+template <class T>
+concept HasReactor = requires(T& object) {
+  { object.reactor() } -> std::convertible_to<Reactor&>;
+};
+
+// Makes frames of what a coroutine was called with: a frame pool, wherever it stands among the arguments; else the pool
+// of the first reactor that is one, or is known to one (a task, an open stream, an object with reactor()).
+struct FrameMaker {
+  template <class A> static constexpr bool is_pool = std::is_convertible_v<A&, FrameSource&>;
+  template <class A> static constexpr bool is_known = is_pool<A> || HasFramePool<A> || HasReactor<A>;
+  template <class A> static FrameSource* pool_of(A& argument) {
+    if constexpr (is_pool<A>) return &static_cast<FrameSource&>(argument);
+    else return nullptr;
+  }
+  template <class A> static FrameSource* default_of(A& argument) {
+    if constexpr (HasFramePool<A>) return argument.frame_pool();
+    else if constexpr (std::is_base_of_v<Source, std::remove_cv_t<A>>)
+      return argument.is_open() ? argument.reactor().frame_pool() : nullptr;
+    else if constexpr (HasReactor<A>) return argument.reactor().frame_pool();
+    else return nullptr;
+  }
+  template <class... A> static void* make(std::size_t size, std::size_t alignment, A&... arguments) {
+    static_assert((is_known<A> || ...),
+                  "pass a FramePool to the coroutine, or a Reactor, Task or open Source whose reactor has one");
+    FrameSource* source = nullptr;
+    static_cast<void>((((source = pool_of(arguments)) != nullptr) || ...) ||
+                      (((source = default_of(arguments)) != nullptr) || ...));
+    made = {static_cast<std::uint32_t>(size), EINVAL};
+    if (source == nullptr || alignment > FrameSource::alignment || ((alignof(A) > FrameSource::alignment) || ...))
+      return nullptr;
+    const Result<void*> frame = source->allocate(size);
+    made.error = frame ? 0 : frame.error().code();
+    return frame ? *frame : nullptr;
+  }
+  static void release(void* frame, std::size_t size) { FrameSource::owner(frame, size)->release(frame); }
+  struct Made {
+    std::uint32_t size;
+    int error;
+  };
+  static inline constinit thread_local Made made{};  // the last one, for the Co that is about to be made of it
+};
+
+// What a coroutine waits for: look() makes another attempt.
+struct Awaiting {
+  bool (*look)(Awaiting&, Task&);
+  std::coroutine_handle<> waiter;
+};
+// A chain of coroutines that await each other, as one task steps it. Who awaits a coroutine, or has been awaited, is not
+// resumed from within the other, but returns to here first: the stack does not grow, whatever the compiler optimises.
+struct Chain {
+  bool run(Task& stepped_by) {  // whether it has ended
+    task = &stepped_by;
+    if (awaiting != nullptr) {
+      if (!awaiting->look(*awaiting, stepped_by)) return false;
+      next = std::exchange(awaiting, nullptr)->waiter;
+    }
+    while (next) std::exchange(next, nullptr).resume();
+    return awaiting == nullptr;
+  }
+  std::coroutine_handle<> next;
+  Awaiting* awaiting = nullptr;
+  Task* task = nullptr;
+  const char* name = nullptr;  // of the function that awaits
+};
+
+template <class T> struct CoAwaiter;
+template <class Op> struct OperationAwaiter;
+template <class T> struct IsCo : std::false_type {};
+template <class T> struct IsCo<Co<T>> : std::true_type {};
+
+struct PromiseBase {
+  template <class... A> static void* operator new(std::size_t size, A&... arguments) noexcept {
+    return FrameMaker::make(size, alignof(std::max_align_t), arguments...);
+  }
+  // Called where the compiler tells the alignment: clang's -fcoro-aligned-allocation.
+  template <class... A>
+  static void* operator new(std::size_t size, std::align_val_t alignment, A&... arguments) noexcept {
+    return FrameMaker::make(size, static_cast<std::size_t>(alignment), arguments...);
+  }
+  static void operator delete(void* frame, std::size_t size) noexcept { FrameMaker::release(frame, size); }
+  static void operator delete(void* frame, std::size_t size, std::align_val_t) noexcept {
+    FrameMaker::release(frame, size);
+  }
+
+  std::suspend_always initial_suspend() const noexcept { return {}; }
+  struct Final {
+    bool await_ready() const noexcept { return false; }
+    template <class P> void await_suspend(std::coroutine_handle<P> ended) const noexcept {
+      PromiseBase& promise = ended.promise();
+      promise.chain->next = promise.awaited_by;
+    }
+    void await_resume() const noexcept {}
+  };
+  Final final_suspend() const noexcept { return {}; }
+
+  template <class Op>
+  auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE(), const char* name = __builtin_FUNCTION()) {
+    if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>{operation, *this};
+    else return OperationAwaiter<Op>(*this, static_cast<Op&&>(operation), line, name);
+  }
+  struct TaskAwaiter {
+    bool await_ready() const { return true; }
+    void await_suspend(std::coroutine_handle<>) const {}
+    Task& await_resume() const { return task; }
+    Task& task;
+  };
+  TaskAwaiter await_transform(ThisTask) { return {*chain->task}; }
+
+  Chain own;            // where this coroutine is the first
+  Chain* chain = &own;  // that it is part of
+  std::coroutine_handle<> awaited_by;
+  int code = 0;  // it failed with
+};
+template <class Op> struct OperationAwaiter : Awaiting {
+  using R = Answer<std::remove_reference_t<Op>>;
+  OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t at, const char* by)
+      : Awaiting{&look_again, {}}, chain(*promise.chain), operation(static_cast<Op&&>(what)), line(at), name(by) {}
+  OperationAwaiter(const OperationAwaiter&) = delete;
+  OperationAwaiter& operator=(const OperationAwaiter&) = delete;
+  ~OperationAwaiter() {
+    if (chain.awaiting != this) return;
+    chain.awaiting = nullptr;  // destroyed while it waited: what its task waits for besides is looked at again
+    chain.task->stop_waiting(), chain.task->wake();
+  }
+  bool await_ready() { return look_again(*this, *chain.task); }
+  void await_suspend(std::coroutine_handle<> coroutine) {
+    waiter = coroutine, chain.awaiting = this;
+    chain.name = name, chain.task->resume_line() = line;
+  }
+  R await_resume() { return std::move(*answer); }
+  static bool look_again(Awaiting& awaiting, Task& task) {
+    auto& self = static_cast<OperationAwaiter&>(awaiting);
+    self.answer = self.operation.poll(task);
+    return self.answer.ready();
+  }
+  Chain& chain;
+  Op operation;
+  Poll<R> answer = pending;
+  std::uint32_t line;
+  const char* name;
+};
+
+template <class T> struct Unwrapped { using type = T; };
+template <class T> struct Unwrapped<Result<T>> { using type = T; };
+template <class T> struct Promise;
+template <class T> struct PromiseOf : PromiseBase {
+  using Value = typename Unwrapped<T>::type;
+  Co<T> get_return_object() noexcept;
+  static Co<T> get_return_object_on_allocation_failure() noexcept;
+  void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
+  void keep(Result<Value>&& answer) { result = std::move(answer), code = result ? 0 : result.error().code(); }
+  Result<Value> result;
+};
+template <class T> struct Promise : PromiseOf<T> {
+  template <class U> void return_value(U&& value) {
+    this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
+  }
+};
+template <> struct Promise<void> : PromiseOf<void> {
+  void return_void() {}
+};
+}  // namespace detail
+
+template <class T> class [[nodiscard]] Result<T&> {
+ public:
+  constexpr Result() = default;
+  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(T& value) : value_(&value), error_(0) {}
+  constexpr explicit operator bool() const { return error_ == 0; }
+  constexpr Error error() const { return error_; }
+  constexpr T& operator*() const { return MOTE_ASSERT(error_ == 0), *value_; }
+  constexpr T* operator->() const { return &**this; }
+ private:
+  T* value_ = nullptr;
+  int error_ = EAGAIN;
+};
+
+// A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its own
+// (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. What is awaited gives a
+// Result<T>: what it returned; or why there is no frame (ENOBUFS: the pool is full · EMSGSIZE: the frame is too large ·
+// EINVAL: over-aligned, or no pool to take it from), or ENOTRECOVERABLE: an exception left it. A Co<T> may `co_return`
+// an Error as well as a T; so Co<Result<T>> is the same, and Co<Result<void>> is the one without a value that can fail.
+// Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. Size on a 32-bit board: 12 bytes; a frame
+// has 52 bytes besides the function's own.
+template <class T> class [[nodiscard]] Co {
+ public:
+  using promise_type = detail::Promise<T>;
+  using Value = typename detail::Unwrapped<T>::type;
+  Co(Co&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)), error_(other.error_), size_(other.size_) {}
+  Co& operator=(Co&& other) noexcept {
+    if (this == &other) return *this;
+    destroy();
+    handle_ = std::exchange(other.handle_, nullptr), error_ = other.error_, size_ = other.size_;
+    return *this;
+  }
+  ~Co() { destroy(); }
+  explicit operator bool() const { return handle_ != nullptr; }  // whether it has a frame
+  Error error() const { return error_; }                         // why not
+  std::size_t frame_size() const { return size_; }               // in bytes, of the frame it has or would have needed
+  // As an operation: goes on with it, as far as it gets. EINVAL: it has ended before.
+  Poll<Result<Value>> poll(Task& task) {
+    if (handle_ == nullptr) return Result<Value>(error_);
+    promise_type& promise = handle_.promise();
+    if (handle_.done()) return Result<Value>(Error(EINVAL));
+    if (promise.own.task == nullptr) promise.own.next = handle_;
+    if (!promise.own.run(task)) return pending;
+    return take();
+  }
+ private:
+  friend promise_type;
+  friend detail::PromiseOf<T>;
+  friend detail::CoAwaiter<Co>;
+  friend class Coroutine;
+  explicit Co(std::coroutine_handle<promise_type> handle) : handle_(handle), size_(detail::FrameMaker::made.size) {}
+  explicit Co(Error error) : error_(error), size_(detail::FrameMaker::made.size) {}
+  Result<Value> take() {
+    Result<Value> result = std::move(handle_.promise().result);
+    return destroy(), error_ = EINVAL, result;
+  }
+  void destroy() {
+    if (handle_ != nullptr) std::exchange(handle_, nullptr).destroy();
+  }
+  std::coroutine_handle<promise_type> handle_;
+  Error error_;
+  std::uint32_t size_ = 0;
+};
+namespace detail {
+template <class T> Co<T> PromiseOf<T>::get_return_object() noexcept {
+  return Co<T>(std::coroutine_handle<Promise<T>>::from_promise(static_cast<Promise<T>&>(*this)));
+}
+template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure() noexcept {
+  return Co<T>(Error(FrameMaker::made.error));
+}
+template <class C> struct CoAwaiter {
+  C& awaited;
+  PromiseBase& by;
+  bool await_ready() const { return awaited.handle_ == nullptr || awaited.handle_.done(); }
+  void await_suspend(std::coroutine_handle<> coroutine) const {
+    PromiseBase& promise = awaited.handle_.promise();
+    promise.chain = by.chain, promise.awaited_by = coroutine;
+    by.chain->next = awaited.handle_;
+  }
+  auto await_resume() const {
+    return awaited.handle_ != nullptr ? awaited.take() : Result<typename C::Value>(awaited.error_);
+  }
+};
+}  // namespace detail
+
+// A coroutine as a task: what a CoroutinePool makes of a Co. The task fails with what the coroutine fails with; what it
+// returns is dropped. Its name is that of the function that awaits.
+class Coroutine : detail::Pinned {
+ public:
+  template <class T>
+  Coroutine(Co<T>&& co) : promise_(&co.handle_.promise()), handle_(std::exchange(co.handle_, nullptr)) {
+    promise_->own.next = handle_;
+  }
+  ~Coroutine() { handle_.destroy(); }
+  Step step(Task& task) { return promise_->own.run(task) ? Step(promise_->code) : Step(pending); }
+  const char* name() const { return promise_->own.name != nullptr ? promise_->own.name : "a coroutine"; }
+ private:
+  detail::PromiseBase* promise_;
+  std::coroutine_handle<> handle_;
+};
+template <> struct detail::TaskName<Coroutine> {
+  static const char* of(const Coroutine& coroutine) { return coroutine.name(); }
+};
+
+// Room for N tasks that are coroutines, whose frames lie in frame pools: everything as with any TaskPool.
+template <std::size_t N> class CoroutinePool : public TaskPool<Coroutine, N> {
+ public:
+  // ENOBUFS: full; the coroutine is as it was · EINVAL, ECANCELED: as TaskPool::spawn() · or why the Co has no frame.
+  template <class T> Result<TaskHandle> spawn(Reactor& reactor, Co<T>&& coroutine) {
+    return coroutine ? TaskPool<Coroutine, N>::spawn(reactor, std::move(coroutine)) : coroutine.error();
+  }
+};
+
+// `Task& task = co_await mote::this_task();`: the task that steps the coroutine. Completes at once.
+inline detail::ThisTask this_task() { return {}; }
+// `co_await mote::yield();`: lets everybody else run, and goes on in the next turn. ECANCELED.
+inline auto yield() {
+  return detail::operation<void>([asked = false](Task& task) mutable -> Result<void> {
+    if (Error answer; !task.enter(answer)) return answer;
+    if (std::exchange(asked, true)) return {};
+    return task.wake(), task.suspend("its next turn");
+  });
+}
+#endif  // C++20
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_CONCURRENCY_HPP
