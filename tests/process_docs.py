@@ -14,7 +14,7 @@ del sys.argv[1:]
 TESTS = os.path.dirname(os.path.abspath(__file__))
 PAGE = os.path.join(TESTS, os.pardir, 'docs', 'testing.md')
 SECTIONS = ['The guarantees and their tests', 'Registration', 'Readiness', 'TCP and friends', 'Timers',
-            'Signals, wake-ups, fork', 'Tasks', 'Shutdown', 'Faults']
+            'Signals, wake-ups, fork', 'Tasks', 'Structured concurrency', 'Coroutines', 'Shutdown', 'Faults']
 
 
 def test_cases():
