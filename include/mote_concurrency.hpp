@@ -115,8 +115,8 @@ class Mutex : detail::Pinned {
   Guard* holder_ = nullptr;
 };
 
-// A bounded queue of values from tasks to tasks, in order; T may be move-only. Size: N * sizeof(T), and 40 bytes on a
-// 32-bit board.
+// A bounded queue of values from tasks to tasks, in order; T may be move-only.
+// Size: N * sizeof(T), and 32 bytes on a 32-bit board.
 template <class T, std::size_t N> class Channel : detail::Pinned {
   static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
  public:
@@ -391,7 +391,7 @@ inline void Reactor::leave_group(Task& task) { task.handle_->group_->ended(task)
 // Tasks that belong together, of whatever pools: at most N at a time. What is left of them when the group goes is
 // destroyed with it: no member outlives its group, and nothing is waited for in a destructor; await join_all() for that.
 // (A member that destroys its own group is cancelled, and goes on alone.) A member's failure is told to on_end(), or to
-// who waits in join_all(), or else to the reactor's observer. Size: 8 * N, and 56 bytes on a 32-bit board.
+// who waits in join_all(), or else to the reactor's observer. Size: 8 * N, and 40 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:
@@ -408,8 +408,8 @@ template <std::size_t N> class TaskGroup : public TaskGroupBase {
   TaskHandle storage_[N];
 };
 
-// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move. Size on a 32-bit board: 20 bytes.
 class Watchdog;
+// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move. Size on a 32-bit board: 20 bytes.
 class Heartbeat : public detail::ListNode {
  public:
   ~Heartbeat() { close(); }
@@ -428,7 +428,7 @@ class Heartbeat : public detail::ListNode {
 // Feeds a watchdog, once in a period, at the end of a turn, if since the last time every heartbeat has beaten; a late one
 // is waited for. So a loop that hangs, and one whose tasks hang, are both found out. Drives a device as /dev/watchdog
 // (its timeout, the driver's or set with WDIOC_SETTIMEOUT on fd(), must be longer than the period), or systemd's NOTIFY
-// socket, see sd_notify(3) and sd_watchdog_enabled(3). Size on a 32-bit board: 200 bytes.
+// socket, see sd_notify(3) and sd_watchdog_enabled(3). Size on a 32-bit board: 248 bytes.
 class Watchdog : detail::Pinned {
  public:
   ~Watchdog() {  // a device stays armed: the machine is reset, unless the next process feeds it in time
@@ -887,8 +887,8 @@ template <class T> class [[nodiscard]] Result<T&> {
 // Result<T>: what it returned; or why there is no frame (ENOBUFS: the pool is full · EMSGSIZE: the frame is too large ·
 // EINVAL: over-aligned, or no pool to take it from), or ENOTRECOVERABLE: an exception left it. A Co<T> may `co_return`
 // an Error as well as a T; so Co<Result<T>> is the same, and Co<Result<void>> is the one without a value that can fail.
-// Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. Size on a 32-bit board: 12 bytes; a frame
-// has 52 bytes besides the function's own.
+// Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. On a 32-bit board 36 bytes of a frame are
+// the library's and the compiler's; the rest is the function's own. Size on a 32-bit board: 12 bytes.
 template <class T> class [[nodiscard]] Co {
  public:
   using promise_type = detail::Promise<T>;
