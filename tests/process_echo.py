@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The echo example as a process: real sockets, real signals, both selectors."""
+"""The echo examples as processes: real sockets, real signals, both selectors, the same tests for both."""
 import random
 import resource
 import select
@@ -13,16 +13,19 @@ import unittest
 sys.path.insert(0, sys.path[0] + '/support')
 import process  # noqa: E402
 
+ECHO_COROUTINE_TWO_CLIENTS = process.command(sys.argv.pop())
+ECHO_COROUTINE = process.command(sys.argv.pop())
 ECHO_TWO_CLIENTS = process.command(sys.argv.pop())
 ECHO = process.command(sys.argv.pop())
 USAGE = 'usage: echo [--bind ADDR] [--grace SECONDS] [--selector epoll|poll] [--quiet] [PORT]\n'
 
 
 class EchoOnEpoll(unittest.TestCase):
+    program, two_clients = ECHO, ECHO_TWO_CLIENTS
     selector = 'epoll'
 
     def start(self, *arguments, program=None):
-        echo = process.Program([*(program or ECHO), '--selector', self.selector, *arguments, '0'])
+        echo = process.Program([*(program or self.program), '--selector', self.selector, *arguments, '0'])
         self.addCleanup(echo.__exit__)
         self.at = echo.address()
         with process.connect(self.at) as client:  # so that it is known to be running, and to handle signals
@@ -38,7 +41,7 @@ class EchoOnEpoll(unittest.TestCase):
     # ---- what it prints
 
     def test_it_says_where_it_listens_its_selector_its_capacity_and_its_memory(self):
-        echo = process.Program([*ECHO, '--selector', self.selector, '0'])
+        echo = process.Program([*self.program, '--selector', self.selector, '0'])
         self.addCleanup(echo.__exit__)
         found = echo.expect(r'^echo: listening on 127\.0\.0\.1:\d+, selector (\w+), at most 64 clients, (\d+) bytes of '
                             r'static memory$')
@@ -55,7 +58,8 @@ class EchoOnEpoll(unittest.TestCase):
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             self.at = probe.getsockname()
-        with process.Program([*ECHO, '--quiet', '--grace', '0', '--selector', self.selector, str(self.at[1])]) as echo:
+        arguments = ['--quiet', '--grace', '0', '--selector', self.selector, str(self.at[1])]
+        with process.Program([*self.program, *arguments]) as echo:
             process.wait_until(lambda: not process.refuses(self.at))
             self.assertEqual(process.exchange(self.client(), b'hello'), b'hello')
             echo.signal(signal.SIGTERM)
@@ -102,7 +106,7 @@ class EchoOnEpoll(unittest.TestCase):
         self.assertEqual(back, (block * (sent // len(block) + 1))[:sent])
 
     def test_beyond_capacity_clients_wait_and_are_served_when_others_leave(self):
-        self.start(program=ECHO_TWO_CLIENTS)
+        self.start(program=self.two_clients)
         first, second, third, fourth = (self.client() for _ in range(4))
         self.assertEqual(process.exchange(first, b'1'), b'1')
         third.sendall(b'3')
@@ -234,7 +238,7 @@ class EchoOnEpoll(unittest.TestCase):
         self.assertEqual(echo.finish(), 0)
 
     def test_with_a_full_pool_and_clients_in_the_backlog_it_ends_too(self):
-        echo = self.start('--grace', '0', program=ECHO_TWO_CLIENTS)
+        echo = self.start('--grace', '0', program=self.two_clients)
         clients = [self.client() for _ in range(5)]
         for client in clients[:2]:
             self.assertEqual(process.exchange(client, b'x'), b'x')
@@ -246,12 +250,12 @@ class EchoOnEpoll(unittest.TestCase):
 
     def test_a_port_in_use_is_said_and_ends_in_1(self):
         self.start()
-        done = process.run([*ECHO, '--selector', self.selector, str(self.at[1])])
+        done = process.run([*self.program, '--selector', self.selector, str(self.at[1])])
         self.assertEqual((done.stdout, done.stderr, done.returncode),
                          ('', f"echo: cannot listen on '127.0.0.1:{self.at[1]}': Address already in use\n", 1))
 
     def test_an_address_of_another_machine_is_said_and_ends_in_1(self):
-        done = process.run([*ECHO, '--selector', self.selector, '--bind', '192.0.2.1', '0'])
+        done = process.run([*self.program, '--selector', self.selector, '--bind', '192.0.2.1', '0'])
         self.assertEqual((done.stderr, done.returncode),
                          ("echo: cannot listen on '192.0.2.1:0': Cannot assign requested address\n", 1))
 
@@ -260,9 +264,19 @@ class EchoOnPoll(EchoOnEpoll):
     selector = 'poll'
 
 
+class CoroutineOnEpoll(EchoOnEpoll):
+    program, two_clients = ECHO_COROUTINE, ECHO_COROUTINE_TWO_CLIENTS
+
+
+class CoroutineOnPoll(CoroutineOnEpoll):
+    selector = 'poll'
+
+
 class Arguments(unittest.TestCase):
+    program = ECHO
+
     def test_help_is_printed_on_demand(self):
-        done = process.run([*ECHO, '--help'])
+        done = process.run([*self.program, '--help'])
         self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE, '', 0))
 
     def test_what_it_does_not_understand_ends_in_2_with_its_usage(self):
@@ -273,10 +287,14 @@ class Arguments(unittest.TestCase):
                           ['--grace', '0x10'], ['--grace', ' 1'], ['--grace', '9999999999999'],
                           ['--selector', 'select'], ['--selector']):
             with self.subTest(arguments):
-                done = process.run([*ECHO, *arguments])
+                done = process.run([*self.program, *arguments])
                 self.assertEqual((done.stdout, done.returncode), ('', 2))
                 self.assertTrue(done.stderr.endswith(USAGE), done.stderr)
-                self.assertIn('echo: ', done.stderr)
+                self.assertRegex(done.stderr, r'echo(_coroutine)?: ')  # getopt's begin with the program's name
+
+
+class CoroutineArguments(Arguments):
+    program = ECHO_COROUTINE
 
 
 if __name__ == '__main__':
