@@ -928,12 +928,11 @@ class Task : public detail::Hook<0> {
     if (std::exchange(cancel_requested_, false)) cancel_held_ = true, budget_ = limits::operations_per_step;
     ++shields_;
   }
-  void lower_shield() {
-    if (--shields_ == 0 && std::exchange(cancel_held_, false)) cancel();
-  }
+  void lower_shield() { --shields_ == 0 && std::exchange(cancel_held_, false) ? cancel() : void(); }
   void shield_operation(bool on) {  // the one that is pending, until it completes or is given up
     if (std::exchange(operation_shielded_, on) != on) on ? raise_shield() : lower_shield();
   }
+  bool& operation_shield() { return operation_shielded_; }     // whether that is up
   detail::QueuePlace* place(const detail::WaitQueue* queue) {  // its place there, or null; of no queue: a free one
     for (auto& place : places_)
       if (place.queue == queue) return &place;

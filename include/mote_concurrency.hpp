@@ -40,8 +40,9 @@ class Event : detail::Pinned {
   bool is_set() const { return set_; }
   auto wait() {  // ECANCELED ENOBUFS
     return detail::operation<void>([this](Task& task) {
-      return detail::attempt<Result<void>>(
-          task, queue_, "an event", [this](bool let_out) { return set_ || let_out ? Result<void>() : Error(EAGAIN); });
+      return detail::attempt<Result<void>>(task, queue_, "an event", [this](bool let_out) {
+        return let_out || set_ ? Result<void>() : Error(EAGAIN);  // let out, the event may be gone by now
+      });
     });
   }
  private:
@@ -350,7 +351,8 @@ class TaskGroupBase : detail::Pinned {
   }
  protected:
   constexpr TaskGroupBase() = default;
-  ~TaskGroupBase() {
+  ~TaskGroupBase() = default;
+  void close() {  // while the members' handles are there: they lie in the derived class
     for (on_end_ = {}; size_ != 0;) {
       TaskHandle& last = members_[size_ - 1];
       if (last.destroy()) continue;           // which makes it leave
@@ -396,6 +398,7 @@ template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:
   constexpr TaskGroup() = default;
+  ~TaskGroup() { close(); }
   // pool.spawn(reactor, arguments...), as a member. ENOBUFS: the group is full, or the pool · ECANCELED: the group has
   // been cancelled, and not all have ended yet · and the pool's own.
   template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
@@ -701,6 +704,7 @@ template <std::size_t Bytes, std::size_t N> class FramePool {
 };
 
 namespace detail {
+// Of what a coroutine is called with; a reference may be to what is declared only, or to a function.
 template <class T>
 concept HasFramePool = requires(T& object) {
   { *object.frame_pool() } -> std::convertible_to<FrameSource&>;
@@ -708,6 +712,11 @@ concept HasFramePool = requires(T& object) {
 template <class T>
 concept HasReactor = requires(T& object) {
   { object.reactor() } -> std::convertible_to<Reactor&>;
+};
+template <class T, class = void> struct Argument { static constexpr bool is_source = false, is_over_aligned = false; };
+template <class T> struct Argument<T, std::enable_if_t<sizeof(T) != 0 && std::is_object_v<T>>> {
+  static constexpr bool is_source = std::is_base_of_v<Source, std::remove_cv_t<T>>;
+  static constexpr bool is_over_aligned = (alignof(T) > FrameSource::alignment);
 };
 
 // Makes frames of what a coroutine was called with: a frame pool, wherever it stands among the arguments; else the pool
@@ -720,9 +729,10 @@ struct FrameMaker {
     else return nullptr;
   }
   template <class A> static FrameSource* default_of(A& argument) {
-    if constexpr (HasFramePool<A>) return argument.frame_pool();
-    else if constexpr (std::is_base_of_v<Source, std::remove_cv_t<A>>)
-      return argument.is_open() ? argument.reactor().frame_pool() : nullptr;
+    if constexpr (HasFramePool<A>) {
+      auto* const pool = argument.frame_pool();
+      return pool != nullptr ? &static_cast<FrameSource&>(*pool) : nullptr;
+    } else if constexpr (Argument<A>::is_source) return argument.is_open() ? argument.reactor().frame_pool() : nullptr;
     else if constexpr (HasReactor<A>) return argument.reactor().frame_pool();
     else return nullptr;
   }
@@ -733,7 +743,7 @@ struct FrameMaker {
     static_cast<void>((((source = pool_of(arguments)) != nullptr) || ...) ||
                       (((source = default_of(arguments)) != nullptr) || ...));
     made = {static_cast<std::uint32_t>(size), EINVAL};
-    if (source == nullptr || alignment > FrameSource::alignment || ((alignof(A) > FrameSource::alignment) || ...))
+    if (source == nullptr || alignment > FrameSource::alignment || (Argument<A>::is_over_aligned || ...))
       return nullptr;
     const Result<void*> frame = source->allocate(size);
     made.error = frame ? 0 : frame.error().code();
@@ -747,28 +757,43 @@ struct FrameMaker {
   static inline constinit thread_local Made made{};  // the last one, for the Co that is about to be made of it
 };
 
-// What a coroutine waits for: look() makes another attempt.
-struct Awaiting {
-  bool (*look)(Awaiting&, Task&);
-  std::coroutine_handle<> waiter;
-};
 // A chain of coroutines that await each other, as one task steps it. Who awaits a coroutine, or has been awaited, is not
 // resumed from within the other, but returns to here first: the stack does not grow, whatever the compiler optimises.
 struct Chain {
-  bool run(Task& stepped_by) {  // whether it has ended
-    task = &stepped_by;
-    if (awaiting != nullptr) {
-      if (!awaiting->look(*awaiting, stepped_by)) return false;
-      next = std::exchange(awaiting, nullptr)->waiter;
-    }
-    while (next) std::exchange(next, nullptr).resume();
-    return awaiting == nullptr;
-  }
+  bool run(Task& stepped_by);  // whether it has ended
+  bool is_begun() const { return awaiting != nullptr; }
   std::coroutine_handle<> next;
-  Awaiting* awaiting = nullptr;
-  Task* task = nullptr;
+  struct Awaiting* awaiting = nullptr;
+  TaskRef task;
   const char* name = nullptr;  // of the function that awaits
+  std::uint32_t line = 0;      // where
+  bool shielded = false;       // by what it awaits; apart from the shield of an operation that it is a part of
 };
+// What a coroutine waits for: look() makes another attempt. Destroyed while it waits, it waits no more; what its task
+// waits for besides is looked at again.
+struct Awaiting : Pinned {
+  using Look = bool (*)(Awaiting&, Task&);
+  Awaiting(Chain& part_of, Look attempt) : look(attempt), chain(part_of) {}
+  ~Awaiting() {
+    if (chain.awaiting != this) return;
+    chain.awaiting = nullptr;
+    Task* const task = chain.task.get();  // null: it ended before
+    if (task == nullptr) return;
+    if (chain.shielded) task->lower_shield();
+    task->stop_waiting(), task->wake();
+  }
+  Look look;
+  Chain& chain;
+  std::coroutine_handle<> waiter;
+};
+inline bool Chain::run(Task& stepped_by) {
+  task = TaskRef(stepped_by);
+  std::swap(shielded, stepped_by.operation_shield());
+  if (awaiting != nullptr && awaiting->look(*awaiting, stepped_by)) next = std::exchange(awaiting, nullptr)->waiter;
+  while (next) std::exchange(next, nullptr).resume();
+  std::swap(shielded, stepped_by.operation_shield());
+  return awaiting == nullptr;
+}
 
 template <class T> struct CoAwaiter;
 template <class Op> struct OperationAwaiter;
@@ -802,7 +827,7 @@ struct PromiseBase {
 
   template <class Op>
   auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE(), const char* name = __builtin_FUNCTION()) {
-    if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>{operation, *this};
+    if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation);
     else return OperationAwaiter<Op>(*this, static_cast<Op&&>(operation), line, name);
   }
   struct TaskAwaiter {
@@ -811,7 +836,7 @@ struct PromiseBase {
     Task& await_resume() const { return task; }
     Task& task;
   };
-  TaskAwaiter await_transform(ThisTask) { return {*chain->task}; }
+  TaskAwaiter await_transform(ThisTask) { return {*chain->task.get()}; }
 
   Chain own;            // where this coroutine is the first
   Chain* chain = &own;  // that it is part of
@@ -821,18 +846,11 @@ struct PromiseBase {
 template <class Op> struct OperationAwaiter : Awaiting {
   using R = Answer<std::remove_reference_t<Op>>;
   OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t at, const char* by)
-      : Awaiting{&look_again, {}}, chain(*promise.chain), operation(static_cast<Op&&>(what)), line(at), name(by) {}
-  OperationAwaiter(const OperationAwaiter&) = delete;
-  OperationAwaiter& operator=(const OperationAwaiter&) = delete;
-  ~OperationAwaiter() {
-    if (chain.awaiting != this) return;
-    chain.awaiting = nullptr;  // destroyed while it waited: what its task waits for besides is looked at again
-    chain.task->stop_waiting(), chain.task->wake();
-  }
-  bool await_ready() { return look_again(*this, *chain.task); }
+      : Awaiting(*promise.chain, &look_again), operation(static_cast<Op&&>(what)), line(at), name(by) {}
+  bool await_ready() { return look_again(*this, *chain.task.get()); }
   void await_suspend(std::coroutine_handle<> coroutine) {
     waiter = coroutine, chain.awaiting = this;
-    chain.name = name, chain.task->resume_line() = line;
+    chain.name = name, chain.line = line;
   }
   R await_resume() { return std::move(*answer); }
   static bool look_again(Awaiting& awaiting, Task& task) {
@@ -840,7 +858,6 @@ template <class Op> struct OperationAwaiter : Awaiting {
     self.answer = self.operation.poll(task);
     return self.answer.ready();
   }
-  Chain& chain;
   Op operation;
   Poll<R> answer = pending;
   std::uint32_t line;
@@ -859,7 +876,7 @@ template <class T> struct PromiseOf : PromiseBase {
   Result<Value> result;
 };
 template <class T> struct Promise : PromiseOf<T> {
-  template <class U> void return_value(U&& value) {
+  template <class U = T> void return_value(U&& value) {
     this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
   }
 };
@@ -887,7 +904,7 @@ template <class T> class [[nodiscard]] Result<T&> {
 // Result<T>: what it returned; or why there is no frame (ENOBUFS: the pool is full · EMSGSIZE: the frame is too large ·
 // EINVAL: over-aligned, or no pool to take it from), or ENOTRECOVERABLE: an exception left it. A Co<T> may `co_return`
 // an Error as well as a T; so Co<Result<T>> is the same, and Co<Result<void>> is the one without a value that can fail.
-// Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. On a 32-bit board 36 bytes of a frame are
+// Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. On a 32-bit board 48 bytes of a frame are
 // the library's and the compiler's; the rest is the function's own. Size on a 32-bit board: 12 bytes.
 template <class T> class [[nodiscard]] Co {
  public:
@@ -909,7 +926,7 @@ template <class T> class [[nodiscard]] Co {
     if (handle_ == nullptr) return Result<Value>(error_);
     promise_type& promise = handle_.promise();
     if (handle_.done()) return Result<Value>(Error(EINVAL));
-    if (promise.own.task == nullptr) promise.own.next = handle_;
+    if (!promise.own.is_begun()) promise.own.next = handle_;
     if (!promise.own.run(task)) return pending;
     return take();
   }
@@ -922,13 +939,13 @@ template <class T> class [[nodiscard]] Co {
   explicit Co(Error error) : error_(error), size_(detail::FrameMaker::made.size) {}
   Result<Value> take() {
     Result<Value> result = std::move(handle_.promise().result);
-    return destroy(), error_ = EINVAL, result;
+    return destroy(), result;
   }
   void destroy() {
     if (handle_ != nullptr) std::exchange(handle_, nullptr).destroy();
   }
   std::coroutine_handle<promise_type> handle_;
-  Error error_;
+  Error error_ = EINVAL;  // where it had a frame: it has ended
   std::uint32_t size_ = 0;
 };
 namespace detail {
@@ -938,18 +955,31 @@ template <class T> Co<T> PromiseOf<T>::get_return_object() noexcept {
 template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure() noexcept {
   return Co<T>(Error(FrameMaker::made.error));
 }
-template <class C> struct CoAwaiter {
-  C& awaited;
-  PromiseBase& by;
-  bool await_ready() const { return awaited.handle_ == nullptr || awaited.handle_.done(); }
-  void await_suspend(std::coroutine_handle<> coroutine) const {
-    PromiseBase& promise = awaited.handle_.promise();
-    promise.chain = by.chain, promise.awaited_by = coroutine;
-    by.chain->next = awaited.handle_;
+// It becomes a part of the chain of who awaits it; one that was begun before, as an operation, has a chain of its own.
+template <class C> struct CoAwaiter : Awaiting {
+  CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain, &look_again), awaited(what) {}
+  ~CoAwaiter() {  // what is a part of the chain does not outlive it, wherever it lies
+    if (waiter && chain.awaiting != this) awaited.destroy();
   }
-  auto await_resume() const {
+  bool await_ready() { return awaited.handle_ == nullptr || (is_begun() && look_again(*this, *chain.task.get())); }
+  void await_suspend(std::coroutine_handle<> coroutine) {
+    waiter = coroutine;
+    if (is_begun()) return static_cast<void>(chain.awaiting = this);
+    PromiseBase& promise = awaited.handle_.promise();
+    promise.chain = &chain, promise.awaited_by = coroutine;
+    chain.next = awaited.handle_;
+  }
+  Result<typename C::Value> await_resume() {
+    waiter = nullptr;
     return awaited.handle_ != nullptr ? awaited.take() : Result<typename C::Value>(awaited.error_);
   }
+  bool is_begun() const { return awaited.handle_.promise().own.is_begun(); }
+  static bool look_again(Awaiting& awaiting, Task& task) {
+    Chain& begun = static_cast<CoAwaiter&>(awaiting).awaited.handle_.promise().own;
+    const bool ended = begun.run(task);
+    return awaiting.chain.name = begun.name, awaiting.chain.line = begun.line, ended;
+  }
+  C& awaited;
 };
 }  // namespace detail
 
@@ -959,10 +989,14 @@ class Coroutine : detail::Pinned {
  public:
   template <class T>
   Coroutine(Co<T>&& co) : promise_(&co.handle_.promise()), handle_(std::exchange(co.handle_, nullptr)) {
-    promise_->own.next = handle_;
+    if (!promise_->own.is_begun()) promise_->own.next = handle_;
   }
   ~Coroutine() { handle_.destroy(); }
-  Step step(Task& task) { return promise_->own.run(task) ? Step(promise_->code) : Step(pending); }
+  Step step(Task& task) {
+    const bool ended = promise_->own.run(task);
+    task.resume_line() = promise_->own.line;
+    return ended ? Step(promise_->code) : Step(pending);
+  }
   const char* name() const { return promise_->own.name != nullptr ? promise_->own.name : "a coroutine"; }
  private:
   detail::PromiseBase* promise_;
