@@ -801,12 +801,14 @@ template <class T> struct IsCo : std::false_type {};
 template <class T> struct IsCo<Co<T>> : std::true_type {};
 
 struct PromiseBase {
-  template <class... A> static void* operator new(std::size_t size, A&... arguments) noexcept {
+  // Inlined, or else g++ takes it and the delete below for a mismatch.
+  template <class... A> [[gnu::always_inline]] static void* operator new(std::size_t size, A&... arguments) noexcept {
     return FrameMaker::make(size, alignof(std::max_align_t), arguments...);
   }
   // Called where the compiler tells the alignment: clang's -fcoro-aligned-allocation.
   template <class... A>
-  static void* operator new(std::size_t size, std::align_val_t alignment, A&... arguments) noexcept {
+  [[gnu::always_inline]] static void* operator new(std::size_t size, std::align_val_t alignment,
+                                                   A&... arguments) noexcept {
     return FrameMaker::make(size, static_cast<std::size_t>(alignment), arguments...);
   }
   static void operator delete(void* frame, std::size_t size) noexcept { FrameMaker::release(frame, size); }
@@ -950,7 +952,9 @@ template <class T> class [[nodiscard]] Co {
 };
 namespace detail {
 template <class T> Co<T> PromiseOf<T>::get_return_object() noexcept {
-  return Co<T>(std::coroutine_handle<Promise<T>>::from_promise(static_cast<Promise<T>&>(*this)));
+  auto* promise = static_cast<Promise<T>*>(this);
+  asm("" : "+r"(promise));  // hides it: clang puts no frame on the stack, past its pool and its size
+  return Co<T>(std::coroutine_handle<Promise<T>>::from_promise(*promise));
 }
 template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure() noexcept {
   return Co<T>(Error(FrameMaker::made.error));

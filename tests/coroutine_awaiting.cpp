@@ -268,4 +268,26 @@ ON_BOTH_SELECTORS("awaiting: operations made of operations, in a coroutine") {
   CHECK(test::take_all(pair.b.get()) == "bye");
   CHECK(frames.size() == 0);
 }
+
+mote::Co<int> large(mote::FrameSource&) {
+  char bytes[2000];
+  static_cast<void>(co_await mote::this_task());
+  static_cast<void>(::snprintf(bytes, sizeof bytes, "%d", 42));
+  static_cast<void>(co_await mote::yield());
+  co_return bytes[0];
+}
+
+// An optimiser that puts a frame on its caller's stack would pass the pool by, and its books.
+TEST_CASE(
+    "coroutines: each frame comes from its pool and tells its own size, even where it never leaves its function") {
+  mote::FramePool<8192, 1> pool;
+  const std::size_t small_size = ask(pool, 1).frame_size();
+  const std::size_t large_size = large(pool).frame_size();
+  CHECK(small_size != 0);
+  CHECK(small_size < 1000);
+  CHECK(large_size > 2000);
+  CHECK(large_size == pool.largest());
+  CHECK(pool.high_water() == 1);
+  CHECK(pool.size() == 0);
+}
 }  // namespace
