@@ -941,7 +941,8 @@ template <class T> class [[nodiscard]] Co {
   explicit Co(Error error) : error_(error), size_(detail::FrameMaker::made.size) {}
   Result<Value> take() {
     Result<Value> result = std::move(handle_.promise().result);
-    return destroy(), result;
+    destroy();
+    return result;
   }
   void destroy() {
     if (handle_ != nullptr) std::exchange(handle_, nullptr).destroy();
