@@ -235,7 +235,7 @@ class Shield {
 // What first_of() gives: which operation has completed, from 0 on, and its result; the other results say EAGAIN.
 template <class... T> struct FirstOf {
   std::size_t which = 0;
-  std::tuple<Result<T>...> results;
+  std::tuple<Result<T>...> results{Result<T>(Error(EAGAIN))...};
   template <std::size_t I> auto& get() { return std::get<I>(results); }
 };
 namespace detail {
@@ -279,7 +279,7 @@ template <class... T> class AllOf {
  public:
   template <std::size_t I> auto& get() { return std::get<I>(results_); }
   bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
-  void reset() { results_ = {}, complete_ = 0; }
+  void reset() { *this = AllOf(); }
   // For all_of(): one more attempt at those that have not completed.
   template <class Ops, std::size_t... I>
   Poll<Result<void>> poll(Task& task, Ops& operations, std::index_sequence<I...>) {
@@ -306,7 +306,7 @@ template <class... T> class AllOf {
     if (cancelling && !task.is_being_cancelled()) answered = true;
     if (result.ready()) get<I>() = std::move(*result), complete_ |= 1u << I;
   }
-  std::tuple<Result<T>...> results_;
+  std::tuple<Result<T>...> results_{Result<T>(Error(EAGAIN))...};  // until they have come
   std::uint32_t complete_ = 0;
 };
 namespace detail {
