@@ -256,14 +256,14 @@ template <class R, class... A> class Delegate<R(A...)> {
 // queue), or a pipe without readers · hangup: both directions are over, or a pipe without writers · read_closed: the peer
 // will send no more.
 enum class Interest : std::uint8_t { none, read = 1, priority = 2, write = 4 };
-enum class Readiness : std::uint8_t {
+enum class Readiness : std::uint16_t {
   none,
   readable,
   priority,
   writable = 4,
   error = 8,
   hangup = 16,
-  read_closed = 32
+  read_closed = 0x2000
 };
 namespace detail {
 template <class E>
@@ -272,7 +272,7 @@ template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e
 }  // namespace detail
 template <class E> constexpr detail::IfFlags<E> operator|(E a, E b) { return E(detail::bits(a) | detail::bits(b)); }
 template <class E> constexpr detail::IfFlags<E> operator&(E a, E b) { return E(detail::bits(a) & detail::bits(b)); }
-template <class E> constexpr detail::IfFlags<E> operator~(E a) { return E(~detail::bits(a) & 0xffu); }
+template <class E> constexpr detail::IfFlags<E> operator~(E a) { return E(~detail::bits(a) & 0x203fu); }
 template <class E> constexpr detail::IfFlags<E>& operator|=(E& a, E b) { return a = a | b; }
 template <class E> constexpr detail::IfFlags<E>& operator&=(E& a, E b) { return a = a & b; }
 template <class E, class = detail::IfFlags<E>> constexpr bool any(E e) { return detail::bits(e) != 0; }
@@ -302,26 +302,30 @@ struct ListNode : Pinned {
 // Node: the base of T that is linked, one Hook per list it can be in.
 template <class T, class Node = ListNode> struct List {
   bool empty() const { return head_.next == nullptr || head_.next == &head_; }
-  void push_back(Node& node) { insert(node, head_.next == nullptr ? &head_ : head_.prev); }
-  void push_front(Node& node) { insert(node, &head_); }
+  void push_back(Node& node) { ring(), insert(node, head_.prev); }
+  void push_front(Node& node) { ring(), insert(node, &head_); }
   T* front() { return empty() ? nullptr : from(head_.next); }
   T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
   T* pop_front() {
-    T* node = front();
-    if (node != nullptr) static_cast<Node*>(node)->unlink();
-    return node;
+    if (empty()) return nullptr;
+    ListNode* const node = head_.next;
+    head_.next = node->next, node->next->prev = &head_;
+    node->next = node->prev = nullptr;
+    return from(node);
   }
   void take(List& other) {  // all of other's nodes, in order, behind its own
     if (other.empty()) return;
-    if (head_.next == nullptr) head_.next = head_.prev = &head_;
+    ring();
     head_.prev->next = other.head_.next, other.head_.next->prev = head_.prev;
     head_.prev = other.head_.prev, head_.prev->next = &head_;
     other.head_.next = other.head_.prev = &other.head_;
   }
+  void ring() {
+    if (head_.next == nullptr) head_.next = head_.prev = &head_;  // a list of zeros becomes a ring at its first use
+  }
   static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
   void insert(ListNode& node, ListNode* before) {
     MOTE_ASSERT(!node.linked());
-    if (head_.next == nullptr) head_.next = head_.prev = &head_;  // a list of zeros becomes a ring at its first use
     node.prev = before, node.next = before->next;
     before->next->prev = &node, before->next = &node;
   }
@@ -559,9 +563,9 @@ class Fd {
 // 5. Selectors
 // =====================================================================================================================
 // One entry of a wait's answer: the caller's token, and what the kernel reports of its descriptor.
-struct Ready {
-  std::uint64_t token = 0;
+struct Ready {  // in the order of an epoll_event
   Readiness readiness = Readiness::none;
+  std::uint64_t token = 0;
 };
 
 // The demultiplexer: which of these descriptors are ready? Usable alone, level-triggered, for one thread. Before open()
@@ -707,7 +711,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     for (std::size_t i = static_cast<std::size_t>(n); i-- > 0;) {
       epoll_event event;
       ::memcpy(&event, bytes + i * sizeof event, sizeof event);
-      ready[i] = {event.data.u64, static_cast<Readiness>((event.events & 0x1fu) | (event.events >> 8 & 0x20u))};
+      ready[i] = {static_cast<Readiness>(event.events), event.data.u64};
     }
     return static_cast<std::size_t>(n);
   }
@@ -791,9 +795,9 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
       const auto events = static_cast<unsigned>(fds_[start_].revents);
       if (events == 0) continue;
       // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
-      const unsigned closed = (events & read_closed_event) != 0 ? 0x20u : 0u,
+      const unsigned closed = (events & read_closed_event) != 0 ? 0x2000u : 0u,
                      invalid = (events & POLLNVAL) != 0 ? 0x08u : 0u;
-      ready[filled++] = {tokens_[start_], static_cast<Readiness>((events & 0x1fu) | closed | invalid)};
+      ready[filled++] = {static_cast<Readiness>((events & 0x1fu) | closed | invalid), tokens_[start_]};
       --left;
     }
     return filled;
@@ -918,6 +922,7 @@ class Task : public detail::Hook<0> {
   // of the turn, and is queued again) or ECANCELED. suspend() says what is waited for.
   bool enter(Error& answer) { return --budget_ >= 0 || enter_slowly(answer); }
   bool may_look(Error& answer) { return budget_ > 0 || cancel_requested_ || enter_slowly(answer); }  // at a result
+  bool may_go_on() const { return budget_ > 0; }
   void charge() { --budget_; }
   Error suspend(const char* what) { return waits_for_ = what, detail::not_yet; }
   void stop_waiting();  // wherever it is noted
@@ -1299,14 +1304,15 @@ class Reactor : detail::Pinned {
       if (!higher_[i].empty()) return true;
     return !ready_.empty();
   }
+  bool is_drained() const { return draining_ && stats_.tasks == 0 && holds_ == 0; }
   bool nothing_can_happen() const {
     return stats_.descriptors == 0 && inbox_size_ == background_ && timers_.empty() && !work_at_once();
   }
-  Result<void> run_until(Instant limit, Delegate<bool()> finished = {}) {
+  Result<void> run_until(Instant limit) {
     if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
-    enter(), finished_ = finished;
+    enter();
     Result<void> result;
-    while (result && stop_.load(std::memory_order_acquire) == 0 && !(finished_ && finished_())) {
+    while (result && stop_.load(std::memory_order_acquire) == 0 && !is_drained()) {
       if (limit == Instant::max() && nothing_can_happen()) {
         if (stats_.tasks != 0) result = Error(EDEADLK);
         break;
@@ -1315,7 +1321,7 @@ class Reactor : detail::Pinned {
       if (!done) result = done.error();
       if (limit != Instant::max() && now() >= limit) break;
     }
-    stop_.store(0, std::memory_order_relaxed), finished_ = {};
+    stop_.store(0, std::memory_order_relaxed);
     return leave(), result;
   }
   // Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
@@ -1382,8 +1388,7 @@ class Reactor : detail::Pinned {
     return step;
   }
   Duration time_to_wait(Instant limit) {
-    if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0 || (finished_ && finished_()))
-      return Duration::zero();
+    if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0 || is_drained()) return Duration::zero();
     Instant next = limit;
     if (!timers_.empty() && Instant(Duration(timers_.next())) < next) next = Instant(Duration(timers_.next()));
     if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
@@ -1411,6 +1416,10 @@ class Reactor : detail::Pinned {
   // A task's descriptor. Whoever waits is woken; a direction for which nobody waits is disarmed, so that it costs one
   // event and one system call, once. Every event does one or the other: none can spin.
   void wake_waiters(Slot& slot, Readiness readiness) {
+    if (readiness == Readiness::readable && slot.awaited == Interest::read && slot.reader.waiting_) {  // mostly
+      slot.last = readiness, slot.read_ready = true;
+      return static_cast<void>(slot.reader.notify());
+    }
     constexpr Interest reading = Interest::read | Interest::priority;
     constexpr Readiness closing = Readiness::hangup | Readiness::read_closed;
     auto unused = static_cast<Interest>(detail::bits(readiness) & 0x07u);
@@ -1606,6 +1615,8 @@ class Reactor : detail::Pinned {
   std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
   std::uint32_t timer_order_ = 0;
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
+  std::uint32_t holds_ = 0;                        // of work that is no task, for a shutdown to wait for
+  bool draining_ = false;                          // a shutdown's run, that ends with the last task
   bool running_ = false, now_known_ = false, wakeup_pending_ = false, rebuild_needed_ = false, destroying_ = false;
   Instant now_{};
   Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
@@ -1618,7 +1629,6 @@ class Reactor : detail::Pinned {
   pid_t process_ = 0;  // whose threads and signal handlers wake it
   Fd wake_fd_;
   Observer observer_;
-  Delegate<bool()> finished_;  // of the run in progress
   Duration slow_step_{};
   Statistics stats_;
   detail::TimerWheel timers_;
@@ -1781,61 +1791,6 @@ inline void Reactor::deliver_wakeups() {
     waker->deliver();
   }
 }
-
-// A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's bounded
-// MPMC queue). N is a power of two. Each producer's messages keep their order; none that was accepted is lost; full says so.
-// Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
-template <class T, std::size_t N> class Mailbox : detail::Pinned {
-  static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
- public:
-  constexpr Mailbox() : cells_{} {}
-  ~Mailbox() {
-    for (close(); try_receive();) continue;
-  }
-  // The callback comes in the loop's thread when messages have come; it takes them with try_receive().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
-  void close() { waker_.close(); }
-  // Any thread, also before open() and after close(). ENOBUFS: full; the argument is as it was.
-  template <class U> Result<void> post(U&& message) {
-    std::uint32_t position = tail_.load(std::memory_order_relaxed);
-    for (;;) {
-      Cell& cell = cells_[position % N];
-      if (cell.turn.load(std::memory_order_acquire) == turn_of(position)) {
-        if (!tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) continue;
-        ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
-        cell.turn.store(turn_of(position) + 1, std::memory_order_release);
-        waker_.wake();
-        return {};
-      }
-      const std::uint32_t seen = std::exchange(position, tail_.load(std::memory_order_relaxed));
-      if (position == seen) return Error(ENOBUFS);
-    }
-  }
-  // The loop's thread. EAGAIN: empty.
-  Result<T> try_receive() {
-    Cell& cell = cells_[head_ % N];
-    if (cell.turn.load(std::memory_order_acquire) != turn_of(head_) + 1) return Error(EAGAIN);
-    T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-    Result<T> result(std::move(*message));
-    message->~T();
-    cell.turn.store(turn_of(head_++ + static_cast<std::uint32_t>(N)), std::memory_order_release);
-    return result;
-  }
-  // The next message. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
-  auto receive() {
-    return detail::operation<T>([this](Task& task) { return waker_.when(task, [this] { return try_receive(); }); });
-  }
- private:
-  struct Cell {
-    std::atomic<std::uint32_t> turn{0};  // even: free for the position of that turn; odd: holds its message
-    alignas(T) unsigned char bytes[sizeof(T)] = {};
-  };
-  static constexpr std::uint32_t turn_of(std::uint32_t position) { return position / N * 2; }
-  Cell cells_[N];
-  std::atomic<std::uint32_t> tail_{0};
-  std::uint32_t head_ = 0;
-  Waker waker_;
-};
 
 // Signals 1 to 64, as two 32-bit words.
 class SignalSet {
@@ -2539,6 +2494,11 @@ class Source {
     answer = reactor_ != nullptr ? ECANCELED : EBADF;
     return false;
   }
+  // Goes on waiting for data where it has waited before, and the kernel knows.
+  static bool waits_again(Slot& slot, Task& task) {
+    if (slot.reader.task_ != &task || !any(slot.known & Interest::read)) return false;
+    return task.charge(), slot.awaited = Interest::read, slot.reader.waiting_ = true;
+  }
   Error wait_for(Task& task, Interest direction, const char* what) {
     const Result<void> waits = reactor_->wait_for(*slot_, direction, task);
     return waits ? task.suspend(what) : waits.error();
@@ -2565,13 +2525,16 @@ class Source {
   }
   // One read(). A short one says that there is no more for now, so that the next waits first; not so at the end of the
   // stream, which is read at once.
-  Result<std::size_t> try_receive(ByteSpan buffer) {
-    if (buffer.empty()) return Error(EINVAL);
+  Result<std::size_t> try_receive(ByteSpan buffer) { return received(buffer, receive_once(buffer)); }
+  ssize_t receive_once(ByteSpan buffer) {
     Slot& slot = *slot_;
-    const ssize_t n = detail::retry([&] {
-      return slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
-                                      : System::read(slot.fd, buffer.data(), buffer.size());
-    });
+    return slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
+                                    : System::read(slot.fd, buffer.data(), buffer.size());
+  }
+  Result<std::size_t> received(ByteSpan buffer, ssize_t n) {
+    Slot& slot = *slot_;
+    if (buffer.empty()) return Error(EINVAL);
+    while (n < 0 && System::error() == EINTR) n = receive_once(buffer);
     if (n < 0) return receive_failed();
     const auto size = static_cast<std::size_t>(n);
     if ((size < buffer.size() && size != 0 && !slot.read_final) || slot.is(Slot::blocking)) slot.read_ready = false;
@@ -2597,18 +2560,22 @@ class Source {
     return EAGAIN;
   }
   Result<std::size_t> try_send(ByteView bytes) {
-    if (bytes.empty()) return std::size_t{0};
+    return bytes.empty() ? Result<std::size_t>(std::size_t{0}) : sent(bytes, send_once(bytes));
+  }
+  ssize_t send_once(ByteView bytes) {
     Slot& slot = *slot_;
     std::size_t size = bytes.size();
+    if (slot.is(Slot::is_socket)) return System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
-    const ssize_t n = detail::retry([&] {
-      return slot.is(Slot::is_socket) ? System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL)
-                                      : System::write(slot.fd, bytes.data(), size);
-    });
+    return System::write(slot.fd, bytes.data(), size);
+  }
+  Result<std::size_t> sent(ByteView bytes, ssize_t n) {
+    Slot& slot = *slot_;
+    while (n < 0 && System::error() == EINTR) n = send_once(bytes);
     if (n < 0) return failed(slot.write_ready);
-    const auto sent = static_cast<std::size_t>(n);
-    if (sent < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
-    return sent;
+    const auto size = static_cast<std::size_t>(n);
+    if (size < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
+    return size;
   }
   void take(Source& other) {
     reactor_ = std::exchange(other.reactor_, nullptr), slot_ = std::exchange(other.slot_, nullptr);
@@ -2646,8 +2613,15 @@ class Stream : public Source {
   // time (EBUSY). ECANCELED: cancelled, or closed · EBADF: never opened · EINVAL: an empty buffer · and the
   // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
   auto read(ByteSpan buffer) {
-    return trying<std::size_t>(Interest::read, "data",
-                               [this, buffer] { return slot_->read_ready ? try_receive(buffer) : Error(EAGAIN); });
+    return detail::operation<std::size_t>([this, buffer](Task& task) -> Result<std::size_t> {
+      Slot* const slot = slot_;
+      if (slot == nullptr || !slot->is(Slot::is_socket) || !task.may_go_on()) return read_on(task, buffer);
+      if (!slot->read_ready) return waits_again(*slot, task) ? task.suspend("data") : read_on(task, buffer);
+      const ssize_t n = System::recv(slot->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+      if (n <= 0) return read_on(task, buffer, &n);
+      if (static_cast<std::size_t>(n) < buffer.size() && !slot->read_final) slot->read_ready = false;
+      return task.charge(), static_cast<std::size_t>(n);
+    });
   }
   // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: ended before that.
   auto read_exactly(ByteSpan& buffer) {
@@ -2665,13 +2639,13 @@ class Stream : public Source {
   // After an error the view holds what was not sent. One writer at a time (EBUSY). ECANCELED · EBADF · and the kernel's:
   // EPIPE ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOSPC ENOBUFS ENOMEM.
   auto write_all(ByteView& bytes) {
-    return trying<void>(Interest::write, "room to write", [this, &bytes]() -> Result<void> {
-      while (!bytes.empty()) {
-        const Result<std::size_t> n = slot_->write_ready ? try_send(bytes) : Error(EAGAIN);
-        if (!n) return n.error();
-        bytes.drop_front(*n);
-      }
-      return {};
+    return detail::operation<void>([this, &bytes](Task& task) -> Result<void> {
+      Slot* const slot = slot_;
+      const bool plain = slot != nullptr && slot->is(Slot::is_socket) && slot->write_ready && task.may_go_on();
+      if (!plain || bytes.empty()) return write_on(task, bytes);
+      const ssize_t n = System::send(slot->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (static_cast<std::size_t>(n) != bytes.size()) return write_on(task, bytes, &n);
+      return bytes.drop_front(bytes.size()), task.charge(), Result<void>();
     });
   }
   void write_all(ByteView&& bytes) = delete;
@@ -2701,6 +2675,24 @@ class Stream : public Source {
     return set ? set_option(SOL_SOCKET, SO_KEEPALIVE, 1) : set;
   }
  private:
+  // The common case of an operation is written out where it is made; this is what it comes to else. `tried`: what the
+  // system call has answered already, if it has been made.
+  [[gnu::noinline]] Result<std::size_t> read_on(Task& task, ByteSpan buffer, const ssize_t* tried = nullptr) {
+    if (Error answer; !enter(task, answer)) return answer;
+    Result<std::size_t> n = Error(EAGAIN);
+    if (slot_->read_ready) n = tried != nullptr ? received(buffer, *tried) : try_receive(buffer);
+    return n || n.error() != EAGAIN ? n : wait_for(task, Interest::read, "data");
+  }
+  [[gnu::noinline]] Result<void> write_on(Task& task, ByteView& bytes, const ssize_t* tried = nullptr) {
+    if (Error answer; !enter(task, answer)) return answer;
+    for (; !bytes.empty(); tried = nullptr) {
+      Result<std::size_t> n = Error(EAGAIN);
+      if (slot_->write_ready) n = tried != nullptr ? sent(bytes, *tried) : try_send(bytes);
+      if (!n) return n.error() == EAGAIN ? wait_for(task, Interest::write, "room to write") : n.error();
+      bytes.drop_front(*n);
+    }
+    return {};
+  }
   Result<void> attempt_connect(Task& task, const Endpoint& endpoint) {
     if (std::exchange(interrupted_, false)) return Error(ECANCELED);
     if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);

@@ -28,9 +28,9 @@ inline namespace MOTE_NAMESPACE {
 // =====================================================================================================================
 // 10. Synchronisation
 // =====================================================================================================================
-// Between tasks of one reactor, in its thread. Who waits is served in order of arrival, and nobody overtakes. A task can
-// stand in limits::queues_per_task queues at a time: ENOBUFS is the answer to one more. What is waited for may be
-// destroyed before those who wait: they get ECANCELED, and do not touch it again.
+// Between tasks of one reactor, in its thread; only Mailbox is for other threads, too. Who waits is served in order of
+// arrival, and nobody overtakes. A task can stand in limits::queues_per_task queues at a time: ENOBUFS is the answer to
+// one more. What is waited for may be destroyed before those who wait: they get ECANCELED, and do not touch it again.
 
 // A flag to wait for. Size on a 32-bit board: 16 bytes.
 class Event : detail::Pinned {
@@ -169,6 +169,61 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   std::size_t first_ = 0, count_ = 0;
   bool closed_ = false;
   alignas(T) unsigned char bytes_[N * sizeof(T)] = {};
+};
+
+// A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's bounded
+// MPMC queue). N is a power of two. Each producer's messages keep their order; none that was accepted is lost; full says so.
+// Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
+template <class T, std::size_t N> class Mailbox : detail::Pinned {
+  static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
+ public:
+  constexpr Mailbox() : cells_{} {}
+  ~Mailbox() {
+    for (close(); try_receive();) continue;
+  }
+  // The callback comes in the loop's thread when messages have come; it takes them with try_receive().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
+  void close() { waker_.close(); }
+  // Any thread, also before open() and after close(). ENOBUFS: full; the argument is as it was.
+  template <class U> Result<void> post(U&& message) {
+    std::uint32_t position = tail_.load(std::memory_order_relaxed);
+    for (;;) {
+      Cell& cell = cells_[position % N];
+      if (cell.turn.load(std::memory_order_acquire) == turn_of(position)) {
+        if (!tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) continue;
+        ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
+        cell.turn.store(turn_of(position) + 1, std::memory_order_release);
+        waker_.wake();
+        return {};
+      }
+      const std::uint32_t seen = std::exchange(position, tail_.load(std::memory_order_relaxed));
+      if (position == seen) return Error(ENOBUFS);
+    }
+  }
+  // The loop's thread. EAGAIN: empty.
+  Result<T> try_receive() {
+    Cell& cell = cells_[head_ % N];
+    if (cell.turn.load(std::memory_order_acquire) != turn_of(head_) + 1) return Error(EAGAIN);
+    T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
+    Result<T> result(std::move(*message));
+    message->~T();
+    cell.turn.store(turn_of(head_++ + static_cast<std::uint32_t>(N)), std::memory_order_release);
+    return result;
+  }
+  // The next message. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
+  auto receive() {
+    return detail::operation<T>([this](Task& task) { return waker_.when(task, [this] { return try_receive(); }); });
+  }
+ private:
+  struct Cell {
+    std::atomic<std::uint32_t> turn{0};  // even: free for the position of that turn; odd: holds its message
+    alignas(T) unsigned char bytes[sizeof(T)] = {};
+  };
+  static constexpr std::uint32_t turn_of(std::uint32_t position) { return position / N * 2; }
+  Cell cells_[N];
+  std::atomic<std::uint32_t> tail_{0};
+  std::uint32_t head_ = 0;
+  Waker waker_;
 };
 
 namespace detail {
@@ -573,18 +628,20 @@ class GracefulShutdown {
   void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
   void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
-  void hold() { ++holds_; }  // work that is no task counts as one from hold() to release()
-  void release() { MOTE_ASSERT(holds_ != 0), --holds_; }
+  void hold() { ++reactor_.holds_; }  // work that is no task counts as one from hold() to release()
+  void release() { MOTE_ASSERT(reactor_.holds_ != 0), --reactor_.holds_; }
  private:
-  void advance(int signal) { signal_ = ++requests_ == 1 ? signal : signal_; }
-  bool idle() const { return reactor_.stats_.tasks == 0 && holds_ == 0; }
-  bool phase_is_over() { return requests_ > limit_ || (requests_ != 0 && idle()); }
+  void advance(int signal) {
+    if (++requests_ == 1) signal_ = signal;
+    if (in_phase_ && requests_ > limit_) reactor_.stop_.store(1, std::memory_order_relaxed);
+  }
   // Runs until all is done, the time is up, or there have been more than `requests` requests; returns how many ended.
   Result<std::uint32_t> phase(Duration duration, std::uint32_t requests) {
     const std::uint64_t ended = reactor_.stats_.tasks_ended;
     const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
-    limit_ = requests;
-    const Result<void> ran = reactor_.run_until(end, Delegate<bool()>::of<&GracefulShutdown::phase_is_over>(*this));
+    limit_ = requests, in_phase_ = true, reactor_.draining_ = requests_ != 0;
+    const Result<void> ran = requests_ > limit_ ? Result<void>() : reactor_.run_until(end);
+    in_phase_ = reactor_.draining_ = false;
     if (!ran) return ran.error();
     return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
   }
@@ -597,7 +654,7 @@ class GracefulShutdown {
     if (on_begin_) on_begin_();
     if (ended = phase(grace_, 1); !ended) return ended.error();
     report.drained = *ended;
-    if (!idle()) {
+    if (reactor_.stats_.tasks != 0 || reactor_.holds_ != 0) {
       reactor_.cancel_all_tasks();
       const bool at_once = requests_ > 1;
       if (ended = phase(at_once ? Duration::zero() : cleanup_, at_once ? UINT32_MAX : 1); !ended) return ended.error();
@@ -612,9 +669,9 @@ class GracefulShutdown {
   Duration grace_, cleanup_;
   Delegate<void()> on_begin_;
   Signals signals_;
-  std::uint32_t requests_ = 0, limit_ = 0, holds_ = 0;
+  std::uint32_t requests_ = 0, limit_ = 0;
   int signal_ = 0;
-  bool open_ = false;
+  bool open_ = false, in_phase_ = false;
 };
 
 // =====================================================================================================================

@@ -534,7 +534,7 @@ ON_BOTH_SELECTORS("selector: an answer larger than the ready set is filled only 
   Opened<S> selector;
   test::Pair pair = test::socket_pair();
   REQUIRE(selector.add(pair.a.get(), Interest::write, 1));
-  std::vector<Ready> ready(10'000, Ready{99, Readiness::none});
+  std::vector<Ready> ready(10'000, Ready{Readiness::none, 99});
   const mote::Result<std::size_t> count = selector.wait(ready.data(), ready.size(), 1s);
   REQUIRE(count);
   CHECK(*count == 1);
@@ -745,7 +745,7 @@ class Scripted : public mote::SelectorBase<Scripted> {
     timeouts.push_back(timeout);
     if (failure != 0) return mote::Error(std::exchange(failure, 0));
     const std::size_t count = std::min(capacity, script.size());
-    for (std::size_t i = 0; i < count; ++i) ready[i] = {tokens_.at(script[i].first), script[i].second};
+    for (std::size_t i = 0; i < count; ++i) ready[i] = {script[i].second, tokens_.at(script[i].first)};
     script.clear();
     return count;
   }
