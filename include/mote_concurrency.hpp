@@ -554,6 +554,7 @@ class Watchdog : detail::Pinned {
   }
   void tick() { due_ = true, feed_if_due(); }
   void feed_at_end_of_turn() {
+    if (!timer_.armed()) return;  // closed, or the reactor is no more
     late_.arm(*reactor_, Duration::zero(), Delegate<void()>::of<&Watchdog::feed_if_due>(*this));
   }
   void feed_if_due() {
@@ -895,6 +896,10 @@ struct PromiseBase {
     Task& await_resume() const { return task; }
     Task& task;
   };
+  // g++ 11 transforms twice what stands in a template and does not depend on its parameters.
+  template <class Op> OperationAwaiter<Op>& await_transform(OperationAwaiter<Op>&& made) { return made; }
+  template <class C> CoAwaiter<C>& await_transform(CoAwaiter<C>&& made) { return made; }
+  TaskAwaiter await_transform(TaskAwaiter made) { return made; }
   TaskAwaiter await_transform(ThisTask) { return {*chain->task.get()}; }
 
   Chain own;            // where this coroutine is the first
