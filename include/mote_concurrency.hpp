@@ -896,10 +896,6 @@ struct PromiseBase {
     Task& await_resume() const { return task; }
     Task& task;
   };
-  // g++ 11 transforms twice what stands in a template and does not depend on its parameters.
-  template <class Op> OperationAwaiter<Op>& await_transform(OperationAwaiter<Op>&& made) { return made; }
-  template <class C> CoAwaiter<C>& await_transform(CoAwaiter<C>&& made) { return made; }
-  TaskAwaiter await_transform(TaskAwaiter made) { return made; }
   TaskAwaiter await_transform(ThisTask) { return {*chain->task.get()}; }
 
   Chain own;            // where this coroutine is the first
