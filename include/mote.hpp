@@ -1363,12 +1363,11 @@ class Reactor : detail::Pinned {
     return stats_.steps += count += run_tasks(ready_, most), count;
   }
   std::uint32_t run_tasks(detail::RunQueue& ready, std::uint32_t most) {
-    detail::RunQueue batch;  // what they wake, themselves included, runs in the next turn
-    batch.take(ready);
     std::uint32_t count = 0;
-    while (Task* const task = count < most ? batch.pop_front() : nullptr) {
-      ++count;
-      current_ = task;
+    if (ready.empty()) return count;
+    detail::ListNode mark;  // what they wake, themselves included, comes behind it, and runs in the next turn
+    for (ready.insert(mark, ready.head_.prev); ready.head_.next != &mark && count != most; ++count) {
+      Task* const task = current_ = ready.pop_front();
       task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
       task->waits_for_ = nullptr;
       const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
@@ -1376,8 +1375,7 @@ class Reactor : detail::Pinned {
       if (step.is_pending()) task->since_ = now_;
       else finish(*task, step.code);
     }
-    if (!batch.empty()) batch.take(ready), ready.take(batch);
-    return count;
+    return mark.unlink(), count;
   }
   MOTE_COLD Step run_measured(Task& task) {
     const Instant start = Clock::now();
@@ -1397,11 +1395,11 @@ class Reactor : detail::Pinned {
     return next > fresh ? next - fresh : Duration::zero();
   }
   void dispatch(const Ready& ready) {
-    const auto index = static_cast<std::uint32_t>(ready.token);
-    MOTE_ASSERT(index <= capacity_);
-    Slot& slot = slots_[index];
+    const auto offset = static_cast<std::uint32_t>(ready.token);
+    MOTE_ASSERT(offset <= capacity_ * sizeof(Slot) && offset % sizeof(Slot) == 0);
+    Slot& slot = *static_cast<Slot*>(static_cast<void*>(static_cast<char*>(static_cast<void*>(slots_)) + offset));
     const std::uint32_t generation = slot.generation;
-    if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(index);
+    if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(slot);
     if (!slot.handler) return wake_waiters(slot, ready.readiness);
     const Interest wanted = slot.wanted;
     const Handler handler = slot.handler;
@@ -1444,9 +1442,9 @@ class Reactor : detail::Pinned {
   }
   // Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
   // another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
-  MOTE_COLD void dispatch_stale(std::uint32_t index) {
+  MOTE_COLD void dispatch_stale(const Slot& slot) {
     ++stats_.stale_events;
-    if (slots_[index].released_in != batch_number_) rebuild_needed_ = true;
+    if (slot.released_in != batch_number_) rebuild_needed_ = true;
   }
   MOTE_COLD Result<void> rebuild() {
     const Result<void> fresh = selector_->rebuild();
@@ -1582,7 +1580,8 @@ class Reactor : detail::Pinned {
     return false;
   }
   std::uint64_t token(const Slot& slot) const {
-    return static_cast<std::uint64_t>(&slot - slots_) | std::uint64_t{slot.generation} << 32;
+    const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity
+    return std::uint64_t{offset} | std::uint64_t{slot.generation} << 32;
   }
   // Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it.
   Result<void> wait_for(Slot& slot, Interest direction, Task& task) {

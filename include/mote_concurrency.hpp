@@ -823,6 +823,7 @@ struct Chain {
   std::coroutine_handle<> next;
   struct Awaiting* awaiting = nullptr;
   TaskRef task;
+  Task* running = nullptr;     // the same, while it steps it
   const char* name = nullptr;  // of the function that awaits
   std::uint32_t line = 0;      // where
   bool shielded = false;       // by what it awaits; apart from the shield of an operation that it is a part of
@@ -831,7 +832,7 @@ struct Chain {
 // waits for besides is looked at again.
 struct Awaiting : Pinned {
   using Look = bool (*)(Awaiting&, Task&);
-  Awaiting(Chain& part_of, Look attempt) : look(attempt), chain(part_of) {}
+  Awaiting(Chain& part_of, Look attempt) : try_again(attempt), chain(part_of) {}
   ~Awaiting() {
     if (chain.awaiting != this) return;
     chain.awaiting = nullptr;
@@ -840,14 +841,16 @@ struct Awaiting : Pinned {
     if (chain.shielded) task->lower_shield();
     task->stop_waiting(), task->wake();
   }
-  Look look;
+  Look try_again;
   Chain& chain;
   std::coroutine_handle<> waiter;
 };
 inline bool Chain::run(Task& stepped_by) {
-  task = TaskRef(stepped_by);
+  running = &stepped_by;
+  if (!task.names(stepped_by)) task = TaskRef(stepped_by);
   std::swap(shielded, stepped_by.operation_shield());
-  if (awaiting != nullptr && awaiting->look(*awaiting, stepped_by)) next = std::exchange(awaiting, nullptr)->waiter;
+  if (awaiting != nullptr && awaiting->try_again(*awaiting, stepped_by))
+    next = std::exchange(awaiting, nullptr)->waiter;
   while (next) std::exchange(next, nullptr).resume();
   std::swap(shielded, stepped_by.operation_shield());
   return awaiting == nullptr;
@@ -896,7 +899,7 @@ struct PromiseBase {
     Task& await_resume() const { return task; }
     Task& task;
   };
-  TaskAwaiter await_transform(ThisTask) { return {*chain->task.get()}; }
+  TaskAwaiter await_transform(ThisTask) { return {*chain->running}; }
 
   Chain own;            // where this coroutine is the first
   Chain* chain = &own;  // that it is part of
@@ -907,16 +910,16 @@ template <class Op> struct OperationAwaiter : Awaiting {
   using R = Answer<std::remove_reference_t<Op>>;
   OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t at, const char* by)
       : Awaiting(*promise.chain, &look_again), operation(static_cast<Op&&>(what)), line(at), name(by) {}
-  bool await_ready() { return look_again(*this, *chain.task.get()); }
+  bool await_ready() { return look(*chain.running); }
   void await_suspend(std::coroutine_handle<> coroutine) {
     waiter = coroutine, chain.awaiting = this;
     chain.name = name, chain.line = line;
   }
   R await_resume() { return std::move(*answer); }
-  static bool look_again(Awaiting& awaiting, Task& task) {
-    auto& self = static_cast<OperationAwaiter&>(awaiting);
-    self.answer = self.operation.poll(task);
-    return self.answer.ready();
+  static bool look_again(Awaiting& awaiting, Task& task) { return static_cast<OperationAwaiter&>(awaiting).look(task); }
+  bool look(Task& task) {
+    answer.~Poll<R>();
+    return (::new (static_cast<void*>(&answer)) Poll<R>(operation.poll(task)))->ready();  // made in its place
   }
   Op operation;
   Poll<R> answer = pending;
@@ -1024,7 +1027,7 @@ template <class C> struct CoAwaiter : Awaiting {
   ~CoAwaiter() {  // what is a part of the chain does not outlive it, wherever it lies
     if (waiter && chain.awaiting != this) awaited.destroy();
   }
-  bool await_ready() { return awaited.handle_ == nullptr || (is_begun() && look_again(*this, *chain.task.get())); }
+  bool await_ready() { return awaited.handle_ == nullptr || (is_begun() && look_again(*this, *chain.running)); }
   void await_suspend(std::coroutine_handle<> coroutine) {
     waiter = coroutine;
     if (is_begun()) return static_cast<void>(chain.awaiting = this);
