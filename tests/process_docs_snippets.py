@@ -351,6 +351,11 @@ class Pages(unittest.TestCase):
         run = set(re.findall(r"'(\w+)'", pathlib.Path(__file__).read_text()))
         self.assertEqual({name for name, _ in PROGRAMS} - run, set())
 
+    def test_the_readmes_coroutine_is_one_of_those_that_are_run(self):
+        shown = re.findall(r'(?<!<!-- program -->\n)```cpp\n(.*?)```', (ROOT / 'README.md').read_text(), re.DOTALL)
+        self.assertEqual(len(shown), 1)
+        self.assertIn(shown[0], PROGRAMS['coroutines', 'C++20'])
+
     def test_every_step_has_both_languages(self):
         steps = re.split(r'^## \d\. ', PAGES['from-asyncio.md'], flags=re.MULTILINE)[1:]
         self.assertEqual(len(steps), 9)
