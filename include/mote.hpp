@@ -953,6 +953,7 @@ class Task : public detail::Hook<0> {
   friend class TaskHandle;
   friend class TaskRef;
   friend struct detail::Waiter;
+  friend struct detail::WaitQueue;
   enum class State : std::uint8_t { free, live, ending, finished };
   MOTE_COLD bool enter_slowly(Error& answer) {
     if (cancel_requested_) {
@@ -978,7 +979,7 @@ class Task : public detail::Hook<0> {
   std::int32_t budget_ = 0;  // operations left in this step
   int code_ = 0;
   State state_ = State::free;
-  bool cancel_requested_ = false, cancel_held_ = false, operation_shielded_ = false;
+  bool cancel_requested_ = false, cancel_held_ = false, operation_shielded_ = false, queued_ = false;
   std::uint8_t priority_ = 0, shields_ = 0;
 };
 
@@ -1017,7 +1018,7 @@ struct WaitQueue {
     QueuePlace* place = task.place(this);
     if (place == nullptr) place = task.place(nullptr);
     if (place == nullptr) return Error(ENOBUFS);
-    place->queue = this, place->task = &task;
+    place->queue = this, place->task = &task, task.queued_ = true;
     if (!place->linked()) places_.push_back(*place);
     return task.suspend(what);
   }
@@ -1071,7 +1072,8 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
 }
 }  // namespace detail
 inline void Task::stop_waiting() {
-  for (auto& place : places_) place.leave();
+  if (std::exchange(queued_, false))
+    for (auto& place : places_) place.leave();
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
   shield_operation(false);
 }
@@ -2214,7 +2216,7 @@ inline const char* Task::name() const {  // after its end: what finish() noted
 
 // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
 inline void Reactor::finish(Task& task, int code) {
-  task.waits_for_ = task.name();
+  if (code != 0 || task.handle_ != nullptr) task.waits_for_ = task.name();  // it is asked for later on
   task.state_ = Task::State::ending;
   task.code_ = code;
   static_cast<detail::Hook<0>&>(task).unlink();
