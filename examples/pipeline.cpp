@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: MIT
+// A pipeline of two tasks: one reads samples, a number a line; the other sums them up and writes a line for every so
+// many. The channel between them is bounded: when the output is slow the reader waits, and with it whoever feeds it.
+//
+//   seq 100 | ./pipeline --every 25         or: mkfifo /tmp/samples && ./pipeline --timeout 5 /tmp/samples
+//                                           and in another terminal: seq 100 >/tmp/samples
+//
+// Try: feed nothing for five seconds, it says so and goes on. Ctrl-C amid the samples: no more are read, those that have
+// been are summed up and written. seq 10000000 | ./pipeline | less: it waits as long as you look at the first page.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mote.hpp>
+
+struct Config : mote::Config {
+  static constexpr std::size_t descriptors = 2;  // the input and the output
+};
+static mote::StaticReactor<Config> reactor;
+static mote::Channel<double, 16> samples;  // read, and not yet summed up
+static mote::TaskGroup<2> stages;          // both tasks, for who wants to know how they end
+static mote::TaskRef reader_task;
+static std::uint64_t samples_read, samples_written;
+
+static void stop_reading() { reader_task.cancel(); }  // what it has read already still goes through
+
+// ---- the producer -------------------------------------------------------------------------------------------
+
+struct Reader : mote::StateMachine {
+  static constexpr const char* name = "read the input";
+  mote::Stream input;
+  mote::LineReader<128> lines;
+  mote::Result<mote::ByteView> line;
+  std::uint64_t number;
+  double sample;
+  mote::Result<void> sent;
+
+  explicit Reader(mote::Stream&& stream) : input(std::move(stream)), number(0), sample(0) {}
+  ~Reader() { samples.close(); }  // runs however the task ends; the other takes what is left, and ends too
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(line, lines.read_line(input));
+      ++number;
+      if (!line && line.error() == EMSGSIZE) {
+        fprintf(stderr, "pipeline: line %ju is too long\n", std::uintmax_t{number});
+      } else if (!line) {
+        return line.error() == ENODATA ? mote::done() : mote::failed(line.error());
+      } else if (!parse()) {
+        fprintf(stderr, "pipeline: line %ju is no number\n", std::uintmax_t{number});
+      } else {
+        ++samples_read;
+        // Waits while the channel is full. Shielded, for a sample in hand shall not be lost: that this ends all the same
+        // is certain, as the other task either goes on or closes the channel.
+        MOTE_AWAIT(sent, mote::shield(samples.send(sample)));
+        if (!sent) return mote::done();  // the other task has failed, and has said so
+      }
+    }
+    MOTE_END();
+  }
+
+  bool parse() {
+    char text[128];  // a LineReader<N> gives N - 1 bytes at most
+    memcpy(text, line->data(), line->size());
+    text[line->size()] = '\0';
+    char* end = nullptr;
+    sample = strtod(text, &end);
+    return end != text && end[strspn(end, " \t")] == '\0' && strlen(text) == line->size() && isfinite(sample);
+  }
+};
+static mote::TaskPool<Reader, 1> readers;
+
+// ---- the consumer -------------------------------------------------------------------------------------------
+
+struct Writer : mote::StateMachine {
+  static constexpr const char* name = "write the output";
+  mote::Stream output;
+  unsigned every;
+  mote::Duration patience;
+  mote::TaskTimer timer;
+  mote::Result<double> sample;
+  unsigned count;
+  double least, most, sum;
+  char text[128];
+  mote::ByteView unwritten;
+  mote::Result<void> written;
+
+  Writer(mote::Stream&& stream, unsigned samples_a_line, mote::Duration limit)
+      : output(std::move(stream)), every(samples_a_line), patience(limit), count(0) {}
+  ~Writer() { samples.close(), stop_reading(); }  // in case it has failed: nobody reads for nobody
+
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(sample, mote::with_timeout(timer, patience, samples.receive()));
+      if (!sample && sample.error() == ETIMEDOUT) {
+        fprintf(stderr, "pipeline: no sample for %g s\n", std::chrono::duration<double>(patience).count());
+        continue;  // after a time-out the task waits for nothing, and the channel is as it was
+      }
+      if (sample) add(*sample);
+      if (count == every || (!sample && count != 0)) {
+        unwritten = summary();
+        MOTE_AWAIT(written, output.write_all(unwritten));
+        if (!written) return mote::failed(written.error());
+        samples_written += count, count = 0;
+      }
+      if (!sample) return sample.error() == ENODATA ? mote::done() : mote::failed(sample.error());
+    }
+    MOTE_END();
+  }
+
+  void add(double value) {
+    if (count++ == 0) least = most = value, sum = 0;
+    if (value < least) least = value;
+    if (value > most) most = value;
+    sum += value;
+  }
+  mote::ByteView summary() {
+    const int size = snprintf(text, sizeof text, "%u samples, %g to %g, mean %g\n", count, least, most, sum / count);
+    return {text, static_cast<std::size_t>(size)};
+  }
+};
+static mote::TaskPool<Writer, 1> writers;
+
+// ---- the program --------------------------------------------------------------------------------------------
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "pipeline: cannot %s%s: %s\n", what, about, error.message());
+  return 1;
+}
+static void say_why(const mote::Task& task, mote::Outcome outcome) {
+  if (outcome.kind == mote::Outcome::Kind::failed) fail(task.name(), "", outcome.error);
+}
+
+static const char usage[] = "usage: pipeline [--every SAMPLES] [--timeout SECONDS] [FILE]\n";
+static int refuse(const char* what, const char* argument) {
+  fprintf(stderr, "pipeline: bad %s '%s'\n%s", what, argument, usage);
+  return 2;
+}
+
+// Whoever writes into a named pipe may leave, and the next come: it has no end, as we could write into it ourselves.
+static mote::Fd open_input(const char* path) {
+  struct stat status;
+  const bool is_fifo = stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
+  return mote::Fd(open(path, (is_fifo ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
+}
+
+int main(int argc, char** argv) {
+  const option options[] = {{"every", required_argument, nullptr, 'e'},
+                            {"timeout", required_argument, nullptr, 't'},
+                            {"help", no_argument, nullptr, 'h'},
+                            {nullptr, 0, nullptr, 0}};
+  const char *every = "10", *timeout = "10", *path = nullptr;
+  for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
+    if (c == 'e') every = optarg;
+    else if (c == 't') timeout = optarg;
+    else return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 0 : 2;
+  }
+  if (optind < argc) path = argv[optind++];
+  if (optind < argc) return refuse("argument", argv[optind]);
+  const std::size_t digits = strspn(every, "0123456789");
+  if (digits == 0 || digits > 6 || every[digits] != '\0' || atoi(every) == 0) return refuse("number of samples", every);
+  char* end = nullptr;
+  const double seconds = strtod(timeout, &end);
+  if (end == timeout || timeout[strspn(timeout, "0123456789.")] != '\0' || *end != '\0' || seconds < 1e-3 ||
+      seconds > 1e9)
+    return refuse("number of seconds", timeout);
+
+  mote::Fd file = path != nullptr ? open_input(path) : mote::Fd(STDIN_FILENO);
+  if (!file || fcntl(file.get(), F_GETFD) < 0) return fail("read ", path != nullptr ? path : "standard input", errno);
+  if (fcntl(STDOUT_FILENO, F_GETFD) < 0) return fail("write to ", "standard output", errno);
+  mote::Stream input, output;
+  mote::Result<void> opened = reactor.open();
+  if (!opened) return fail("open ", "the reactor", opened.error());
+  opened = input.open(reactor, std::move(file));
+  if (!opened) return fail("read ", path != nullptr ? path : "standard input", opened.error());
+  opened = output.open(reactor, mote::Fd(STDOUT_FILENO));
+  if (!opened) return fail("write to ", "standard output", opened.error());
+  signal(SIGPIPE, SIG_IGN);  // a closed output is an error of write_all(), like any other
+
+  stages.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&say_why>());
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
+  graceful.on_begin(mote::Delegate<void()>::of<&stop_reading>());
+  opened = graceful.open();
+  if (!opened) return fail("handle ", "signals", opened.error());
+  // Neither can fail: each is the first of its pool.
+  reader_task = *stages.spawn(readers, reactor, std::move(input));
+  static_cast<void>(stages.spawn(writers, reactor, std::move(output), static_cast<unsigned>(atoi(every)),
+                                 mote::Duration(static_cast<std::int64_t>(seconds * 1e9))));
+  const mote::Result<mote::ShutdownReport> report = graceful.run();
+  if (!report) return fail("run ", "the reactor", report.error());
+  fprintf(stderr, "pipeline: %s%ju samples read, %ju written\n", report->signal != 0 ? "stopped, " : "",
+          std::uintmax_t{samples_read}, std::uintmax_t{samples_written});
+  return stages.failures() != 0 || samples_written != samples_read ? 1 : 0;
+}
