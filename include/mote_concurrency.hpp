@@ -59,9 +59,8 @@ class Semaphore : detail::Pinned {
       return detail::attempt<Result<void>>(task, queue_, "a permit", [this](bool) { return take(); });
     });
   }
-  Result<void> try_acquire() {
-    return queue_.is_next(nullptr) ? take() : Error(EAGAIN);
-  }  // EAGAIN: none, or others wait
+  // EAGAIN: there is none, or others wait.
+  Result<void> try_acquire() { return queue_.is_next(nullptr) ? take() : Error(EAGAIN); }
   void release(std::uint32_t permits = 1) { permits_ += permits, queue_.notify(permits); }  // O(permits)
   std::uint32_t available() const { return permits_; }
  private:
@@ -428,7 +427,7 @@ class TaskGroupBase : detail::Pinned {
     TaskHandle& member = *task.handle_;
     const Outcome outcome = member.outcome();
     const bool failure = outcome.kind == Outcome::Kind::failed, told = on_end_ || !joiners_.places_.empty();
-    if (failure && failures_++ == 0) first_failure_ = outcome;
+    failures_ += failure ? 1u : 0u;
     if (failure && first_failure_.kind == Outcome::Kind::none) first_failure_ = outcome;
     if (told) task.code_ = 0;  // else it is reported to the observer
     member.detach();
