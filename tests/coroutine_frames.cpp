@@ -26,12 +26,15 @@ struct OnlyDeclared;
 mote::Co<int> of_declared(mote::FrameSource&, OnlyDeclared&, const OnlyDeclared*) { co_return 0; }
 
 mote::Co<int> of_reactor(int, mote::Reactor&) { co_return 0; }
-template <class S> mote::Co<int> of_loop(test::Loop<S>&) { co_return 0; }
+template <class S> mote::Co<int> of_loop(test::Loop<S>& loop) { co_return loop.is_open() ? 0 : 1; }
 mote::Co<int> of_task(mote::Task&) { co_return 0; }
 mote::Co<int> of_stream(mote::Stream&) { co_return 0; }
 mote::Co<int> of_const_stream(int, const mote::Stream&) { co_return 0; }
 mote::Co<int> of_stream_by_value(mote::Stream stream) { co_return stream.fd(); }
+#if defined(__clang__) || __GNUC__ > 11
+#define RVALUE_PARAMETERS  // g++ 11 does not pass the arguments on where one is an rvalue reference
 mote::Co<int> of_moved_stream(mote::Stream&& stream) { co_return stream.fd(); }
+#endif
 mote::Co<int> of_datagram(mote::Datagram&) { co_return 0; }
 mote::Co<int> of_two(mote::Stream&, mote::Reactor&) { co_return 0; }
 
@@ -85,10 +88,10 @@ ON_BOTH_SELECTORS("frames: a pool is found wherever it stands among the argument
   const auto plain = [](int a, mote::FrameSource&) -> mote::Co<int> { co_return a; };
   int captured = 1;
   const auto capturing = [&captured](mote::FrameSource&) -> mote::Co<int> { co_return captured; };
-  const auto generic = [](auto a, auto& from) -> mote::Co<int> { co_return a + (from.size() != 0 ? 1 : 0); };
+  const auto generic = [](auto&... given) -> mote::Co<int> { co_return static_cast<int>(sizeof...(given)); };
   CHECK(plain(1, pool));
   CHECK(capturing(pool));
-  CHECK(generic(1, pool));
+  CHECK(generic(captured, pool, "text"));
   {
     const mote::Co<int> held = plain(1, pool);
     CHECK(taken_from(other, pool) == 2);
@@ -116,8 +119,10 @@ ON_BOTH_SELECTORS("frames: else it is the default pool of the reactor that is an
   CHECK(of_datagram(datagram).error() == EINVAL);
   REQUIRE(datagram.open(loop, AF_UNIX));
   CHECK(of_datagram(datagram));
+#ifdef RVALUE_PARAMETERS
   CHECK(of_moved_stream(std::move(stream)));
   CHECK(stream.is_open());
+#endif
   {
     const mote::Co<int> takes_over = of_stream_by_value(std::move(stream));
     CHECK(takes_over);
@@ -242,11 +247,13 @@ ON_BOTH_SELECTORS("frames: what has none is not spawned, and answers why, howeve
 TEST_CASE("frames: a refused coroutine leaves its arguments to the caller, who may try again") {
   mote::FramePool<1024, 1> pool;
   std::unique_ptr<int> value = std::make_unique<int>(5);
-  const auto take = [](mote::FrameSource&, std::unique_ptr<int> taken) -> mote::Co<int> { co_return *taken; };
-  const auto use = [](mote::FrameSource&, std::unique_ptr<int>&& used) -> mote::Co<int> { co_return *used; };
   const mote::Co<int> holds = first(pool, 1, 2);
+  const auto take = [](mote::FrameSource&, std::unique_ptr<int> taken) -> mote::Co<int> { co_return *taken; };
+#ifdef RVALUE_PARAMETERS
+  const auto use = [](mote::FrameSource&, std::unique_ptr<int>&& used) -> mote::Co<int> { co_return *used; };
   CHECK(use(pool, std::move(value)).error() == ENOBUFS);
   CHECK(value != nullptr);
+#endif
   CHECK(take(pool, std::move(value)).error() == ENOBUFS);
   CHECK(value == nullptr);  // a parameter of its own, gone with the call
 }
