@@ -11,15 +11,10 @@ struct Timers {
     for (std::size_t i = 0; i < n; ++i) all.emplace_back(context);
   }
   void arm(std::size_t i, std::uint32_t us) { start(i, std::chrono::microseconds(us)); }
-  void cancel(std::size_t i) {
-    all[i].cancel();
-    context.poll();  // the handler, with operation_aborted
-  }
+  void cancel(std::size_t i) { all[i].cancel(); }
   void arm_idle(std::size_t i) { start(i, std::chrono::minutes(1)); }
-  void rearm_idle(std::size_t i) {
-    arm_idle(i);
-    context.poll();
-  }
+  void rearm_idle(std::size_t i) { arm_idle(i); }
+  void settle() { context.restart(), context.poll(); }  // the handlers of what was cancelled
   void update() { context.restart(), context.poll(); }
   std::size_t expire() { return update(), fired; }
   template <class D> void start(std::size_t i, D delay) {

@@ -19,6 +19,7 @@ struct Timers {
     evtimer_add(&all[i], &minute);
   }
   void rearm_idle(std::size_t i) { arm_idle(i); }
+  void settle() {}
   void update() { event_base_loop(base, EVLOOP_NONBLOCK); }
   std::size_t expire() { return update(), fired; }
   static void fire(evutil_socket_t, short, void* self) { ++static_cast<Timers*>(self)->fired; }

@@ -17,6 +17,7 @@ struct Timers {
   void cancel(std::size_t i) { uv_timer_stop(&all[i]); }
   void arm_idle(std::size_t i) { uv_timer_start(&all[i], &fire, 60000, 60000); }
   void rearm_idle(std::size_t i) { uv_timer_again(&all[i]); }
+  void settle() {}
   void update() { uv_run(&loop, UV_RUN_NOWAIT); }
   std::size_t expire() { return update(), fired; }
   static void fire(uv_timer_t* timer) { ++static_cast<Timers*>(timer->data)->fired; }
