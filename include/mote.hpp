@@ -889,6 +889,9 @@ struct QueuePlace : ListNode {
   struct WaitQueue* queue = nullptr;
   Task* task = nullptr;
 };
+struct EndHook {  // called by way of a pointer, so that a program without task groups has nothing of them
+  void (*ended)(Task&) = nullptr;
+};
 enum class Line : std::uint32_t {};  // of an await; no integer, so that a `switch` around one does not compile
 constexpr Error not_yet{-1};  // an attempt at an operation has noted the task as waiting, and is to be made again
 }  // namespace detail
@@ -1490,7 +1493,6 @@ class Reactor : detail::Pinned {
   void deliver_wakeups();
   void forget_other_threads();
   void finish(Task& task, int code);
-  void leave_group(Task& task);
   void destroy(Task& task);
   MOTE_COLD void report(const Observation& observation) {
     if (observer_) return observer_(observation);
@@ -2045,7 +2047,7 @@ class TaskHandle {
     if (task_ != nullptr) task_->handle_ = this;
   }
   Task* task_ = nullptr;
-  TaskGroupBase* group_ = nullptr;  // whose member the task is
+  detail::EndHook* group_ = nullptr;  // whose member the task is
 };
 
 // Names a task without keeping anything: to cancel or wake one that may have ended, and its slot be in use by another.
@@ -2227,7 +2229,7 @@ inline void Reactor::finish(Task& task, int code) {
   --stats_.tasks;
   const bool failure = code != 0 && code != ECANCELED;
   if (failure) ++stats_.tasks_failed;
-  if (task.handle_ != nullptr && task.handle_->group_ != nullptr) return leave_group(task);
+  if (task.handle_ != nullptr && task.handle_->group_ != nullptr) return task.handle_->group_->ended(task);
   if (task.handle_ != nullptr) return static_cast<void>(task.joiner_.notify());
   if (failure) report({Observation::task_failed, &task, Error(code), {}});
   task.pool_->release(task);

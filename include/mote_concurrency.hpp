@@ -378,7 +378,7 @@ template <class... Op> detail::All<Op...> all_of(AllOf<detail::Awaited<Op>...>& 
 }
 
 // What all groups have in common.
-class TaskGroupBase : detail::Pinned {
+class TaskGroupBase : detail::Pinned, detail::EndHook {
  public:
   std::uint32_t size() const { return size_; }  // members that have not ended
   std::uint32_t failures() const { return failures_; }
@@ -414,7 +414,7 @@ class TaskGroupBase : detail::Pinned {
     }
   }
   Result<TaskRef> add(TaskHandle&& handle, TaskHandle* members) {
-    members_ = members;
+    members_ = members, EndHook::ended = [](Task& task) { of(task).note_end(task); };
     TaskHandle& member = members_[size_++];
     member = std::move(handle), member.group_ = this;
     return TaskRef(*member.task_);
@@ -422,8 +422,8 @@ class TaskGroupBase : detail::Pinned {
   bool cancelling_ = false, cancels_others_ = false;
   std::uint32_t size_ = 0, failures_ = 0;
  private:
-  friend class Reactor;
-  void ended(Task& task) {
+  static TaskGroupBase& of(Task& task) { return static_cast<TaskGroupBase&>(*task.handle_->group_); }
+  void note_end(Task& task) {
     TaskHandle& member = *task.handle_;
     const Outcome outcome = member.outcome();
     const bool failure = outcome.kind == Outcome::Kind::failed, told = on_end_ || !joiners_.places_.empty();
@@ -442,12 +442,11 @@ class TaskGroupBase : detail::Pinned {
   Delegate<void(const Task&, Outcome)> on_end_;
   detail::WaitQueue joiners_;
 };
-inline void Reactor::leave_group(Task& task) { task.handle_->group_->ended(task); }
 
 // Tasks that belong together, of whatever pools: at most N at a time. What is left of them when the group goes is
 // destroyed with it: no member outlives its group, and nothing is waited for in a destructor; await join_all() for that.
 // (A member that destroys its own group is cancelled, and goes on alone.) A member's failure is told to on_end(), or to
-// who waits in join_all(), or else to the reactor's observer. Size: 8 * N, and 40 bytes on a 32-bit board.
+// who waits in join_all(), or else to the reactor's observer. Size: 8 * N, and 44 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:
