@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+// A program that is built with exceptions: what leaves a coroutine becomes its failure, ENOTRECOVERABLE, and goes no further.
+#include <stdexcept>
+
+#include "support/coroutines.hpp"
+
+namespace {
+using test::Count;
+using test::Tracked;
+
+mote::FramePool<4096, 8> frames;
+
+// Throws before it waits, after it, or not at all.
+mote::Co<int> thrower(mote::FrameSource&, mote::Event& event, int when, Tracked tracked) {
+  const Tracked local(tracked);
+  if (when == 0) throw std::runtime_error("before");
+  if (const auto waited = co_await event.wait(); !waited) throw 1;
+  if (when == 1) throw std::logic_error("after");
+  co_return tracked.value + local.value;
+}
+struct CannotBeCopied {
+  explicit CannotBeCopied(bool yes) : throws(yes) {}
+  CannotBeCopied(const CannotBeCopied& other) : throws(other.throws) {
+    if (throws) throw std::bad_alloc();
+  }
+  bool throws;
+};
+mote::Co<int> copies(mote::FrameSource&, Tracked tracked, CannotBeCopied copied) {
+  co_return tracked.value + (copied.throws ? 1 : 0);
+}
+
+mote::Co<void> passes_on(mote::FrameSource& from, mote::Event& event, Count& count, int when, int& seen) {
+  const Tracked local(count);
+  const mote::Result<int> got = co_await thrower(from, event, when, Tracked(count, 1));
+  seen = test::error_of(got);
+  bool caught = false;
+  try {
+    const auto more = co_await mote::first_of(thrower(from, event, 0, Tracked(count)), event.wait());
+    if (!got && more) throw got.error();
+  } catch (const mote::Error& error) {
+    CHECK(error == ENOTRECOVERABLE);
+    caught = true;
+  }
+  CHECK(caught == !got);
+  if (caught) throw std::runtime_error("again");
+}
+
+template <class T> mote::Outcome end_of(mote::Reactor& loop, mote::Co<T>&& co, mote::Event& event, bool cancel) {
+  mote::CoroutinePool<1> pool;
+  auto task = pool.spawn(loop, std::move(co));
+  REQUIRE(task);
+  test::turns(loop);
+  if (cancel) task->cancel();
+  else event.set();
+  CHECK(loop.run());
+  return *test::await(loop, [&] { return task->join(); });
+}
+
+ON_BOTH_SELECTORS(
+    "exceptions: one that leaves a coroutine is its task's failure, ENOTRECOVERABLE, and destructors run once") {
+  test::Loop<S> loop;
+  for (const int when : {0, 1, 2}) {
+    for (const bool cancel : {false, true}) {
+      mote::Event event;
+      Count count;
+      const mote::Outcome outcome = end_of(loop, thrower(frames, event, when, Tracked(count, 1)), event, cancel);
+      const bool fails = cancel || when < 2;
+      CHECK(outcome.kind == (fails ? mote::Outcome::Kind::failed : mote::Outcome::Kind::done));
+      if (fails) CHECK(outcome.error == ENOTRECOVERABLE);
+      CHECK(count.alive == 0);
+      CHECK(frames.size() == 0);
+    }
+  }
+}
+
+ON_BOTH_SELECTORS("exceptions: who awaits it gets ENOTRECOVERABLE, and may throw and catch for itself") {
+  test::Loop<S> loop;
+  for (const int when : {0, 1, 2}) {
+    mote::Event event;
+    Count count;
+    int seen = -1;
+    const mote::Outcome outcome = end_of(loop, passes_on(frames, event, count, when, seen), event, false);
+    CHECK(seen == (when == 2 ? 0 : ENOTRECOVERABLE));
+    CHECK(outcome.kind == (when == 2 ? mote::Outcome::Kind::done : mote::Outcome::Kind::failed));
+    CHECK(count.alive == 0);
+    CHECK(frames.size() == 0);
+  }
+}
+
+struct Awaits : mote::StateMachine {
+  mote::Co<int> child;
+  mote::Result<int>& got;
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_AWAIT(got, child);
+    MOTE_END();
+  }
+};
+ON_BOTH_SELECTORS("exceptions: a StateMachine that awaits a coroutine gets ENOTRECOVERABLE") {
+  test::Loop<S> loop;
+  mote::Event event;
+  Count count;
+  mote::Result<int> got;
+  mote::TaskPool<Awaits, 1> pool;
+  CHECK(pool.spawn(loop, thrower(frames, event, 1, Tracked(count)), got));
+  test::turns(loop);
+  event.set();
+  CHECK(loop.run());
+  CHECK(test::error_of(got) == ENOTRECOVERABLE);
+  CHECK(count.alive == 0);
+  CHECK(frames.size() == 0);
+}
+
+ON_BOTH_SELECTORS("exceptions: a suspended coroutine is destroyed, and nothing is thrown") {
+  test::Loop<S> loop;
+  mote::CoroutinePool<1> pool;
+  mote::Event event;
+  Count count;
+  int seen = -1;
+  auto task = pool.spawn(loop, passes_on(frames, event, count, 1, seen));
+  REQUIRE(task);
+  test::turns(loop);
+  CHECK(count.alive == 4);  // one is the temporary that the parameter was made of
+  CHECK(task->destroy());
+  CHECK(count.alive == 0);
+  CHECK(frames.size() == 0);
+  CHECK(seen == -1);
+}
+
+TEST_CASE("exceptions: a pool that is exhausted throws nothing, and a parameter that throws gives its frame back") {
+  Count count;
+  mote::FramePool<4096, 1> one;
+  {
+    const mote::Co<int> holds = copies(one, Tracked(count), CannotBeCopied(false));
+    CHECK(copies(one, Tracked(count), CannotBeCopied(false)).error() == ENOBUFS);
+  }
+  CHECK(count.alive == 0);
+  bool caught = false;
+  try {
+    const CannotBeCopied original(true);
+    static_cast<void>(copies(one, Tracked(count), original));
+  } catch (const std::bad_alloc&) { caught = true; }
+  CHECK(caught);  // from the caller's own copy, or that in the frame
+  CHECK(count.alive == 0);
+  CHECK(one.size() == 0);
+}
+}  // namespace
