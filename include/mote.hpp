@@ -1,4 +1,4 @@
-// mote - a complete single-threaded reactor for embedded Linux in one C++17 header: no heap, no exceptions.
+// mote - a complete single-threaded reactor for embedded Linux in two C++17 headers: no heap, no exceptions.
 // Version 0.1.0
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
