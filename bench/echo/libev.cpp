@@ -13,7 +13,7 @@ struct Connection {
 void close_connection(struct ev_loop* loop, Connection& c) {
   ev_io_stop(loop, &c.io);
   close(c.io.fd);
-  delete &c;
+  free(&c);
 }
 
 void write_back(struct ev_loop* loop, Connection& c) {
@@ -41,7 +41,7 @@ void on_connection(struct ev_loop* loop, ev_io* io, int) {
   for (;;) {
     const int fd = accept4(io->fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
-    auto* const c = new Connection;
+    auto* const c = &bench::allocate<Connection>();
     ev_io_init(&c->io, &on_ready, fd, EV_READ);
     ev_io_start(loop, &c->io);
   }

@@ -20,7 +20,7 @@ void close_connection(Connection& c) {
   const int fd = event_get_fd(&c.io);
   event_del(&c.io);
   close(fd);
-  delete &c;
+  free(&c);
 }
 
 void watch(Connection& c, int fd, bool writing) {
@@ -53,7 +53,7 @@ void on_connection(evutil_socket_t listener, short, void*) {
   for (;;) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
-    watch(*new Connection, fd, false);
+    watch(bench::allocate<Connection>(), fd, false);
   }
 }
 

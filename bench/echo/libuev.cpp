@@ -16,7 +16,7 @@ struct Connection {
 void close_connection(Connection& c) {
   uev_io_stop(&c.io);
   close(c.io.fd);
-  delete &c;
+  free(&c);
 }
 
 void write_back(Connection& c) {
@@ -43,7 +43,7 @@ void on_connection(uev_t* listener, void*, int) {
   for (;;) {
     const int fd = accept4(listener->fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
-    auto* const c = new Connection;
+    auto* const c = &bench::allocate<Connection>();
     c->writing = false;
     uev_io_init(listener->ctx, &c->io, &on_ready, c, fd, UEV_READ);
   }

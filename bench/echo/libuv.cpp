@@ -14,7 +14,7 @@ Connection& connection_of(uv_stream_t* stream) { return *reinterpret_cast<Connec
 uv_stream_t* stream_of(Connection& c) { return reinterpret_cast<uv_stream_t*>(&c.tcp); }
 
 void close_connection(Connection& c) {
-  uv_close(reinterpret_cast<uv_handle_t*>(&c.tcp), [](uv_handle_t* h) { delete reinterpret_cast<Connection*>(h); });
+  uv_close(reinterpret_cast<uv_handle_t*>(&c.tcp), [](uv_handle_t* h) { free(h); });
 }
 
 void give_buffer(uv_handle_t* handle, std::size_t, uv_buf_t* buffer) {
@@ -41,7 +41,7 @@ void on_read(uv_stream_t* stream, ssize_t n, const uv_buf_t*) {
 
 void on_connection(uv_stream_t* listener, int status) {
   if (status != 0) return;
-  auto* const c = new Connection;
+  auto* const c = &bench::allocate<Connection>();
   uv_tcp_init(listener->loop, &c->tcp);
   if (uv_accept(listener, stream_of(*c)) != 0) return close_connection(*c);
   uv_read_start(stream_of(*c), &give_buffer, &on_read);

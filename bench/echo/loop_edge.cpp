@@ -26,7 +26,7 @@ void add(int fd, std::uint32_t events, void* context) {
 void close_connection(Connection& c) {
   close(c.fd);  // which takes it out of the set
   connections[c.fd] = nullptr;
-  delete &c;
+  free(&c);
 }
 
 void serve(Connection& c) {
@@ -50,7 +50,7 @@ void accept_all() {
   for (;;) {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
-    auto* const c = new Connection;
+    auto* const c = &bench::allocate<Connection>();
     c->fd = fd, c->closing = false, c->begin = c->end = 0;
     connections[fd] = c;
     add(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP, c);

@@ -18,7 +18,7 @@ std::size_t count = first;
 // Whether it is still there: else another has taken its place.
 bool close_connection(std::size_t i) {
   close(fds[i].fd);
-  delete connections[i];
+  free(connections[i]);
   --count;
   fds[i] = fds[count], connections[i] = connections[count];
   return false;
@@ -46,7 +46,7 @@ void accept_all() {
   while (count < bench::most_connections + first) {
     const int fd = accept4(fds[0].fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
-    connections[count] = new Connection;
+    connections[count] = &bench::allocate<Connection>();
     fds[count++] = {fd, POLLIN, 0};
   }
 }

@@ -9,7 +9,7 @@
 #include "../support/common.hpp"
 
 namespace {
-constexpr unsigned buffers = 2048;  // a power of two
+constexpr unsigned buffers = 1024;  // a power of two
 constexpr std::uint16_t none = 0xffff;
 constexpr int group = 0;
 
@@ -120,7 +120,7 @@ int main() {
   const int made = io_uring_queue_init_params(4096, &ring, &parameters);
   if (made < 0) errno = -made, bench::die("io_uring");
   const auto map = [](std::size_t size) {
-    void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     return memory != MAP_FAILED ? memory : (bench::die("mmap"), nullptr);
   };
   bytes = static_cast<char*>(map(buffers * bench::buffer_size));

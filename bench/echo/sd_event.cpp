@@ -15,7 +15,7 @@ struct Connection {
 int close_connection(Connection& c) {
   sd_event_source_disable_unref(c.io);
   close(c.fd);
-  delete &c;
+  free(&c);
   return 0;
 }
 
@@ -43,7 +43,7 @@ int on_connection(sd_event_source* listener, int listener_fd, std::uint32_t, voi
   for (;;) {
     const int fd = accept4(listener_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return 0;
-    auto* const c = new Connection;
+    auto* const c = &bench::allocate<Connection>();
     c->fd = fd, c->writing = false;
     sd_event_add_io(sd_event_source_get_event(listener), &c->io, fd, EPOLLIN, &on_ready, c);
   }

@@ -58,6 +58,13 @@ inline int listen_anywhere() {
   return fd;
 }
 
+// Not by new: that would need the C++ runtime library, and a part of it to be linked.
+template <class T> T& allocate() {
+  void* const memory = malloc(sizeof(T));
+  if (memory == nullptr) die("malloc");
+  return *static_cast<T*>(memory);
+}
+
 // What SIGTERM does where the loop has no way of its own to hear of it, or none that is worth its cost.
 inline void exit_on_sigterm() {
   signal(SIGTERM, [](int) { _exit(0); });
