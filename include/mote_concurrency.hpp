@@ -88,7 +88,7 @@ class Mutex : detail::Pinned {
     explicit operator bool() const { return mutex_ != nullptr; }
    private:
     friend class Mutex;
-    void take(Guard& other) {
+    [[gnu::noinline]] void take(Guard& other) {  // inlined, g++ sees the address of a local kept; it moves along
       mutex_ = std::exchange(other.mutex_, nullptr);
       if (mutex_ != nullptr) mutex_->holder_ = this;
     }
