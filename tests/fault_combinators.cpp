@@ -42,15 +42,22 @@ struct VirtualTime {
   VirtualTime(const VirtualTime&) = delete;
   VirtualTime& operator=(const VirtualTime&) = delete;
 };
-template <class S> struct TimedLoop : VirtualTime, test::Loop<S, 16> {
+// A reactor that takes turns without waiting.
+struct Turns {
+  mote::Reactor& reactor;
+  operator mote::Reactor&() const { return reactor; }
   void turn(int count = 1) {
-    for (int i = 0; i < count; ++i) REQUIRE(this->run_once(0ns));
+    for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(0ns));
   }
   // That time goes by, and then all that comes of it.
   void pass(Duration time) {
     Seam::state.now += time.count();
     turn(3);
   }
+};
+template <class S> struct TimedLoop : VirtualTime, test::Loop<S, 16>, Turns {
+  using Turns::turn;
+  TimedLoop() : Turns{static_cast<mote::Reactor&>(static_cast<test::Loop<S, 16>&>(*this))} {}
 };
 
 struct Waits : StateMachine {
@@ -212,12 +219,12 @@ template <class Make> struct Parked {
 template <class... K> struct Kinds {};
 using Every = Kinds<Reading, Sleeping, Receiving, Sending, Acquiring, Locking, Signalled, Joining, Gathering, Vacant,
                     Accepting, Ticking>;
-template <class Check, class S, class... K> void for_each_kind(Kinds<K...>) { (Check::template run<S, K>(), ...); }
-template <class Check, class S, class... A, class... B> void for_each_pair(Kinds<A...>, Kinds<B...>) {
-  (Check::template run<S, A, B>(), ...);
+template <class Check, class... K> void for_each_kind(Turns& loop, Kinds<K...>) { (Check::template run<K>(loop), ...); }
+template <class Check, class... A, class... B> void for_each_pair(Turns& loop, Kinds<A...>, Kinds<B...>) {
+  (Check::template run<A, B>(loop), ...);
 }
-template <class Check, class S, class First, class... K> void for_each_pair(Kinds<First, K...> kinds) {
-  for_each_pair<Check, S>(kinds, Kinds<K..., First>());
+template <class Check, class First, class... K> void for_each_pair(Turns& loop, Kinds<First, K...> kinds) {
+  for_each_pair<Check>(loop, kinds, Kinds<K..., First>());
 }
 template <class... K> using AllResults = AllOf<mote::detail::Awaited<decltype(std::declval<K&>().operation())>...>;
 
@@ -227,10 +234,9 @@ template <class... K> using AllResults = AllOf<mote::detail::Awaited<decltype(st
 
 namespace {
 struct TimesOut {
-  template <class S, class K> static void run() {
+  template <class K> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
-    TimedLoop<S> loop;
     K kind(loop);
     TaskTimer timer;
     Parked parked(loop, [&] { return mote::with_timeout(timer, 10ms, kind.operation()); });
@@ -249,11 +255,10 @@ struct TimesOut {
   }
 };
 struct ComesInTime {
-  template <class S, class K> static void run() {
+  template <class K> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
     for (const bool at_the_last_moment : {false, true}) {
-      TimedLoop<S> loop;
       K kind(loop);
       TaskTimer timer;
       const Duration limit = at_the_last_moment ? 1h : 10h;
@@ -271,10 +276,9 @@ struct ComesInTime {
   }
 };
 struct IsCancelledInTime {
-  template <class S, class K> static void run() {
+  template <class K> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
-    TimedLoop<S> loop;
     K kind(loop);
     TaskTimer timer;
     Parked parked(loop, [&] { return mote::with_timeout(timer, 10h, kind.operation()); });
@@ -293,15 +297,18 @@ struct IsCancelledInTime {
 
 ON_BOTH_SELECTORS(
     "with_timeout: ETIMEDOUT of every kind of operation, at its instant; nothing is taken or stepped later") {
-  for_each_kind<TimesOut, S>(Every());
+  TimedLoop<S> loop;
+  for_each_kind<TimesOut>(loop, Every());
 }
 
 ON_BOTH_SELECTORS("with_timeout: what comes in time wins, at the last moment too, and the timer is gone") {
-  for_each_kind<ComesInTime, S>(Every());
+  TimedLoop<S> loop;
+  for_each_kind<ComesInTime>(loop, Every());
 }
 
 ON_BOTH_SELECTORS("with_timeout: cancelled, every kind of operation gives ECANCELED, and leaves nothing behind") {
-  for_each_kind<IsCancelledInTime, S>(Every());
+  TimedLoop<S> loop;
+  for_each_kind<IsCancelledInTime>(loop, Every());
 }
 
 namespace {
@@ -369,12 +376,11 @@ ON_BOTH_SELECTORS("combinators: one task after another of them, with the same ti
 
 namespace {
 struct Races {
-  template <class S, class A, class B> static void run() {
+  template <class A, class B> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
     for (const std::size_t winner : {0u, 1u}) {
       CAPTURE(winner);
-      TimedLoop<S> loop;
       A a(loop);
       B b(loop);
       Parked parked(loop, [&] { return mote::first_of(a.operation(), b.operation()); });
@@ -400,12 +406,11 @@ struct Races {
   }
 };
 struct RacesAreCancelled {
-  template <class S, class A, class B> static void run() {
+  template <class A, class B> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
     for (const bool destroyed : {false, true}) {
       CAPTURE(destroyed);
-      TimedLoop<S> loop;
       A a(loop);
       B b(loop);
       Parked parked(loop, [&] { return mote::first_of(a.operation(), b.operation()); });
@@ -428,10 +433,9 @@ struct RacesAreCancelled {
   }
 };
 struct RacesAreClose {
-  template <class S, class A, class B> static void run() {
+  template <class A, class B> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
-    TimedLoop<S> loop;
     A a(loop);
     B b(loop);
     Parked parked(loop, [&] { return mote::first_of(a.operation(), b.operation()); });
@@ -446,15 +450,18 @@ struct RacesAreClose {
 }  // namespace
 
 ON_BOTH_SELECTORS("first_of: tells which one has won; the others take nothing later, and cause no step") {
-  for_each_pair<Races, S>(Every());
+  TimedLoop<S> loop;
+  for_each_pair<Races>(loop, Every());
 }
 
 ON_BOTH_SELECTORS("first_of: cancelled it gives ECANCELED, once; then, or destroyed, it leaves nothing behind") {
-  for_each_pair<RacesAreCancelled, S>(Every());
+  TimedLoop<S> loop;
+  for_each_pair<RacesAreCancelled>(loop, Every());
 }
 
 ON_BOTH_SELECTORS("first_of: where several complete at once, one of them is taken, and the others can still be had") {
-  for_each_pair<RacesAreClose, S>(Every());
+  TimedLoop<S> loop;
+  for_each_pair<RacesAreClose>(loop, Every());
 }
 
 ON_BOTH_SELECTORS("first_of: of two that have completed, the one that is named first wins") {
@@ -522,12 +529,11 @@ ON_BOTH_SELECTORS(
 
 namespace {
 struct Gathers {
-  template <class S, class A, class B> static void run() {
+  template <class A, class B> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
     for (const std::size_t first : {0u, 1u}) {
       CAPTURE(first);
-      TimedLoop<S> loop;
       A a(loop);
       B b(loop);
       AllResults<A, B> results;
@@ -539,6 +545,8 @@ struct Gathers {
       CHECK(parked.steps == 2);
       CHECK(results.is_complete(first));
       CHECK_FALSE(results.is_complete(1 - first));
+      CHECK(error_of(results.template get<0>()) == (first == 0 ? 0 : EAGAIN));
+      CHECK(error_of(results.template get<1>()) == (first == 1 ? 0 : EAGAIN));
       first == 0 ? b.complete() : a.complete();
       loop.turn(3);
       CHECK(parked.is_parked());
@@ -550,12 +558,11 @@ struct Gathers {
   }
 };
 struct GathersAreCancelled {
-  template <class S, class A, class B> static void run() {
+  template <class A, class B> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
     for (const int completed : {0, 1, 2}) {  // the first, the second, none
       CAPTURE(completed);
-      TimedLoop<S> loop;
       A a(loop);
       B b(loop);
       AllResults<A, B> results;
@@ -588,12 +595,38 @@ struct GathersAreCancelled {
 }  // namespace
 
 ON_BOTH_SELECTORS("all_of: gives all results, in whatever order they come; each is taken when it comes") {
-  for_each_pair<Gathers, S>(Every());
+  TimedLoop<S> loop;
+  for_each_pair<Gathers>(loop, Every());
 }
 
 ON_BOTH_SELECTORS(
     "all_of: a cancellation is passed on to each; what had come keeps its result, and nothing is left behind") {
-  for_each_pair<GathersAreCancelled, S>(Every());
+  TimedLoop<S> loop;
+  for_each_pair<GathersAreCancelled>(loop, Every());
+}
+
+ON_BOTH_SELECTORS(
+    "all_of: cancelled as a part completes, that one keeps its result, the others answer, and nobody after them") {
+  for (const bool named_first : {true, false}) {
+    CAPTURE(named_first);
+    TimedLoop<S> loop;
+    Channel<int, 1> completes, waits;
+    AllOf<int, int> results;
+    Channel<int, 1>& first = named_first ? completes : waits;
+    Channel<int, 1>& second = named_first ? waits : completes;
+    Parked parked(loop, [&] { return mote::all_of(results, first.receive(), second.receive()); });
+    loop.turn();
+    CHECK(completes.try_send(1));
+    parked.cancel();
+    loop.turn(3);
+    CHECK(parked.is_parked());
+    CHECK(error_of(parked.result) == ECANCELED);
+    CHECK(error_of(results.template get<0>()) == (named_first ? 0 : ECANCELED));
+    CHECK(error_of(results.template get<1>()) == (named_first ? ECANCELED : 0));
+    parked.event.set();
+    loop.turn();
+    CHECK(parked.left);
+  }
 }
 
 ON_BOTH_SELECTORS("all_of: waits for all though one fails, and gives the error of the first in order that did") {
@@ -682,12 +715,11 @@ ON_BOTH_SELECTORS(
 
 namespace {
 struct IsShielded {
-  template <class S, class K> static void run() {
+  template <class K> static void run(Turns& loop) {
     const char* const kinds = __PRETTY_FUNCTION__;
     CAPTURE(kinds);
     for (const bool before_its_first_step : {false, true}) {
       CAPTURE(before_its_first_step);
-      TimedLoop<S> loop;
       K kind(loop);
       Parked parked(loop, [&] { return mote::shield(kind.operation()); });
       if (!before_its_first_step) loop.turn(2);
@@ -707,7 +739,8 @@ struct IsShielded {
 }  // namespace
 
 ON_BOTH_SELECTORS("shield: every kind of operation completes in spite of a cancellation, which the next one answers") {
-  for_each_kind<IsShielded, S>(Every());
+  TimedLoop<S> loop;
+  for_each_kind<IsShielded>(loop, Every());
 }
 
 ON_BOTH_SELECTORS("shield: without a cancellation nothing comes after it") {

@@ -349,7 +349,7 @@ ON_BOTH_SELECTORS("watchdog: closed it writes V, so that the device waits for no
 
 ON_BOTH_SELECTORS("watchdog: closed while it was due, late beats neither feed nor fail; opened anew it begins anew") {
   Fed<S> loop;
-  Heartbeat heartbeat;
+  Heartbeat heartbeat, later;
   heartbeat.open(loop.watchdog, "it");
   loop.pass(1s);
   CHECK(loop.watchdog.close());
@@ -359,6 +359,8 @@ ON_BOTH_SELECTORS("watchdog: closed while it was due, late beats neither feed no
   CHECK(loop.food() == "V");
   test::Pair other = test::pipe_pair();
   REQUIRE(loop.watchdog.open(loop, std::move(other.b), 2s));
+  later.open(loop.watchdog, "later");
+  later.beat();
   loop.pass(1s);
   CHECK(take_all(other.a.get()).empty());
   loop.pass(1s);
