@@ -206,6 +206,49 @@ class Footprint(unittest.TestCase):
                     needed = re.findall(r'\(NEEDED\).*\[(.*)\]', elf('-d', program))
                     self.assertEqual([name for name in needed if 'c++' in name], [])
 
+    def without_coroutines(self, source, *options):
+        """With the headers as they are, and with section 12 cut out of them: the object's bytes, and its symbols."""
+        directory, compiled = self.path('headers'), []
+        os.makedirs(directory, exist_ok=True)
+        for cut in (False, True):
+            for name in ('mote.hpp', 'mote_concurrency.hpp'):
+                with open(os.path.join(os.path.dirname(HEADER), name), encoding='utf-8') as file:
+                    text = file.read()
+                if cut and name != 'mote.hpp':
+                    text, count = re.subn(r'\n// ====+\n// 12\. Coroutines\n.*?\n#endif  // C\+\+20\n', '\n', text,
+                                          flags=re.S)
+                    self.assertEqual(count, 1)
+                self.path(os.path.join('headers', name), text)  # in the same place, so that paths do not differ
+            command = [word for word in COMPILER if not word.startswith('-I')]
+            path = self.object(source, *options, '-g0', '-I', directory, *NO_RUNTIME, compiler=command)
+            with open(path, 'rb') as file:
+                compiled.append((file.read(), sorted(symbol[:2] for symbol in symbols(path))))
+        return compiled
+
+    @unittest.skipUnless(os.path.exists(ECHO), 'there is no echo example')
+    def test_coroutines_do_not_change_a_program_in_cpp17_by_a_byte(self):
+        for level in LEVELS:
+            with self.subTest(level=level):
+                with_them, without = self.without_coroutines(ECHO, level, '-std=c++17')
+                self.assertEqual(with_them[0], without[0])
+
+    def test_nothing_of_coroutines_is_in_a_program_in_cpp20_that_has_none(self):
+        everything = self.path('everything.cpp', EVERYTHING)
+        for level in ('-O0', '-Os'):
+            with self.subTest(level=level):
+                with_them, without = self.without_coroutines(everything, level, '-std=c++20')
+                self.assertEqual(with_them[1], without[1])  # g++ may put them into another order
+
+    def test_a_coroutine_would_be_seen(self):
+        source = self.path('coroutine.cpp', '''
+            #include <mote.hpp>
+            #if __cplusplus >= 202002L && defined COROUTINE
+            mote::Co<void> run(mote::FrameSource&) { co_return; }
+            #endif
+            ''')
+        with self.assertRaises(AssertionError):  # what it is made of is not there
+            self.without_coroutines(source, '-O2', '-std=c++20', '-DCOROUTINE')
+
     def test_two_translation_units_link_and_so_do_two_with_different_seams(self):
         seam = self.path('seam.hpp', '''
             #include <stdint.h>
