@@ -184,6 +184,9 @@ def micro_part(results, plots):
                     if ns and reference:
                         each = sorted(a / b for a, b in zip(ns, reference))
                         cell += f' {number(each[len(each) // 2], 2)}'
+                    calls = entry.get('system_calls', {}).get(party)
+                    if calls is not None:
+                        cell += f' *{number(abs(calls), 2)}*'
                     row.append(cell.strip())
                 rows.append(row)
             if what in ('timers', 'registered'):
@@ -193,7 +196,7 @@ def micro_part(results, plots):
                 if series:
                     plots[f'{what}_{case}.svg'] = lines(f'{what}: {case}, instructions', series, 'how many there are')
         out += (f'### Micro: {what}\n\nPer operation: **instructions** in user space, and CPU time as a ratio to the first '
-                f'({base}).\n\n' + table(['', *parties], rows) + '\n')
+                f'({base})' + ('; *system calls*' if what in ('other', 'wake') else '') + '.\n\n' + table(['', *parties], rows) + '\n')
         out += ''.join(f'![{what}, {c}](bench/{what}_{c}.svg)\n' for c in cases if f'{what}_{c}.svg' in plots) + '\n'
     return out
 

@@ -35,6 +35,9 @@ PROGRAMS = {
 }
 
 
+STATIC_NAMES = {'-luv': '-luv_a'}
+
+
 def text_of(path):
     out = subprocess.run(['size', '-A', path], stdout=subprocess.PIPE, text=True, check=True).stdout
     return next(int(line.split()[1]) for line in out.splitlines() if line.startswith('.text '))
@@ -73,7 +76,7 @@ def measure(contenders, temporary, progress):
             shared = build(target, source, flags, libraries, out)
             if shared is not None:
                 entry['text'] = shared[0] - empty[0]
-            static = build(target, source, [*flags, '-static'], libraries, out)
+            static = build(target, source, [*flags, '-static'], [STATIC_NAMES.get(library, library) for library in libraries], out)
             if static is not None:
                 entry['static_text'], entry['static_file'] = static[0] - static_empty[0], static[1]
             if entry:
