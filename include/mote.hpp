@@ -877,6 +877,7 @@ struct Waiter : ListNode {
   bool notify();  // whether somebody waited, and has been woken
   void clear() { unlink(), task_ = nullptr, waiting_ = false; }
   bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
+  void leave(const Task& task) { task_ == &task ? clear() : void(); }
   void attach(Task& task);
   Task* task_ = nullptr;
   bool waiting_ = false;
@@ -895,7 +896,6 @@ struct EndHook {  // called by way of a pointer, so that a program without task 
 enum class Line : std::uint32_t {};  // of an await; no integer, so that a `switch` around one does not compile
 constexpr Error not_yet{-1};  // an attempt at an operation has noted the task as waiting, and is to be made again
 }  // namespace detail
-
 // The control block of a task: a part of its pool's slot, outside the task's own object. Only the loop's thread uses it.
 //
 //   free --spawn--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
@@ -924,14 +924,20 @@ class Task : public detail::Hook<0> {
   // For operations. enter() comes before the work: true allows it; else `answer` is not_yet (this task has had its share
   // of the turn, and is queued again) or ECANCELED. suspend() says what is waited for.
   bool enter(Error& answer) { return --budget_ >= 0 || enter_slowly(answer); }
-  bool may_look(Error& answer) { return budget_ > 0 || cancel_requested_ || enter_slowly(answer); }  // at a result
+  bool may_look(Error& answer) { return budget_ > 0 || looks_at_last(answer); }  // at a result
   bool may_go_on() const { return budget_ > 0; }
   void charge() { --budget_; }
   Error suspend(const char* what) { return waits_for_ = what, detail::not_yet; }
-  void stop_waiting();  // wherever it is noted
+  // Attempts are made only to have operations leave where they wait: they answer ECANCELED, and none completes.
+  bool give_up(bool on, std::int32_t budget = 0) {
+    return budget_ = cancel_requested_ ? 0 : budget, std::exchange(giving_up_, on);
+  }
+  bool is_giving_up() const { return giving_up_; }
+  std::int32_t budget() const { return budget_; }
   // Makes the next attempt answer ECANCELED, for operations that are made of others.
   void request_cancellation(bool on = true) { cancel_requested_ = on, budget_ = on ? 0 : limits::operations_per_step; }
   bool is_being_cancelled() const { return cancel_requested_; }
+  bool take_held_cancellation() { return std::exchange(cancel_held_, false); }
   void raise_shield() {  // cancel() has no effect until every shield is lowered again
     if (std::exchange(cancel_requested_, false)) cancel_held_ = true, budget_ = limits::operations_per_step;
     ++shields_;
@@ -958,17 +964,13 @@ class Task : public detail::Hook<0> {
   friend struct detail::Waiter;
   friend struct detail::WaitQueue;
   enum class State : std::uint8_t { free, live, ending, finished };
+  MOTE_COLD bool looks_at_last(Error& answer) { return (cancel_requested_ && !giving_up_) || enter_slowly(answer); }
   MOTE_COLD bool enter_slowly(Error& answer) {
-    if (cancel_requested_) {
-      cancel_requested_ = false, budget_ = limits::operations_per_step;
-      stop_waiting();
-      answer = ECANCELED;
-    } else {
-      wake();
-      answer = suspend("its next turn");
-    }
-    return false;
+    if (!giving_up_ && !cancel_requested_) return wake(), answer = suspend("its next turn"), false;
+    if (!giving_up_) cancel_requested_ = false, budget_ = limits::operations_per_step;
+    return answer = ECANCELED, false;
   }
+  void stop_waiting();  // wherever it is noted
   Step (*step_)(Task&) = nullptr;
   Reactor* reactor_ = nullptr;
   TaskPoolBase* pool_ = nullptr;
@@ -982,7 +984,8 @@ class Task : public detail::Hook<0> {
   std::int32_t budget_ = 0;  // operations left in this step
   int code_ = 0;
   State state_ = State::free;
-  bool cancel_requested_ = false, cancel_held_ = false, operation_shielded_ = false, queued_ = false;
+  bool cancel_requested_ = false, cancel_held_ = false, operation_shielded_ = false, giving_up_ = false,
+       queued_ = false;
   std::uint8_t priority_ = 0, shields_ = 0;
 };
 
@@ -1035,6 +1038,10 @@ struct WaitQueue {
   void forget(Task& task) {  // where all of them are woken together
     if (QueuePlace* const place = task.place(this)) place->unlink(), place->queue = nullptr;
   }
+  // An attempt that may not be made now: the task stands in line all the same. Cancelled or given up, it leaves.
+  Error refuse(Task& task, QueuePlace* place, Error answer) {
+    return answer != ECANCELED ? wait(task, "its next turn") : place != nullptr ? (place->leave(), answer) : answer;
+  }
   bool is_next(const QueuePlace* place) { return places_.empty() || places_.front() == place; }
   List<QueuePlace> places_;
 };
@@ -1049,11 +1056,11 @@ inline void QueuePlace::leave() {
 // An attempt at what one task waits for at a time: result() gives it, or EAGAIN.
 template <class R, class GetResult> R attempt(Task& task, Waiter& waiter, const char* what, GetResult&& get_result) {
   Error answer;
-  if (!task.may_look(answer)) return answer;
+  if (!task.may_look(answer)) return answer != ECANCELED ? void() : waiter.leave(task), answer;
   R result = get_result();
   if (result || result.error() != EAGAIN) return task.charge(), std::move(result);
   if (waiter.taken_by_other(task)) return Error(EBUSY);
-  if (!task.enter(answer)) return answer;
+  if (!task.enter(answer)) return answer != ECANCELED ? void() : waiter.leave(task), answer;
   waiter.wait(task);
   return task.suspend(what);
 }
@@ -1063,7 +1070,7 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
   const bool is_out = place != nullptr && !place->linked();
   if (is_out && place->task == nullptr) return place->leave(), Error(ECANCELED);  // the queue is no more
   Error answer;
-  if (!task.may_look(answer)) return answer;
+  if (!task.may_look(answer)) return queue.refuse(task, place, answer);
   if (is_out || queue.is_next(place)) {
     R result = get_result(is_out);
     if (result || result.error() != EAGAIN) {
@@ -1071,7 +1078,7 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
       return task.charge(), std::move(result);
     }
   }
-  return task.enter(answer) ? queue.wait(task, what) : answer;
+  return task.enter(answer) ? queue.wait(task, what) : queue.refuse(task, place, answer);
 }
 }  // namespace detail
 inline void Task::stop_waiting() {
@@ -2277,8 +2284,8 @@ class TaskTimer {
       return expired ? Result<void>() : expired.error();
     });
   }
-  // Completes at every multiple of `period` from the first call on, without drift; gives how many ticks have gone by
-  // since the last one: 1, or more if the task was late. ECANCELED; the next call begins anew.
+  // Completes at every multiple of `period` from the first call on, without drift, also where another part of first_of()
+  // won; gives how many ticks have gone by: 1, or more if the task was late. ECANCELED; the next call begins anew.
   auto tick(Duration period) {
     return detail::operation<std::uint32_t>([this, period](Task& task) { return wait(task, period, true); });
   }
@@ -2304,7 +2311,7 @@ class TaskTimer {
     auto result = detail::attempt<Result<std::uint32_t>>(task, waiter_, "a timer", [this]() -> Result<std::uint32_t> {
       return ticks_ != 0 ? Result<std::uint32_t>(std::exchange(ticks_, 0)) : Error(EAGAIN);
     });
-    if (result ? !periodic : result.error() == ECANCELED) reset();
+    if (result ? !periodic : result.error() == ECANCELED && !(periodic && task.is_giving_up())) reset();
     return result;
   }
   void expire() { ticks_ += waiter_.notify() || timer_.armed() ? 1 + timer_.missed() : 0; }  // else it was given up
@@ -2492,9 +2499,10 @@ class Source {
   using Slot = detail::Slot;
 
   // Whether there is a descriptor, and the task may go on: see Task::enter().
-  bool enter(Task& task, Error& answer) {
-    if (slot_ != nullptr) return task.enter(answer);
-    answer = reactor_ != nullptr ? ECANCELED : EBADF;
+  bool enter(Task& task, Interest direction, Error& answer) {
+    if (slot_ == nullptr) return answer = reactor_ != nullptr ? ECANCELED : EBADF, false;
+    if (task.enter(answer)) return true;
+    if (answer == ECANCELED) (direction == Interest::write ? slot_->writer : slot_->reader).leave(task);
     return false;
   }
   // Goes on waiting for data where it has waited before, and the kernel knows.
@@ -2509,7 +2517,7 @@ class Source {
   // Waits when the answer is EAGAIN, which is also the answer when it is not worth trying.
   template <class T, class Try> auto trying(Interest direction, const char* what, Try try_once) {
     return detail::operation<T>([this, direction, what, try_once](Task& task) -> Result<T> {
-      if (Error answer; !enter(task, answer)) return answer;
+      if (Error answer; !enter(task, direction, answer)) return answer;
       Result<T> result = try_once();
       return result || result.error() != EAGAIN ? std::move(result) : Result<T>(wait_for(task, direction, what));
     });
@@ -2544,8 +2552,7 @@ class Source {
     return size;
   }
   MOTE_COLD Result<std::size_t> receive_failed() {
-    if (System::error() == EIO && slot_->is(Slot::is_tty))
-      return std::size_t{0};  // unplugged, or the pty's other end closed
+    if (System::error() == EIO && slot_->is(Slot::is_tty)) return std::size_t{0};  // unplugged, or a pty's end closed
     const Error error = failed(slot_->read_ready);
     if (error == EAGAIN) slot_->read_final = false;
     return error;
@@ -2681,13 +2688,13 @@ class Stream : public Source {
   // The common case of an operation is written out where it is made; this is what it comes to else. `tried`: what the
   // system call has answered already, if it has been made.
   [[gnu::noinline]] Result<std::size_t> read_on(Task& task, ByteSpan buffer, const ssize_t* tried = nullptr) {
-    if (Error answer; !enter(task, answer)) return answer;
+    if (Error answer; !enter(task, Interest::read, answer)) return answer;
     Result<std::size_t> n = Error(EAGAIN);
     if (slot_->read_ready) n = tried != nullptr ? received(buffer, *tried) : try_receive(buffer);
     return n || n.error() != EAGAIN ? n : wait_for(task, Interest::read, "data");
   }
   [[gnu::noinline]] Result<void> write_on(Task& task, ByteView& bytes, const ssize_t* tried = nullptr) {
-    if (Error answer; !enter(task, answer)) return answer;
+    if (Error answer; !enter(task, Interest::write, answer)) return answer;
     for (; !bytes.empty(); tried = nullptr) {
       Result<std::size_t> n = Error(EAGAIN);
       if (slot_->write_ready) n = tried != nullptr ? sent(bytes, *tried) : try_send(bytes);
@@ -2699,7 +2706,7 @@ class Stream : public Source {
   Result<void> attempt_connect(Task& task, const Endpoint& endpoint) {
     if (std::exchange(interrupted_, false)) return Error(ECANCELED);
     if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);
-    if (Error answer; !task.enter(answer)) return answer;
+    if (Error answer; slot_ != nullptr ? !enter(task, Interest::write, answer) : !task.enter(answer)) return answer;
     if (slot_ == nullptr) {
       Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
       if (!fd) return detail::last_error();
@@ -2707,8 +2714,7 @@ class Stream : public Source {
       if (!opened) return opened;
       slot_->write_ready = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0;
       const int error = slot_->write_ready ? 0 : System::error();
-      if (error != 0 && error != EINPROGRESS && error != EINTR)
-        return Error(error);  // interrupted, it goes on all the same
+      if (error != 0 && error != EINPROGRESS && error != EINTR) return Error(error);  // interrupted, it goes on, too
     } else if (slot_->write_ready) {
       int error = 0;
       socklen_t size = sizeof error;
@@ -2778,9 +2784,9 @@ class Listener : public Source {
   }
  private:
   Result<Stream> attempt_accept(Task& task) {
-    if (Error answer; !enter(task, answer)) return answer;
+    if (reactor_ != nullptr) reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
+    if (Error answer; !enter(task, Interest::read, answer)) return answer;
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
-    reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
     Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) return slot_->read_ready = false, wait_for(task, Interest::read, "a connection");
@@ -2866,7 +2872,7 @@ template <std::size_t N> class LineReader {
   auto read_line(Stream& stream) {
     return detail::operation<ByteView>([this, &stream](Task& task) -> Result<ByteView> {
       for (;;) {
-        const Result<ByteView> line = take_line();
+        const Result<ByteView> line = task.is_giving_up() ? Error(EAGAIN) : take_line();
         if (line || line.error() != EAGAIN) return line;
         Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(task);
         if (!n.ready()) return detail::not_yet;

@@ -231,32 +231,40 @@ template <class R> struct ValueOf;
 template <class T> struct ValueOf<Result<T>> { using type = T; };
 template <class Op> using Awaited = typename ValueOf<Answer<Op>>::type;
 
+// Has an operation that is pending leave where it waits, and nothing else: what the task awaits besides goes on.
+template <class Op> void give_up(Task& task, Op& operation) {
+  const std::int32_t budget = task.budget();
+  const bool outer = task.give_up(true);
+  static_cast<void>(operation.poll(task));
+  task.give_up(outer, budget);
+}
 template <class Op> struct [[nodiscard]] Timed {
   TaskTimer& timer;
   Duration limit;
   Op operation;
   Poll<Answer<Op>> poll(Task& task) {
     Poll<Answer<Op>> result = operation.poll(task);
-    if (result.ready()) return timer.reset(), std::move(result);
+    if (result.ready() || task.is_giving_up()) return timer.reset(), std::move(result);
     if (!timer.over(task, limit)) return pending;
-    task.stop_waiting();
-    timer.reset();
+    if (task.budget() <= 0) return task.wake(), pending;  // it may not have been looked at
+    give_up(task, operation), timer.reset();
     return Answer<Op>(Error(ETIMEDOUT));
   }
 };
 template <class Op> struct [[nodiscard]] Shielded {
   Op operation;
   Poll<Answer<Op>> poll(Task& task) {
-    task.shield_operation(true);
+    if (!task.is_giving_up()) task.shield_operation(true);
     Poll<Answer<Op>> result = operation.poll(task);
-    if (result.ready()) task.shield_operation(false);
+    if (result.ready() || task.is_giving_up()) task.shield_operation(false);
     return result;
   }
 };
 }  // namespace detail
 
 // Combinators: operations made of operations. Those are polled in the order in which they are named; a Co (section 12)
-// is one, too. Everything named in them must outlive the await.
+// is one, too. Everything named in them must outlive the await. A task has one place in each queue: the parts of one
+// await must not wait for the same channel, event or the like.
 
 // The operation's own result, or ETIMEDOUT if it does not come within `limit`. What has completed when the time is up
 // wins. After a time-out the task waits for nothing; what it worked on (a stream, say) is as it was.
@@ -298,14 +306,11 @@ template <class... Op> struct [[nodiscard]] First {
   std::tuple<Op...> operations;
   Poll<Result<Value>> poll(Task& task) { return poll(task, std::index_sequence_for<Op...>()); }
   template <std::size_t... I> Poll<Result<Value>> poll(Task& task, std::index_sequence<I...>) {
+    if (task.is_giving_up()) return (static_cast<void>(std::get<I>(operations).poll(task)), ...), pending;
     Value value;
     const bool cancelling = task.is_being_cancelled();
-    if (!(poll_one<I>(task, value) || ...)) {
-      if (cancelling && !task.is_being_cancelled())
-        task.wake();  // a part that goes on all the same: its waits were ended
-      return pending;
-    }
-    task.stop_waiting();
+    if (!(poll_one<I>(task, value) || ...)) return pending;
+    ((I != value.which ? give_up(task, std::get<I>(operations)) : void()), ...);
     if (cancelling && !task.is_being_cancelled() && is_cancelled<I...>(value)) return Result<Value>(Error(ECANCELED));
     return Result<Value>(std::move(value));
   }
@@ -321,8 +326,8 @@ template <class... Op> struct [[nodiscard]] First {
 };
 }  // namespace detail
 
-// Waits until one of the operations has completed, and gives up the others: none of them leaves a waiter behind.
-// ECANCELED: the task was cancelled.
+// Waits until one of the operations has completed, and gives up the others: none of them leaves a waiter behind, nor takes
+// what it waited for. ECANCELED: the task was cancelled while those that are named first were pending.
 template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
   return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }
@@ -337,15 +342,14 @@ template <class... T> class AllOf {
   // For all_of(): one more attempt at those that have not completed.
   template <class Ops, std::size_t... I>
   Poll<Result<void>> poll(Task& task, Ops& operations, std::index_sequence<I...>) {
+    if (task.is_giving_up()) return (give_up_one<I>(task, operations), ...), pending;
     if (complete_ == all) reset();
     const bool cancelling = task.is_being_cancelled();
-    bool answered = false;
-    (poll_one<I>(task, operations, cancelling, answered), ...);
-    if (answered) task.request_cancellation(false);
-    if (complete_ != all) {
-      if (cancelling) task.wake();  // a part that goes on all the same: its waits were ended with those of the others
-      return pending;
-    }
+    bool answered = false, held = false;
+    (poll_one<I>(task, operations, cancelling, answered, held), ...);
+    if (answered || held) task.request_cancellation(false);
+    if (held && !answered) task.cancel();  // none but who is shielded
+    if (complete_ != all) return pending;
     Result<void> result;
     ((result && !get<I>() ? void(result = get<I>().error()) : void()), ...);
     return result;
@@ -353,12 +357,17 @@ template <class... T> class AllOf {
  private:
   static_assert(sizeof...(T) >= 1 && sizeof...(T) < 32, "1 to 31 operations");
   static constexpr std::uint32_t all = (1u << sizeof...(T)) - 1;
-  template <std::size_t I, class Ops> void poll_one(Task& task, Ops& operations, bool cancelling, bool& answered) {
-    if (is_complete(I)) return;
+  template <std::size_t I, class Ops>
+  void poll_one(Task& task, Ops& operations, bool cancelling, bool& answered, bool& held) {
+    if (is_complete(I) || (!cancelling && task.is_being_cancelled()))
+      return;                                     // which all of them hear of, the next time
     if (cancelling) task.request_cancellation();  // each of them hears of it
     auto result = std::get<I>(operations).poll(task);
-    if (cancelling && !task.is_being_cancelled()) answered = true;
+    if (cancelling && !task.is_being_cancelled()) (task.take_held_cancellation() ? held : answered) = true;
     if (result.ready()) get<I>() = std::move(*result), complete_ |= 1u << I;
+  }
+  template <std::size_t I, class Ops> void give_up_one(Task& task, Ops& operations) {
+    if (!is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
   std::tuple<Result<T>...> results_{Result<T>(Error(EAGAIN))...};  // until they have come
   std::uint32_t complete_ = 0;
@@ -817,6 +826,7 @@ struct FrameMaker {
 // resumed from within the other, but returns to here first: the stack does not grow, whatever the compiler optimises.
 struct Chain {
   bool run(Task& stepped_by);  // whether it has ended
+  bool poll(Task& stepped_by) { return run(stepped_by); }
   bool is_begun() const { return awaiting != nullptr; }
   std::coroutine_handle<> next;
   struct Awaiting* awaiting = nullptr;
@@ -824,34 +834,32 @@ struct Chain {
   Task* running = nullptr;     // the same, while it steps it
   const char* name = nullptr;  // of the function that awaits
   std::uint32_t line = 0;      // where
+  bool given_up = false;       // it waits nowhere, until it is stepped again
   bool shielded = false;       // by what it awaits; apart from the shield of an operation that it is a part of
 };
-// What a coroutine waits for: look() makes another attempt. Destroyed while it waits, it waits no more; what its task
-// waits for besides is looked at again.
+// What a coroutine waits for: look() makes another attempt. Destroyed while it waits, it waits no more.
 struct Awaiting : Pinned {
   using Look = bool (*)(Awaiting&, Task&);
   Awaiting(Chain& part_of, Look attempt) : try_again(attempt), chain(part_of) {}
-  ~Awaiting() {
+  void stop() {  // in the destructors of what is derived
     if (chain.awaiting != this) return;
-    chain.awaiting = nullptr;
     Task* const task = chain.task.get();  // null: it ended before
-    if (task == nullptr) return;
-    if (chain.shielded) task->lower_shield();
-    task->stop_waiting(), task->wake();
+    if (task != nullptr && !chain.given_up) give_up(*task, chain);
+    chain.awaiting = nullptr;
   }
   Look try_again;
   Chain& chain;
   std::coroutine_handle<> waiter;
 };
 inline bool Chain::run(Task& stepped_by) {
-  running = &stepped_by;
+  running = &stepped_by, given_up = stepped_by.is_giving_up();
   if (!task.names(stepped_by)) task = TaskRef(stepped_by);
   std::swap(shielded, stepped_by.operation_shield());
-  if (awaiting != nullptr && awaiting->try_again(*awaiting, stepped_by))
+  if (awaiting != nullptr && awaiting->try_again(*awaiting, stepped_by) && !given_up)
     next = std::exchange(awaiting, nullptr)->waiter;
-  while (next) std::exchange(next, nullptr).resume();
+  while (next && !given_up) std::exchange(next, nullptr).resume();
   std::swap(shielded, stepped_by.operation_shield());
-  return awaiting == nullptr;
+  return awaiting == nullptr && !given_up;
 }
 
 template <class T> struct CoAwaiter;
@@ -908,6 +916,7 @@ template <class Op> struct OperationAwaiter : Awaiting {
   using R = Answer<std::remove_reference_t<Op>>;
   OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t at, const char* by)
       : Awaiting(*promise.chain, &look_again), operation(static_cast<Op&&>(what)), line(at), name(by) {}
+  ~OperationAwaiter() { stop(); }
   bool await_ready() { return look(*chain.running); }
   void await_suspend(std::coroutine_handle<> coroutine) {
     waiter = coroutine, chain.awaiting = this;
@@ -1023,6 +1032,7 @@ template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure()
 template <class C> struct CoAwaiter : Awaiting {
   CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain, &look_again), awaited(what) {}
   ~CoAwaiter() {  // what is a part of the chain does not outlive it, wherever it lies
+    stop();
     if (waiter && chain.awaiting != this) awaited.destroy();
   }
   bool await_ready() { return awaited.handle_ == nullptr || (is_begun() && look_again(*this, *chain.running)); }

@@ -1026,3 +1026,136 @@ ON_BOTH_SELECTORS("combinators: nested, the outer time-out ends it all, and noth
   CHECK(parked.steps == 2);
   for (auto* channel : {&one, &two, &three}) CHECK(*channel->try_receive() == 1);
 }
+ON_BOTH_SELECTORS(
+    "first_of: cancelled after one has completed, it gives that one if it is named first; nothing is lost") {
+  for (const bool named_first : {true, false}) {
+    CAPTURE(named_first);
+    TimedLoop<S> loop;
+    Channel<int, 1> one, other;
+    Parked parked(loop, [&] { return mote::first_of(one.receive(), other.receive()); });
+    loop.turn();
+    CHECK((named_first ? one : other).try_send(1));
+    parked.cancel();
+    loop.turn(2);
+    if (named_first) CHECK((parked.result && parked.result->which == 0));
+    else CHECK((error_of(parked.result) == ECANCELED && *other.try_receive() == 1));
+    if (named_first) CHECK(error_of(parked.left) == ECANCELED);
+  }
+}
+
+ON_BOTH_SELECTORS("combinators: nested, a part that is over does not end the waits of the parts beside it") {
+  for (const bool named_first : {true, false}) {
+    CAPTURE(named_first);
+    TimedLoop<S> loop;
+    Channel<int, 1> channel;
+    Semaphore one, two;
+    TaskTimer timer;
+    AllOf<int, FirstOf<void, void>> after_race;
+    AllOf<FirstOf<void, void>, int> before_race;
+    AllOf<int, void> after_timeout;
+    AllOf<void, int> before_timeout;
+    const auto race = [&] { return mote::first_of(one.acquire(), two.acquire()); };
+    const auto timeout = [&] { return mote::with_timeout(timer, 10ms, two.acquire()); };
+    const auto check = [&](auto make, auto get) {
+      Parked parked(loop, make);
+      loop.turn();
+      one.release();
+      loop.turn();
+      loop.pass(10ms);
+      static_cast<void>(one.try_acquire());
+      CHECK(parked.completions == 0);
+      CHECK(channel.try_send(7));
+      loop.turn(3);
+      CHECK(parked.is_parked());
+      CHECK(*get() == 7);
+      static_cast<void>(channel.try_receive());
+    };
+    if (named_first) {
+      check([&] { return mote::all_of(before_race, race(), channel.receive()); },
+            [&] { return before_race.template get<1>(); });
+      check([&] { return mote::all_of(before_timeout, timeout(), channel.receive()); },
+            [&] { return before_timeout.template get<1>(); });
+    } else {
+      check([&] { return mote::all_of(after_race, channel.receive(), race()); },
+            [&] { return after_race.template get<0>(); });
+      check([&] { return mote::all_of(after_timeout, channel.receive(), timeout()); },
+            [&] { return after_timeout.template get<0>(); });
+    }
+  }
+}
+
+ON_BOTH_SELECTORS("combinators: nested, a part that is over does not cost the parts beside it their places in queues") {
+  TimedLoop<S> loop;
+  Channel<int, 1> channel;
+  Semaphore semaphore;
+  TaskTimer timer;
+  AllOf<void, int> results;
+  Parked first(loop, [&] {
+    return mote::all_of(results, mote::with_timeout(timer, 10ms, semaphore.acquire()), channel.receive());
+  });
+  loop.turn();
+  Running second(loop, [&] { return channel.receive(); });
+  loop.pass(10ms);
+  CHECK(channel.try_send(1));
+  loop.turn(2);
+  CHECK(first.is_parked());
+  CHECK_FALSE(second.done());
+}
+
+ON_BOTH_SELECTORS("combinators: nested, a part that is over does not begin the time of the parts beside it anew") {
+  TimedLoop<S> loop;
+  Semaphore semaphore;
+  TaskTimer outer, inner, pause;
+  AllOf<void, void> results;
+  Parked asleep(loop, [&] {
+    return mote::all_of(results, mote::with_timeout(inner, 60ms, semaphore.acquire()), pause.sleep(100ms));
+  });
+  AllOf<void, void> others;
+  TaskTimer other_inner;
+  Parked limited(loop, [&] {
+    return mote::with_timeout(
+        outer, 100ms,
+        mote::all_of(others, mote::with_timeout(other_inner, 60ms, semaphore.acquire()), semaphore.acquire()));
+  });
+  loop.turn();
+  loop.pass(60ms);
+  CHECK(asleep.completions == 0);
+  CHECK(limited.completions == 0);
+  loop.pass(40ms);
+  CHECK(asleep.is_parked());
+  CHECK(limited.is_parked());
+  CHECK(error_of(limited.result) == ETIMEDOUT);
+}
+
+ON_BOTH_SELECTORS(
+    "shield: of a part holds off what was cancelled before the first step: all of first_of(), that part of all_of()") {
+  for (const bool all : {true, false}) {
+    CAPTURE(all);
+    TimedLoop<S> loop;
+    Semaphore shielded, other;
+    AllOf<void, void> results;
+    int completions = 0;
+    const auto check = [&](auto& parked) {
+      parked.cancel();
+      loop.turn(3);
+      CHECK(parked.completions == 0);
+      CHECK(results.is_complete(1) == all);
+      shielded.release();
+      loop.turn(3);
+      completions = parked.completions;
+    };
+    if (all) {
+      Parked parked(loop, [&] { return mote::all_of(results, mote::shield(shielded.acquire()), other.acquire()); });
+      check(parked);
+      CHECK(completions >= 1);
+      CHECK(results.template get<0>());
+      CHECK(error_of(results.template get<1>()) == ECANCELED);
+    } else {
+      Parked parked(loop, [&] { return mote::first_of(mote::shield(shielded.acquire()), other.acquire()); });
+      check(parked);
+      CHECK(completions == 2);
+      CHECK((parked.result && parked.result->which == 0));
+      CHECK(error_of(parked.left) == ECANCELED);
+    }
+  }
+}
