@@ -25,7 +25,7 @@ constexpr int batch = 256;                      // events taken from one wait, w
 constexpr int backlog = 4096;
 
 [[noreturn]] inline void die(const char* what) {
-  dprintf(STDERR_FILENO, "%s: %s\n", what, strerror(errno));
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
   _exit(1);
 }
 
@@ -37,7 +37,11 @@ inline void allow_many_descriptors() {
 }
 
 // Tells the driver: the port, and the process, which is another one than it started under strace or valgrind.
-inline void announce(unsigned port) { dprintf(STDOUT_FILENO, "%u %d\n", port, static_cast<int>(getpid())); }
+inline void announce(unsigned port) {
+  char line[64];  // dprintf() would take memory from the heap
+  const int size = snprintf(line, sizeof line, "%u %d\n", port, static_cast<int>(getpid()));
+  if (write(STDOUT_FILENO, line, static_cast<std::size_t>(size)) != size) die("write");
+}
 
 // A non-blocking listener on a port that the kernel chooses; connections inherit TCP_NODELAY from it.
 inline int listen_anywhere() {
