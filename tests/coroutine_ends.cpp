@@ -400,6 +400,52 @@ ON_BOTH_SELECTORS("ends: a coroutine that outlives the task that began it does n
   CHECK(frames.size() == 0);
 }
 
+// A task that polls one, lets it go, and waits for something else.
+mote::Co<std::size_t> read_one(mote::FrameSource&, mote::Stream& stream, Tracked /*goes with it*/) {
+  char byte;
+  co_return co_await stream.read(mote::ByteSpan(&byte, 1));
+}
+struct Dropper {
+  mote::Co<std::size_t> co;
+  mote::Event& event;
+  int& steps;
+  mote::Step step(mote::Task& task) {
+    if (++steps == 1) return static_cast<void>(co.poll(task)), mote::pending;
+    { const mote::Co<std::size_t> gone = std::move(co); }
+    return event.wait().poll(task).ready() ? mote::done() : mote::Step(mote::pending);
+  }
+};
+ON_BOTH_SELECTORS("ends: a coroutine that its task lets go leaves no waiter, and the task goes on") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  mote::Stream stream = test::open_stream(loop, std::move(pair.a));
+  mote::Event event;
+  Count count;
+  int steps = 0;
+  mote::TaskPool<Dropper, 1> droppers;
+  auto task = droppers.spawn(loop, read_one(frames, stream, Tracked(count)), event, steps);
+  REQUIRE(task);
+  test::turns(loop);
+  CHECK(steps == 1);
+  CHECK(count.alive == 1);
+  task->get()->wake();
+  test::turns(loop);
+  CHECK(count.alive == 0);
+  CHECK(frames.size() == 0);
+  CHECK(std::string(task->get()->waits_for()) == "an event");
+  char byte = 0;
+  test::Running reader(loop, [&] { return stream.read(mote::ByteSpan(&byte, 1)); });  // the place is free
+  test::turns(loop);
+  CHECK(!reader.done());
+  const int before = steps;
+  CHECK(test::send_text(pair.b.get(), "x") == 1);
+  CHECK(error_of(reader.finish()) == 0);
+  CHECK(steps == before);  // and nobody else was woken
+  event.set();
+  test::turns(loop);
+  CHECK(task->outcome().kind == mote::Outcome::Kind::done);
+}
+
 // One that is awaited, and lies outside of who awaits it.
 mote::Co<void> await_it(mote::FrameSource&, mote::Co<mote::Result<void>>& co, Answers& answers) {
   answers(co_await co);
