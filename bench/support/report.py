@@ -146,7 +146,7 @@ def counts_part(results, contenders, scenarios, plots):
                 row.append(number(value, 0))
             rows.append(row)
         head = ['', *(scenarios[s][0] for s in names)] + (['of a whole short run'] if key == 'heap_calls' else [])
-        out += f'### {title}, per message\n\n' + ('In the last column of scenarios per connection.\n\n'
+        out += f'### {title}, per message\n\n' + ('The last scenario is counted per connection.\n\n'
                                                  if names[-1] == 'churn' else '') + table(head, rows) + '\n'
     for s in names:
         drawn = [(contenders[n], n, counts[s][n]['instructions'], None) for n in contenders
@@ -163,14 +163,14 @@ def counts_part(results, contenders, scenarios, plots):
     return out + '\n'
 
 
-def micro_part(results, plots):
-    micro = results.get('micro', {})
+def micro_part(results, known, plots):
+    """known: {what: (cases, sizes, parties)}, in the order in which they are shown."""
     out = ''
-    for what, cases in micro.items():
-        parties = []
-        for sizes in cases.values():
-            for entry in sizes.values():
-                parties += [p for p in entry.get('ns', {}) if p not in parties]
+    for what, (case_names, _, all_parties) in known.items():
+        measured = results.get('micro', {}).get(what, {})
+        cases = {c: dict(sorted(measured[c].items(), key=lambda item: int(item[0]))) for c in case_names if c in measured}
+        parties = [p for p in all_parties if any(p in entry.get(key, {}) for sizes in cases.values()
+                                                 for entry in sizes.values() for key in ('ns', 'instructions'))]
         if not parties:
             continue
         base, rows = parties[0], []
@@ -212,11 +212,11 @@ def sizes_part(results, contenders):
     return out
 
 
-def write(results, contenders, scenarios, documents):
+def write(results, contenders, scenarios, micro, documents):
     """Replaces the part between the markers of performance.md, and the plots."""
     plots = {}
     generated = (times_part(results, contenders, scenarios, plots) + counts_part(results, contenders, scenarios, plots)
-                 + micro_part(results, plots) + sizes_part(results, contenders))
+                 + micro_part(results, micro, plots) + sizes_part(results, contenders))
     page = os.path.join(documents, 'performance.md')
     with open(page) as file:
         old = file.read()
