@@ -40,7 +40,7 @@ def text(x, y, what, anchor='start', fill='#0f172a', weight='normal'):
 
 def bars(title, rows, low=0.0, logarithmic=False, mark=None):
     """rows: (label, name, value, (low, high) or None), one bar each; `mark`: where a line is drawn."""
-    left, plot, step, top = 190, 430, 20, 40
+    left, plot, step, top = 215, 430, 20, 40
     highest = max(max(value, spread[1] if spread else value) for _, _, value, spread in rows)
 
     def at(value):
