@@ -537,7 +537,6 @@ inline namespace MOTE_NAMESPACE {
 
 using System = MOTE_SYSTEM;
 inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
-
 // An owned descriptor, closed when it goes. All zero bits mean 'none'.
 class Fd {
  public:
@@ -2784,7 +2783,8 @@ class Listener : public Source {
   }
  private:
   Result<Stream> attempt_accept(Task& task) {
-    if (reactor_ != nullptr) reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
+    if (reactor_ == nullptr) return Error(EBADF);
+    reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
     if (Error answer; !enter(task, Interest::read, answer)) return answer;
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
     Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
