@@ -2188,8 +2188,8 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
  public:
   constexpr TaskPool() = default;
   ~TaskPool() { close(); }
-  // Makes a T of the arguments (by constructor, which must not throw, or member by member) and queues its first step.
-  // ENOBUFS: full; the arguments are as they were · EINVAL: in use by another reactor · ECANCELED: amid a destruction.
+  // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are zeroed), and
+  // queues its first step. ENOBUFS: full; the arguments are as they were · EINVAL: another reactor's · ECANCELED: destroying.
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
     static constexpr Type type{[](Task& task) { object(task).~T(); },
                                [](Task& task) { return detail::TaskName<T>::of(object(task)); }};
