@@ -155,7 +155,6 @@ template <> class [[nodiscard]] Result<void> {
 // What one attempt at an operation gives: ready with a value, or pending (the task has been noted as waiting).
 struct Pending {};
 constexpr Pending pending{};
-
 template <class T> class [[nodiscard]] Poll {
  public:
   using value_type = T;
@@ -185,7 +184,6 @@ struct Clock {
 };
 using Instant = Clock::time_point;
 constexpr Duration forever = Duration::max();
-
 constexpr Instant saturating_add(Instant t, Duration d) {
   const std::int64_t a = t.time_since_epoch().count(), b = d.count();
   if (b > 0 && a > INT64_MAX - b) return Instant::max();
@@ -220,7 +218,6 @@ template <class Byte> class BasicBytes {
 using ByteView = BasicBytes<const unsigned char>;
 using ByteSpan = BasicBytes<unsigned char>;
 inline ByteView text(const char* string) { return {string, ::strlen(string)}; }
-
 // A function pointer and its context: two words, never owning. What it is bound to must outlive it.
 template <class Signature> class Delegate;
 template <class R, class... A> class Delegate<R(A...)> {
@@ -851,7 +848,7 @@ class Waker;
 // What one resumption of a task returns: pending, done(), or failed(error).
 struct [[nodiscard]] Step {
   constexpr Step(Pending) : code(-1) {}
-  constexpr explicit Step(int ended_with) : code(ended_with) {}
+  constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }
   constexpr bool is_pending() const { return code < 0; }
   int code;  // 0: done; else the errno value it failed with
 };
@@ -926,6 +923,9 @@ class Task : public detail::Hook<0> {
   bool may_look(Error& answer) { return budget_ > 0 || looks_at_last(answer); }  // at a result
   bool may_go_on() const { return budget_ > 0; }
   void charge() { --budget_; }
+  void grant_one() {
+    budget_ = budget_ > 0 || cancel_requested_ || giving_up_ ? budget_ : 1;
+  }  // to one part of several
   Error suspend(const char* what) { return waits_for_ = what, detail::not_yet; }
   // Attempts are made only to have operations leave where they wait: they answer ECANCELED, and none completes.
   bool give_up(bool on, std::int32_t budget = 0) {
@@ -939,7 +939,7 @@ class Task : public detail::Hook<0> {
   bool take_held_cancellation() { return std::exchange(cancel_held_, false); }
   void raise_shield() {  // cancel() has no effect until every shield is lowered again
     if (std::exchange(cancel_requested_, false)) cancel_held_ = true, budget_ = limits::operations_per_step;
-    ++shields_;
+    MOTE_ASSERT(shields_ != UINT8_MAX), ++shields_;
   }
   void lower_shield() { --shields_ == 0 && std::exchange(cancel_held_, false) ? cancel() : void(); }
   void shield_operation(bool on) {  // the one that is pending, until it completes or is given up
@@ -1069,7 +1069,7 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
   const bool is_out = place != nullptr && !place->linked();
   if (is_out && place->task == nullptr) return place->leave(), Error(ECANCELED);  // the queue is no more
   Error answer;
-  if (!task.may_look(answer)) return queue.refuse(task, place, answer);
+  if (!task.may_look(answer)) return is_out && answer != ECANCELED ? answer : queue.refuse(task, place, answer);
   if (is_out || queue.is_next(place)) {
     R result = get_result(is_out);
     if (result || result.error() != EAGAIN) {
@@ -1504,8 +1504,9 @@ class Reactor : detail::Pinned {
     if (observer_) return observer_(observation);
     if (observation.kind != Observation::task_failed) return;
     char line[256];
-    ::snprintf(line, sizeof line, "mote: task %s failed after line %u: %s\n", observation.task->name(),
-               static_cast<unsigned>(observation.task->line()), observation.error.message());
+    const char* const name = observation.task->name();
+    ::snprintf(line, sizeof line, "mote: task %.*s failed after line %u: %s\n", static_cast<int>(::strcspn(name, ";]")),
+               name, static_cast<unsigned>(observation.task->line()), observation.error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   Result<Slot*> claim(int fd) {
@@ -2273,51 +2274,50 @@ inline void TaskHandle::detach() {
   task->pool_->release(*task);
 }
 
-// A timer for a task to await. One task at a time, and one use at a time. It must not move while in use.
+// A timer to await, for one task (EBUSY) and one use at a time: two parts of one await need two. Not to be moved in use.
 class TaskTimer {
  public:
-  // Completes after `delay`, never early. ECANCELED.
+  // Completes after `delay`, never early. ECANCELED EBUSY.
   auto sleep(Duration delay) {
     return detail::operation<void>([this, delay](Task& task) -> Result<void> {
-      const Result<std::uint32_t> expired = wait(task, delay, false);
+      const Result<std::uint32_t> expired = wait(task, delay, Use::sleep);
       return expired ? Result<void>() : expired.error();
     });
   }
   // Completes at every multiple of `period` from the first call on, without drift, also where another part of first_of()
-  // won; gives how many ticks have gone by: 1, or more if the task was late. ECANCELED; the next call begins anew.
+  // won; gives how many ticks have gone by: 1, or more if the task was late. ECANCELED (then it begins anew) EBUSY.
   auto tick(Duration period) {
-    return detail::operation<std::uint32_t>([this, period](Task& task) { return wait(task, period, true); });
+    return detail::operation<std::uint32_t>([this, period](Task& task) { return wait(task, period, Use::tick); });
   }
   bool over(Task& task, Duration limit) {  // for with_timeout(): whether the time is up, since this was first asked
-    start(task, limit, false);
+    start(task, limit, Use::limit);
     return ticks_ != 0;
   }
-  void reset() {
-    timer_.cancel(), waiter_.clear();
-    started_ = false, ticks_ = 0;
-  }
+  void reset() { timer_.cancel(), waiter_.clear(), use_ = Use::none, ticks_ = 0; }
  private:
-  void start(Task& task, Duration time, bool periodic) {
-    if (!periodic && ticks_ == 0 && !waiter_.waiting_) started_ = false;  // left by an operation that was given up
-    if (started_) return;
+  enum class Use : std::uint8_t { none, sleep, tick, limit };
+  void start(Task& task, Duration time, Use use) {
+    if (use != Use::tick && ticks_ == 0 && !waiter_.waiting_) use_ = Use::none;  // left by one that was given up
+    MOTE_ASSERT(use_ == Use::none || use_ == use || waiter_.task_ != &task);
+    if (use_ != Use::none) return;
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
-    started_ = true, waiter_.wait(task);
-    if (periodic) timer_.arm_every(task.reactor(), time, callback);
+    use_ = use, waiter_.wait(task);
+    if (use == Use::tick) timer_.arm_every(task.reactor(), time, callback);
     else timer_.arm(task.reactor(), time, callback);
   }
-  Result<std::uint32_t> wait(Task& task, Duration time, bool periodic) {
-    start(task, time, periodic);
+  Result<std::uint32_t> wait(Task& task, Duration time, Use use) {
+    start(task, time, use);
     auto result = detail::attempt<Result<std::uint32_t>>(task, waiter_, "a timer", [this]() -> Result<std::uint32_t> {
       return ticks_ != 0 ? Result<std::uint32_t>(std::exchange(ticks_, 0)) : Error(EAGAIN);
     });
-    if (result ? !periodic : result.error() == ECANCELED && !(periodic && task.is_giving_up())) reset();
+    if (result ? use != Use::tick : result.error() == ECANCELED && !(use == Use::tick && task.is_giving_up())) reset();
     return result;
   }
   void expire() { ticks_ += waiter_.notify() || timer_.armed() ? 1 + timer_.missed() : 0; }  // else it was given up
   Timer timer_;
   detail::Waiter waiter_;
   std::uint32_t ticks_ = 0;
-  bool started_ = false;
+  Use use_ = Use::none;
 };
 
 // =====================================================================================================================

@@ -61,7 +61,10 @@ class Semaphore : detail::Pinned {
   }
   // EAGAIN: there is none, or others wait.
   Result<void> try_acquire() { return queue_.is_next(nullptr) ? take() : Error(EAGAIN); }
-  void release(std::uint32_t permits = 1) { permits_ += permits, queue_.notify(permits); }  // O(permits)
+  void release(std::uint32_t permits = 1) {  // no more than UINT32_MAX are kept. O(permits)
+    permits_ = permits > UINT32_MAX - permits_ ? UINT32_MAX : permits_ + permits;
+    queue_.notify(permits);
+  }
   std::uint32_t available() const { return permits_; }
  private:
   Result<void> take() { return permits_ != 0 ? (--permits_, Result<void>()) : Error(EAGAIN); }
@@ -115,14 +118,15 @@ class Mutex : detail::Pinned {
   Guard* holder_ = nullptr;
 };
 
-// A bounded queue of values from tasks to tasks, in order; T may be move-only.
+// A bounded queue of values from tasks to tasks, in order; T may be move-only, and its moves and copies must not throw.
 // Size: N * sizeof(T), and 32 bytes on a 32-bit board.
 template <class T, std::size_t N> class Channel : detail::Pinned {
   static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
+  static_assert(std::is_nothrow_move_constructible<T>::value, "a value must not throw when it is moved");
  public:
   constexpr Channel() = default;
   ~Channel() {
-    while (count_ != 0) static_cast<void>(take());
+    for (closed_ = true; count_ != 0;) static_cast<void>(take());
   }
   // Waits while it is full. The value is moved (or copied) from when there is room, and else is as it was; it must
   // outlive the await. EPIPE: closed · ECANCELED ENOBUFS.
@@ -243,10 +247,11 @@ template <class Op> struct [[nodiscard]] Timed {
   Duration limit;
   Op operation;
   Poll<Answer<Op>> poll(Task& task) {
+    const bool looked = task.may_go_on();
     Poll<Answer<Op>> result = operation.poll(task);
     if (result.ready() || task.is_giving_up()) return timer.reset(), std::move(result);
     if (!timer.over(task, limit)) return pending;
-    if (task.budget() <= 0) return task.wake(), pending;  // it may not have been looked at
+    if (!looked) return task.wake(), pending;
     give_up(task, operation), timer.reset();
     return Answer<Op>(Error(ETIMEDOUT));
   }
@@ -276,7 +281,7 @@ template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration li
 // shutdown still destroys what outlasts its second period. For more than one operation, see Shield.
 template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
 
-// Shields its task from cancellation, from raise() until lower() or its end.
+// Shields its task from cancellation, from raise() until lower() or its end. At most 255 at a time.
 class Shield {
  public:
   Shield() = default;
@@ -285,13 +290,13 @@ class Shield {
   Shield& operator=(const Shield&) = delete;
   ~Shield() { lower(); }
   void raise(Task& task) {
-    if (task_ == nullptr) (task_ = &task)->raise_shield();
+    if (task_.get() == nullptr) task_ = TaskRef(task), task.raise_shield();
   }
   void lower() {
-    if (Task* const task = std::exchange(task_, nullptr)) task->lower_shield();
+    if (Task* const task = std::exchange(task_, TaskRef()).get()) task->lower_shield();
   }
  private:
-  Task* task_ = nullptr;
+  TaskRef task_;  // which may end before it
 };
 
 // What first_of() gives: which operation has completed, from 0 on, and its result; the other results say EAGAIN.
@@ -315,6 +320,7 @@ template <class... Op> struct [[nodiscard]] First {
     return Result<Value>(std::move(value));
   }
   template <std::size_t I> bool poll_one(Task& task, Value& value) {
+    task.grant_one();  // those before it may have used up the step's share
     auto result = std::get<I>(operations).poll(task);
     if (!result.ready()) return false;
     value.which = I, value.template get<I>() = std::move(*result);
@@ -362,6 +368,7 @@ template <class... T> class AllOf {
     if (is_complete(I) || (!cancelling && task.is_being_cancelled()))
       return;                                     // which all of them hear of, the next time
     if (cancelling) task.request_cancellation();  // each of them hears of it
+    task.grant_one();
     auto result = std::get<I>(operations).poll(task);
     if (cancelling && !task.is_being_cancelled()) (task.take_held_cancellation() ? held : answered) = true;
     if (result.ready()) get<I>() = std::move(*result), complete_ |= 1u << I;
@@ -389,8 +396,8 @@ template <class... Op> detail::All<Op...> all_of(AllOf<detail::Awaited<Op>...>& 
 // What all groups have in common.
 class TaskGroupBase : detail::Pinned, detail::EndHook {
  public:
-  std::uint32_t size() const { return size_; }  // members that have not ended
-  std::uint32_t failures() const { return failures_; }
+  std::uint32_t size() const { return size_; }              // members that have not ended
+  std::uint32_t failures() const { return failures_; }      // since it was made
   Outcome first_failure() const { return first_failure_; }  // kind none: none has failed since the last join_all()
   void cancel_all() {                                       // O(members)
     cancelling_ = size_ != 0;
@@ -439,11 +446,12 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     failures_ += failure ? 1u : 0u;
     if (failure && first_failure_.kind == Outcome::Kind::none) first_failure_ = outcome;
     if (told) task.code_ = 0;  // else it is reported to the observer
-    member.detach();
+    TaskHandle leaving = std::move(member);
     if (&member != &members_[--size_]) member = std::move(members_[size_]);
     if (failure && cancels_others_) cancel_all();
     if (size_ == 0) cancelling_ = false, joiners_.notify(SIZE_MAX);
-    const auto callback = on_end_;  // may destroy this group
+    const auto callback = on_end_;
+    leaving.detach();  // an observer may destroy this group, and so may the callback
     if (callback) callback(task, outcome);
   }
   TaskHandle* members_ = nullptr;
@@ -466,6 +474,8 @@ template <std::size_t N> class TaskGroup : public TaskGroupBase {
   template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
     if (cancelling_ || size_ == N) return Error(cancelling_ ? ECANCELED : ENOBUFS);
     Result<TaskHandle> handle = pool.spawn(reactor, std::forward<A>(arguments)...);
+    if (handle && size_ == N)
+      return static_cast<void>(handle->destroy()), Error(ENOBUFS);  // its constructor has spawned
     return handle ? add(std::move(*handle), storage_) : handle.error();
   }
   static constexpr std::uint32_t capacity() { return N; }
@@ -864,6 +874,10 @@ inline bool Chain::run(Task& stepped_by) {
 
 template <class T> struct CoAwaiter;
 template <class Op> struct OperationAwaiter;
+template <class Op>
+concept HasPoll = requires(Op& operation, Task& task) {
+  operation.poll(task).ready();
+};
 template <class T> struct IsCo : std::false_type {};
 template <class T> struct IsCo<Co<T>> : std::true_type {};
 
@@ -883,7 +897,10 @@ struct PromiseBase {
     FrameMaker::release(frame, size);
   }
 
-  std::suspend_always initial_suspend() const noexcept { return {}; }
+  std::suspend_always initial_suspend(const char* name = __builtin_FUNCTION(),
+                                      std::uint32_t line = __builtin_LINE()) noexcept {
+    return own.name = name, own.line = line, std::suspend_always();
+  }
   struct Final {
     bool await_ready() const noexcept { return false; }
     template <class P> void await_suspend(std::coroutine_handle<P> ended) const noexcept {
@@ -896,6 +913,8 @@ struct PromiseBase {
 
   template <class Op>
   auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE(), const char* name = __builtin_FUNCTION()) {
+    static_assert(HasPoll<std::remove_reference_t<Op>>,
+                  "no operation: of a task's handle await join(); what try_...() gives is there at once");
     if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation);
     else return OperationAwaiter<Op>(*this, static_cast<Op&&>(operation), line, name);
   }
@@ -914,14 +933,13 @@ struct PromiseBase {
 };
 template <class Op> struct OperationAwaiter : Awaiting {
   using R = Answer<std::remove_reference_t<Op>>;
-  OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t at, const char* by)
-      : Awaiting(*promise.chain, &look_again), operation(static_cast<Op&&>(what)), line(at), name(by) {}
-  ~OperationAwaiter() { stop(); }
-  bool await_ready() { return look(*chain.running); }
-  void await_suspend(std::coroutine_handle<> coroutine) {
-    waiter = coroutine, chain.awaiting = this;
+  OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t line, const char* name)
+      : Awaiting(*promise.chain, &look_again), operation(static_cast<Op&&>(what)) {
     chain.name = name, chain.line = line;
   }
+  ~OperationAwaiter() { stop(); }
+  bool await_ready() { return look(*chain.running); }
+  void await_suspend(std::coroutine_handle<> coroutine) { waiter = coroutine, chain.awaiting = this; }
   R await_resume() { return std::move(*answer); }
   static bool look_again(Awaiting& awaiting, Task& task) { return static_cast<OperationAwaiter&>(awaiting).look(task); }
   bool look(Task& task) {
@@ -930,8 +948,6 @@ template <class Op> struct OperationAwaiter : Awaiting {
   }
   Op operation;
   Poll<R> answer = pending;
-  std::uint32_t line;
-  const char* name;
 };
 
 template <class T> struct Unwrapped { using type = T; };
@@ -950,7 +966,7 @@ template <class T> struct Promise : PromiseOf<T> {
     this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
   }
 };
-template <> struct Promise<void> : PromiseOf<void> {
+template <> struct Promise<void> : PromiseOf<void> {  // no `co_return error`: a Co<Result<void>> is what can fail
   void return_void() {}
 };
 }  // namespace detail
@@ -972,10 +988,11 @@ template <class T> class [[nodiscard]] Result<T&> {
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its own
 // (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. What is awaited gives a
 // Result<T>: what it returned; or why there is no frame (ENOBUFS: the pool is full · EMSGSIZE: the frame is too large ·
-// EINVAL: over-aligned, or no pool to take it from), or ENOTRECOVERABLE: an exception left it. A Co<T> may `co_return`
-// an Error as well as a T; so Co<Result<T>> is the same, and Co<Result<void>> is the one without a value that can fail.
-// Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. On a 32-bit board 48 bytes of a frame are
-// the library's and the compiler's; the rest is the function's own. Size on a 32-bit board: 12 bytes.
+// EINVAL: an argument is over-aligned, or there is no pool to take it from), or ENOTRECOVERABLE: an exception left it. A
+// Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T; so Co<Result<T>> is the same, and
+// Co<Result<void>> is the one without a value that can fail. To await one is a call, not an operation: it does not end the
+// step. Destroyed, wherever it stands, it leaves nothing behind. Nothing ever throws. On a 32-bit board the frame of an
+// empty coroutine has 60 to 72 bytes, and each await adds its operation. Size on a 32-bit board: 12 bytes.
 template <class T> class [[nodiscard]] Co {
  public:
   using promise_type = detail::Promise<T>;
@@ -991,11 +1008,11 @@ template <class T> class [[nodiscard]] Co {
   explicit operator bool() const { return handle_ != nullptr; }  // whether it has a frame
   Error error() const { return error_; }                         // why not
   std::size_t frame_size() const { return size_; }               // in bytes, of the frame it has or would have needed
-  // As an operation: goes on with it, as far as it gets. EINVAL: it has ended before.
+  // As an operation: goes on with it, as far as it gets. EINVAL: it has ended before · EBUSY: another coroutine awaits it.
   Poll<Result<Value>> poll(Task& task) {
     if (handle_ == nullptr) return Result<Value>(error_);
     promise_type& promise = handle_.promise();
-    if (handle_.done()) return Result<Value>(Error(EINVAL));
+    if (handle_.done() || is_awaited()) return Result<Value>(Error(handle_.done() ? EINVAL : EBUSY));
     if (!promise.own.is_begun()) promise.own.next = handle_;
     if (!promise.own.run(task)) return pending;
     return take();
@@ -1007,6 +1024,7 @@ template <class T> class [[nodiscard]] Co {
   friend class Coroutine;
   explicit Co(std::coroutine_handle<promise_type> handle) : handle_(handle), size_(detail::FrameMaker::made.size) {}
   explicit Co(Error error) : error_(error), size_(detail::FrameMaker::made.size) {}
+  bool is_awaited() const { return handle_.promise().chain != &handle_.promise().own; }
   Result<Value> take() {
     Result<Value> result = std::move(handle_.promise().result);
     destroy();
@@ -1035,7 +1053,10 @@ template <class C> struct CoAwaiter : Awaiting {
     stop();
     if (waiter && chain.awaiting != this) awaited.destroy();
   }
-  bool await_ready() { return awaited.handle_ == nullptr || (is_begun() && look_again(*this, *chain.running)); }
+  bool await_ready() {
+    if (awaited.handle_ == nullptr || (taken = awaited.is_awaited())) return true;
+    return is_begun() && look_again(*this, *chain.running);
+  }
   void await_suspend(std::coroutine_handle<> coroutine) {
     waiter = coroutine;
     if (is_begun()) return static_cast<void>(chain.awaiting = this);
@@ -1045,6 +1066,7 @@ template <class C> struct CoAwaiter : Awaiting {
   }
   Result<typename C::Value> await_resume() {
     waiter = nullptr;
+    if (taken) return Error(EBUSY);
     return awaited.handle_ != nullptr ? awaited.take() : Result<typename C::Value>(awaited.error_);
   }
   bool is_begun() const { return awaited.handle_.promise().own.is_begun(); }
@@ -1054,11 +1076,12 @@ template <class C> struct CoAwaiter : Awaiting {
     return awaiting.chain.name = begun.name, awaiting.chain.line = begun.line, ended;
   }
   C& awaited;
+  bool taken = false;  // by another, who awaits it
 };
 }  // namespace detail
 
 // A coroutine as a task: what a CoroutinePool makes of a Co. The task fails with what the coroutine fails with; what it
-// returns is dropped. Its name is that of the function that awaits.
+// returns is dropped. Its name and line are those of the function that awaits.
 class Coroutine : detail::Pinned {
  public:
   template <class T>
@@ -1071,7 +1094,7 @@ class Coroutine : detail::Pinned {
     task.resume_line() = promise_->own.line;
     return ended ? Step(promise_->code) : Step(pending);
   }
-  const char* name() const { return promise_->own.name != nullptr ? promise_->own.name : "a coroutine"; }
+  const char* name() const { return promise_->own.name; }
  private:
   detail::PromiseBase* promise_;
   std::coroutine_handle<> handle_;
@@ -1099,7 +1122,7 @@ inline auto yield() {
     return task.wake(), task.suspend("its next turn");
   });
 }
-#endif  // C++20
+#endif  // C++20: a Co needs -std=c++20
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

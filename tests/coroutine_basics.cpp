@@ -243,7 +243,7 @@ ON_BOTH_SELECTORS("coroutines: the dump shows which function awaits what, in whi
   std::uint32_t line = 0;
   auto task = pool.spawn(loop, wait_twice(frames, event, line));
   REQUIRE(task);
-  CHECK(dump(loop).name == "a coroutine");  // which has not begun
+  CHECK(dump(loop).name == "wait_twice");  // which has not begun
   CHECK(dump(loop).line == 0);
   test::turns(loop);
   CHECK(dump(loop).name == "wait_inside");
@@ -296,12 +296,18 @@ ON_BOTH_SELECTORS("coroutines: their end is joined as a task's: done, failed, ca
   }
 }
 
+mote::Co<mote::Result<void>> fail_at_once(mote::FrameSource&, std::uint32_t& line) {
+  line = __LINE__, static_cast<void>(co_await mote::this_task());
+  co_return mote::Error(EPROTO);
+}
 struct Reports {
   int failures = 0, error = 0;
+  std::uint32_t line = 0;
   std::string name;
   void operator()(const mote::Observation& observation) {
     if (observation.kind != mote::Observation::task_failed) return;
     ++failures, error = observation.error.code(), name = observation.task->name();
+    line = observation.task->line();
   }
 };
 ON_BOTH_SELECTORS("coroutines: a failure that nobody joins is told to the observer, with the name") {
@@ -324,6 +330,12 @@ ON_BOTH_SELECTORS("coroutines: a failure that nobody joins is told to the observ
   cancelled->cancel(), cancelled->detach();
   CHECK(loop.run());
   CHECK(reports.failures == 1);  // a cancellation is none
+  std::uint32_t line = 0;
+  CHECK(pool.spawn(loop, fail_at_once(frames, line)));
+  CHECK(loop.run());
+  CHECK(reports.failures == 2);
+  CHECK(reports.name == "fail_at_once");
+  CHECK((reports.line >= line - 1 && reports.line <= line + 2));  // of the function: it has awaited no operation
   CHECK(frames.size() == 0);
 }
 
