@@ -522,6 +522,26 @@ ON_BOTH_SELECTORS("group: it, its pools and the reactor may be destroyed in ever
   }
 }
 
+struct Recruiter {  // fills its group as it is made
+  Recruiter(TaskPool<Recruiter, 4>& pool, TaskGroup<2>& group, mote::Reactor& reactor, int more) {
+    for (; more > 0; --more) spawned += group.spawn(pool, reactor, pool, group, reactor, 0) ? 1 : 0;
+  }
+  Step step(Task&) { return mote::done(); }
+  static inline int spawned = 0;
+};
+ON_BOTH_SELECTORS("group: one that its member's constructor fills has no room for the member") {
+  test::Loop<S> loop;
+  TaskPool<Recruiter, 4> pool;
+  TaskGroup<2> group;
+  Recruiter::spawned = 0;
+  CHECK(error_of(group.spawn(pool, loop, pool, group, loop, 2)) == ENOBUFS);
+  CHECK(Recruiter::spawned == 2);
+  CHECK(group.size() == 2);
+  CHECK(loop.run());
+  CHECK(group.size() == 0);
+  CHECK(pool.size() == 0);
+}
+
 ON_BOTH_SELECTORS("group: members are cancelled by a shutdown like any task, and who joins is told their end") {
   Grouped<S> loop;
   TaskGroup<2> group;

@@ -695,3 +695,12 @@ ON_BOTH_SELECTORS("channel: 5 senders and 3 receivers: 5,000 values, none lost, 
   for (std::size_t i = 0; i < received.size(); ++i) out_of_order += received[i] != static_cast<int>(i) + 1;
   CHECK(out_of_order == 0);
 }
+
+ON_BOTH_SELECTORS("semaphore: permits beyond counting are dropped, and none is lost") {
+  mote::Semaphore semaphore(1);
+  semaphore.release(UINT32_MAX);
+  CHECK(semaphore.available() == UINT32_MAX);
+  CHECK(semaphore.try_acquire());
+  semaphore.release();
+  CHECK(semaphore.available() == UINT32_MAX);
+}
