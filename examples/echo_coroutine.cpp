@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// echo.cpp with coroutines (C++20): the same server; its tasks are functions, whose locals survive each co_await.
+// echo.cpp with coroutines (C++20): the same server, which calls itself "echo" so that one set of tests fits both; its
+// tasks are functions, whose locals survive each co_await.
 //
 //   ./echo_coroutine --bind ::1 --grace 5 7777         and in other terminals: nc ::1 7777
 // Try: what echo.cpp says. And make `chunk` larger: the frames of coroutines lie in a static pool as well, how large
@@ -19,7 +20,8 @@ struct Config : mote::Config {
   template <std::size_t N> using Selector = mote::NoSelector<N>;    // main() chooses one
 };
 using Reactor = mote::StaticReactor<Config>;
-using Frames = mote::FramePool<1528, ECHO_MAX_CLIENTS + 1>;  // one for each task; echo() needs the larger ones
+// One for each task; echo() needs the larger ones. With its pool's address behind it, a frame of 1,528 bytes fills 1,536.
+using Frames = mote::FramePool<1528, ECHO_MAX_CLIENTS + 1>;
 
 static mote::EpollSelector<Reactor::selector_capacity> epoll_selector;
 static mote::PollSelector<Reactor::selector_capacity> poll_selector;
@@ -98,7 +100,8 @@ int main(int argc, char** argv) {
            listener.local_endpoint()->text().c_str(), selector, ECHO_MAX_CLIENTS,
            sizeof reactor + sizeof epoll_selector + sizeof poll_selector + sizeof clients + sizeof acceptor +
                sizeof frames);
-  static_cast<void>(acceptor.spawn(reactor, accept(frames, std::move(listener))));  // cannot fail: it is the first
+  if (const auto spawned = acceptor.spawn(reactor, accept(frames, std::move(listener))); !spawned)
+    return complain("cannot start", "accepting", spawned.error().message(), 1);
   const auto report = shutdown.run();
   if (!report) return complain("cannot go on with", selector, report.error().message(), 1);
   if (!quiet)
