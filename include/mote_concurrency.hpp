@@ -1122,7 +1122,7 @@ inline auto yield() {
     return task.wake(), task.suspend("its next turn");
   });
 }
-#endif  // C++20: a Co needs -std=c++20
+#endif  // C++20
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
