@@ -171,6 +171,26 @@ template <class T> class [[nodiscard]] Poll {
   bool ready_;
 };
 
+namespace detail {
+constexpr Error not_yet{4096};  // an attempt has noted the task as waiting, and is to be made again; no errno value
+constexpr bool likely(bool condition) { return __builtin_expect(condition, true) != 0; }
+}  // namespace detail
+// Of an operation: no larger than the Result.
+template <class T> class [[nodiscard]] Poll<Result<T>> {
+ public:
+  using value_type = Result<T>;
+  constexpr Poll(Pending) : value_(detail::not_yet) {}
+  template <class U, class = std::enable_if_t<std::is_constructible<Result<T>, U&&>::value &&
+                                              !std::is_same<std::decay_t<U>, Poll>::value &&
+                                              !std::is_same<std::decay_t<U>, Pending>::value>>
+  constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
+  constexpr bool ready() const { return value_ || value_.error() != detail::not_yet; }
+  constexpr Result<T>& operator*() { return MOTE_ASSERT(ready()), value_; }
+  constexpr Result<T>* operator->() { return &**this; }
+ private:
+  Result<T> value_;
+};
+
 // Time is monotonic, in signed 64-bit nanoseconds. It stands still while the machine is suspended (CLOCK_MONOTONIC) and
 // does not see steps of the wall clock. Sums saturate: a deadline beyond the end of time is the end of time.
 using Duration = std::chrono::nanoseconds;
@@ -253,7 +273,7 @@ template <class R, class... A> class Delegate<R(A...)> {
 // queue), or a pipe without readers · hangup: both directions are over, or a pipe without writers · read_closed: the peer
 // will send no more.
 enum class Interest : std::uint8_t { none, read = 1, priority = 2, write = 4 };
-enum class Readiness : std::uint16_t {
+enum class Readiness : std::uint32_t {
   none,
   readable,
   priority,
@@ -266,6 +286,7 @@ namespace detail {
 template <class E>
 using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;
 template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e); }
+constexpr Interest by_edges{8};  // asks a selector to report only what changes, and urgent data unasked
 }  // namespace detail
 template <class E> constexpr detail::IfFlags<E> operator|(E a, E b) { return E(detail::bits(a) | detail::bits(b)); }
 template <class E> constexpr detail::IfFlags<E> operator&(E a, E b) { return E(detail::bits(a) & detail::bits(b)); }
@@ -307,8 +328,7 @@ template <class T, class Node = ListNode> struct List {
     if (empty()) return nullptr;
     ListNode* const node = head_.next;
     head_.next = node->next, node->next->prev = &head_;
-    node->next = node->prev = nullptr;
-    return from(node);
+    return node->next = nullptr, from(node);
   }
   void take(List& other) {  // all of other's nodes, in order, behind its own
     if (other.empty()) return;
@@ -558,10 +578,22 @@ class Fd {
 // =====================================================================================================================
 // 5. Selectors
 // =====================================================================================================================
-// One entry of a wait's answer: the caller's token, and what the kernel reports of its descriptor.
-struct Ready {  // in the order of an epoll_event
+#ifdef __x86_64__
+class Token {  // a number of 64 bits that lies at any multiple of 4: the kernel packs an epoll_event here
+ public:
+  constexpr Token(std::uint64_t value = 0)
+      : low_(static_cast<std::uint32_t>(value)), high_(static_cast<std::uint32_t>(value >> 32)) {}
+  constexpr operator std::uint64_t() const { return low_ | std::uint64_t{high_} << 32; }
+ private:
+  std::uint32_t low_, high_;
+};
+#else
+using Token = std::uint64_t;
+#endif
+// One entry of a wait's answer, laid out as an epoll_event: what the kernel reports of a descriptor, the caller's token.
+struct Ready {
   Readiness readiness = Readiness::none;
-  std::uint64_t token = 0;
+  Token token = 0;
 };
 
 // The demultiplexer: which of these descriptors are ready? Usable alone, level-triggered, for one thread. Before open()
@@ -579,6 +611,7 @@ class Selector : detail::Pinned {
     Result<std::size_t> (*wait)(Selector&, Ready*, std::size_t, Duration);
     Result<void> (*rebuild)(Selector&);
     int (*descriptor)(const Selector&);
+    bool edges;  // whether it knows detail::by_edges
   };
 
   // EBADF: fd is not open · EEXIST: added already · ENOBUFS: N are in · EPERM: (epoll) a regular file, a directory or
@@ -619,6 +652,7 @@ class Selector : detail::Pinned {
   // Readable when something is ready, for nesting in another loop; -1 where there is none (poll).
   int descriptor() const { return operations_ != nullptr ? operations_->descriptor(*this) : -1; }
   bool is_open() const { return operations_ != nullptr; }
+  bool can_report_edges() const { return operations_ != nullptr && operations_->edges; }
  protected:
   constexpr Selector() = default;
   ~Selector() = default;
@@ -630,6 +664,8 @@ class Selector : detail::Pinned {
 // Derive `class Mine : public mote::SelectorBase<Mine>` and give it on_add, on_modify, on_remove, on_forget, on_wait,
 // on_rebuild and on_descriptor with the signatures below; its open() calls attach().
 template <class Derived> class SelectorBase : public Selector {
+ public:
+  static constexpr bool reports_edges = false;
  protected:
   void attach() { bind(&table); }
   void detach() { bind(nullptr); }
@@ -644,7 +680,8 @@ template <class Derived> class SelectorBase : public Selector {
       [](Selector& s, int fd) { self(s).on_forget(fd); },
       [](Selector& s, Ready* ready, std::size_t n, Duration timeout) { return self(s).on_wait(ready, n, timeout); },
       [](Selector& s) { return self(s).on_rebuild(); },
-      [](const Selector& s) { return static_cast<const Derived&>(s).on_descriptor(); }};
+      [](const Selector& s) { return static_cast<const Derived&>(s).on_descriptor(); },
+      Derived::reports_edges};
 };
 namespace detail {
 // For calls that count in milliseconds: rounded up, so that nothing is early; clamped, so that nothing overflows.
@@ -679,6 +716,7 @@ constexpr std::uint32_t power_of_two_above(std::size_t n) {
 template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector<N>> {
  public:
   static constexpr const char* name = "epoll";
+  static constexpr bool reports_edges = true;
   Result<void> open() {  // EMFILE ENFILE ENOMEM
     const Result<void> made = set_ ? Result<void>() : on_rebuild();
     if (made) this->attach();
@@ -698,18 +736,13 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     return on_forget(fd), Result<void>();
   }
   void on_forget(int) { count_ -= count_ != 0 ? 1u : 0u; }
-  // The kernel's entries are no larger than ours: they are received in place and spread out from the back.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > 4096 ? 4096 : static_cast<int>(capacity);
-    const int n = ask(reinterpret_cast<epoll_event*>(ready), most, timeout);
-    const auto* const bytes = reinterpret_cast<const unsigned char*>(ready);
-    if (n < 0) return detail::last_error();  // EINTR; EBADF where somebody closed our descriptor
-    for (std::size_t i = static_cast<std::size_t>(n); i-- > 0;) {
-      epoll_event event;
-      ::memcpy(&event, bytes + i * sizeof event, sizeof event);
-      ready[i] = {static_cast<Readiness>(event.events), event.data.u64};
-    }
-    return static_cast<std::size_t>(n);
+    auto* const events = reinterpret_cast<epoll_event*>(ready);  // filled in by the kernel alone
+    const bool timed = timeout > Duration::zero() && timeout != forever;
+    const int n = timed ? wait_timed(events, most, timeout)
+                        : System::epoll_wait(set_.get(), events, most, timeout == forever ? -1 : 0);
+    return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : detail::last_error();  // EINTR; EBADF: closed
   }
   Result<void> on_rebuild() {
     Fd fresh(System::epoll_create());
@@ -724,16 +757,18 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
  private:
   static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10);
   static_assert(EPOLLRDHUP == 0x2000, "Interest and Readiness have the kernel's values");
-  static_assert(sizeof(Ready) >= sizeof(epoll_event) && alignof(Ready) >= alignof(epoll_event), "received in place");
+  static_assert(sizeof(Ready) == sizeof(epoll_event) && offsetof(Ready, token) == offsetof(epoll_event, data),
+                "received in place");
   int control(int what, int fd, Interest interest, std::uint64_t token) {
     epoll_event event;
     ::memset(&event, 0, sizeof event);  // it has padding on ARM
-    event.events = detail::bits(interest) | (detail::bits(interest) & 1u) << 13;
+    event.events = (detail::bits(interest) & 7u) | (detail::bits(interest) & 1u) << 13;
+    if (any(interest & detail::by_edges)) event.events |= unsigned{EPOLLET} | unsigned{EPOLLPRI};
     event.data.u64 = token;
     return System::epoll_ctl(set_.get(), what, fd, &event);
   }
-  int ask(epoll_event* events, int most, Duration timeout) {
-    if (timeout > Duration::zero() && timeout != forever && !coarse_) {
+  int wait_timed(epoll_event* events, int most, Duration timeout) {
+    if (!coarse_) {
       const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());
       // Before Linux 5.11 ENOSYS; EPERM from sandboxes that do not know the call. Asked once.
       if (n >= 0 || (System::error() != ENOSYS && System::error() != EPERM)) return n;
@@ -866,17 +901,18 @@ namespace detail {
 // place that goes leaves its task. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
 struct Waiter : ListNode {
   ~Waiter() { clear(); }
-  void wait(Task& task) {
+  void wait(Task& task, std::uint32_t what = 1) {
     if (task_ != &task) attach(task);
-    waiting_ = true;
+    waits_ = what;
   }
-  bool notify();  // whether somebody waited, and has been woken
-  void clear() { unlink(), task_ = nullptr, waiting_ = false; }
-  bool taken_by_other(const Task& task) const { return waiting_ && task_ != &task; }
+  bool notify() { return waits_ != 0 && (wake(), true); }  // whether somebody waited, and has been woken
+  void wake();                                             // the one who waits
+  void clear() { unlink(), task_ = nullptr, waits_ = 0; }
+  bool taken_by_other(const Task& task) const { return waits_ != 0 && task_ != &task; }
   void leave(const Task& task) { task_ == &task ? clear() : void(); }
   void attach(Task& task);
   Task* task_ = nullptr;
-  bool waiting_ = false;
+  std::uint32_t waits_ = 0;  // for what, where there are several things; 0: it does not wait now
 };
 
 // A task's place in a queue. Let out, or by the queue's end, it still names the queue, until the task has seen so; with
@@ -886,11 +922,21 @@ struct QueuePlace : ListNode {
   struct WaitQueue* queue = nullptr;
   Task* task = nullptr;
 };
+// Tasks to be stepped. A ring before its first use, so that nobody has to ask whether it is one.
+struct RunQueue : List<Task, Hook<0>> {
+  bool empty() const { return head_.next == &head_; }
+  Task* pop();                     // of one that is not empty
+  void take_all(RunQueue& other);  // that is not empty, as this one is
+  void push(ListNode& node) {
+    MOTE_ASSERT(!node.linked() && head_.linked());
+    node.next = &head_, node.prev = head_.prev;
+    head_.prev->next = &node, head_.prev = &node;
+  }
+};
 struct EndHook {  // called by way of a pointer, so that a program without task groups has nothing of them
   void (*ended)(Task&) = nullptr;
 };
 enum class Line : std::uint32_t {};  // of an await; no integer, so that a `switch` around one does not compile
-constexpr Error not_yet{-1};  // an attempt at an operation has noted the task as waiting, and is to be made again
 }  // namespace detail
 // The control block of a task: a part of its pool's slot, outside the task's own object. Only the loop's thread uses it.
 //
@@ -899,8 +945,9 @@ constexpr Error not_yet{-1};  // an attempt at an operation has noted the task a
 // Size on a 32-bit board: 136 bytes.
 class Task : public detail::Hook<0> {
  public:
-  Reactor& reactor() const { return *reactor_; }
-  void wake();  // it runs in the next turn. Waking twice is waking once; a task that has ended is not touched
+  Reactor& reactor() const;
+  // It runs in the next turn. Waking twice is waking once; a task that has ended is not touched.
+  void wake() { state_ == State::live ? queue() : void(); }
   // Makes the operation that is pending, or else the next one, answer ECANCELED: once, from the run queue. What had
   // completed by then keeps its result, and the next operation is the one that answers. Where shields are up, it waits.
   void cancel() {
@@ -908,7 +955,7 @@ class Task : public detail::Hook<0> {
     if (shields_ != 0) return static_cast<void>(cancel_held_ = true);
     request_cancellation(), wake();
   }
-  bool cancel_requested() const { return cancel_requested_ || cancel_held_; }  // and not yet answered
+  bool cancel_requested() const { return is_being_cancelled() || cancel_held_; }  // and not yet answered
   // Which run queue it is in: 0, the lowest and the one it starts in, to Config::priorities - 1. EINVAL: no such.
   Result<void> set_priority(std::uint32_t level);
   bool is_alive() const { return state_ == State::live; }
@@ -919,26 +966,30 @@ class Task : public detail::Hook<0> {
 
   // For operations. enter() comes before the work: true allows it; else `answer` is not_yet (this task has had its share
   // of the turn, and is queued again) or ECANCELED. suspend() says what is waited for.
-  bool enter(Error& answer) { return --budget_ >= 0 || enter_slowly(answer); }
+  bool enter(Error& answer) { return charge() || (answer = refuse(), false); }
   bool may_look(Error& answer) { return budget_ > 0 || looks_at_last(answer); }  // at a result
-  bool may_go_on() const { return budget_ > 0; }
-  void charge() { --budget_; }
-  void grant_one() {
-    budget_ = budget_ > 0 || cancel_requested_ || giving_up_ ? budget_ : 1;
-  }  // to one part of several
+  bool charge() { return --budget_ >= 0; }
+  Error refuse() {  // what enter() answers then
+    if (!giving_up_ && !is_being_cancelled()) return wake(), suspend("its next turn");
+    if (!giving_up_) request_cancellation(false);
+    return ECANCELED;
+  }
+  void grant_one() {  // to one part of several
+    budget_ = budget_ > 0 || is_being_cancelled() || giving_up_ ? budget_ : 1;
+  }
   Error suspend(const char* what) { return waits_for_ = what, detail::not_yet; }
   // Attempts are made only to have operations leave where they wait: they answer ECANCELED, and none completes.
   bool give_up(bool on, std::int32_t budget = 0) {
-    return budget_ = cancel_requested_ ? 0 : budget, std::exchange(giving_up_, on);
+    return budget_ = is_being_cancelled() ? 0 : budget, std::exchange(giving_up_, on);
   }
   bool is_giving_up() const { return giving_up_; }
   std::int32_t budget() const { return budget_; }
   // Makes the next attempt answer ECANCELED, for operations that are made of others.
-  void request_cancellation(bool on = true) { cancel_requested_ = on, budget_ = on ? 0 : limits::operations_per_step; }
-  bool is_being_cancelled() const { return cancel_requested_; }
+  void request_cancellation(bool on = true) { budget_ = share_ = on ? 0 : limits::operations_per_step; }
+  bool is_being_cancelled() const { return share_ == 0; }
   bool take_held_cancellation() { return std::exchange(cancel_held_, false); }
   void raise_shield() {  // cancel() has no effect until every shield is lowered again
-    if (std::exchange(cancel_requested_, false)) cancel_held_ = true, budget_ = limits::operations_per_step;
+    if (is_being_cancelled()) cancel_held_ = true, request_cancellation(false);
     MOTE_ASSERT(shields_ != UINT8_MAX), ++shields_;
   }
   void lower_shield() { --shields_ == 0 && std::exchange(cancel_held_, false) ? cancel() : void(); }
@@ -963,15 +1014,13 @@ class Task : public detail::Hook<0> {
   friend struct detail::Waiter;
   friend struct detail::WaitQueue;
   enum class State : std::uint8_t { free, live, ending, finished };
-  MOTE_COLD bool looks_at_last(Error& answer) { return (cancel_requested_ && !giving_up_) || enter_slowly(answer); }
-  MOTE_COLD bool enter_slowly(Error& answer) {
-    if (!giving_up_ && !cancel_requested_) return wake(), answer = suspend("its next turn"), false;
-    if (!giving_up_) cancel_requested_ = false, budget_ = limits::operations_per_step;
-    return answer = ECANCELED, false;
+  MOTE_COLD bool looks_at_last(Error& answer) {
+    return (is_being_cancelled() && !giving_up_) || (answer = refuse(), false);
   }
+  void queue() { linked() ? void() : run_queue_->push(*this); }
   void stop_waiting();  // wherever it is noted
   Step (*step_)(Task&) = nullptr;
-  Reactor* reactor_ = nullptr;
+  detail::RunQueue* run_queue_ = nullptr;  // its reactor's, of its priority
   TaskPoolBase* pool_ = nullptr;
   TaskHandle* handle_ = nullptr;
   detail::List<detail::Waiter> waits_;  // where it is noted as the one who waits
@@ -981,38 +1030,39 @@ class Task : public detail::Hook<0> {
   Instant since_{};
   std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
+  std::int32_t share_ = 0;   // and at the begin of each: 0 where a cancellation is to be answered
   int code_ = 0;
   State state_ = State::free;
-  bool cancel_requested_ = false, cancel_held_ = false, operation_shielded_ = false, giving_up_ = false,
-       queued_ = false;
-  std::uint8_t priority_ = 0, shields_ = 0;
+  bool cancel_held_ = false, operation_shielded_ = false, giving_up_ = false, in_queues_ = false;
+  std::uint8_t shields_ = 0;
 };
 
 // What functions that return `auto` give, to be awaited: poll() makes an attempt, whose Result<T> says what is awaited (T
 // is named in the function: operation<T>, trying<T>), or which notes the task as waiting.
 template <class T, class Attempt> struct [[nodiscard]] Operation {
   Attempt attempt;
-  Poll<Result<T>> poll(Task& task) {
-    Result<T> result = attempt(task);
-    return !result && result.error() == detail::not_yet ? Poll<Result<T>>(pending) : Poll<Result<T>>(std::move(result));
-  }
+  Poll<Result<T>> poll(Task& task) { return attempt(task); }
 };
 namespace detail {
 template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attempt) { return {attempt}; }
 
-inline bool Waiter::notify() {
-  if (!waiting_) return false;
-  MOTE_ASSERT(task_ != nullptr);
-  waiting_ = false, task_->wake();
-  return true;
+inline Task* RunQueue::pop() {
+  ListNode* const node = head_.next;
+  head_.next = node->next, node->next->prev = &head_;
+  return node->next = nullptr, from(node);
 }
+inline void RunQueue::take_all(RunQueue& other) {
+  head_.next = other.head_.next, head_.prev = other.head_.prev;
+  head_.next->prev = head_.prev->next = &head_;
+  other.head_.next = other.head_.prev = &other.head_;
+}
+inline void Waiter::wake() { waits_ = 0, task_->queue(); }
 inline void Waiter::attach(Task& task) {
   clear();
   task_ = &task;
   task.waits_.push_back(*this);
 }
 
-using RunQueue = List<Task, Hook<0>>;
 // Tasks that wait for the same thing, in order of arrival. Only the first may take it; when the first leaves, for
 // whatever reason, the next is woken to have a look: so what is there never waits for a task that has gone.
 struct WaitQueue {
@@ -1023,7 +1073,7 @@ struct WaitQueue {
     QueuePlace* place = task.place(this);
     if (place == nullptr) place = task.place(nullptr);
     if (place == nullptr) return Error(ENOBUFS);
-    place->queue = this, place->task = &task, task.queued_ = true;
+    place->queue = this, place->task = &task, task.in_queues_ = true;
     if (!place->linked()) places_.push_back(*place);
     return task.suspend(what);
   }
@@ -1081,7 +1131,7 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
 }
 }  // namespace detail
 inline void Task::stop_waiting() {
-  if (std::exchange(queued_, false))
+  if (std::exchange(in_queues_, false))
     for (auto& place : places_) place.leave();
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
   shield_operation(false);
@@ -1105,23 +1155,32 @@ struct Slot {
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
-    blocking = 0x80  // not ours to make non-blocking: used only when reported ready
+    blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
+    is_stream = 0x100,  // a socket of type SOCK_STREAM
+    is_tcp = 0x200      // and of our making: a short read says that nothing is left, so its edges will do
+  };
+  // How the next attempt at reading or writing goes; 0: it waits until the kernel reports.
+  enum Way : std::uint8_t {
+    ready = 1,   // worth trying; not after a short one or EAGAIN, until reported
+    unread = 2,  // a short one says nothing (the peer has closed, or sent urgent data): read on until EAGAIN
+    special = 4  // no stream socket, or not only read from
   };
   int fd = 0;
   std::uint32_t generation = 0, next_free = 0;
   std::uint32_t released_in = 0;  // the batch of events in which it was last released
   Interest wanted = Interest::none, known = Interest::none;
-  Interest awaited = Interest::none;             // what the reader waits for: read, priority, or both
-  Readiness last = Readiness::none;              // what was reported last
-  bool read_ready = false, write_ready = false;  // worth trying; not after a short one or EAGAIN, until reported
-  bool read_final = false;                       // read_closed or hangup was reported: read on until the end
-  std::uint16_t flags = 0;
+  std::uint8_t reading = 0, writing = 0;  // Ways
+  Readiness last = Readiness::none;       // what was reported last, but for plain data
+  std::uint32_t flags = 0;
   Source* owner = nullptr;
   Handler handler;
-  Waiter reader, writer;
+  Waiter reader, writer;  // waits_: the Interest
   bool is(Flag flag) const { return (flags & flag) != 0; }
-  void set(Flag flag, bool on = true) { flags = static_cast<std::uint16_t>(on ? flags | flag : flags & ~flag); }
+  void set(Flag flag, bool on = true) { flags = on ? flags | flag : flags & ~unsigned{flag}; }
+  bool may_read() const { return (reading & ready) != 0; }
+  bool may_write() const { return (writing & ready) != 0; }
 };
+constexpr unsigned waits_in_special = 0x100;  // in waits_: not for data alone
 }  // namespace detail
 
 // What has happened in a reactor so far. Read it whenever you like; nothing depends on it.
@@ -1202,12 +1261,12 @@ class Reactor : detail::Pinned {
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
   Result<std::uint32_t> run_once(Duration timeout = forever) {
-    if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
-    enter();
     Instant limit = timeout == forever ? Instant::max() : Instant::min();
     if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
-    const Result<std::uint32_t> done = turn(limit);
-    return leave(), done;
+    const std::uint64_t before = stats_.steps + stats_.events + stats_.timers_fired;
+    const Result<void> done = take_turns(limit, true);
+    if (!done) return done.error();
+    return static_cast<std::uint32_t>(stats_.steps + stats_.events + stats_.timers_fired - before);
   }
   // Ends run() at the end of this turn; or, called before, the next run() at once. From another thread or a signal handler
   // it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
@@ -1251,6 +1310,7 @@ class Reactor : detail::Pinned {
   // run_once(Duration::zero()). -1 with poll, which has none.
   int pollable_descriptor() const { return selector_ != nullptr ? selector_->descriptor() : -1; }
   Instant next_deadline() const {  // Instant::min() if there is work at once, Instant::max() if there is no timer
+    if (selector_ == nullptr) return Instant::max();
     return work_at_once() ? Instant::min() : timers_.empty() ? Instant::max() : Instant(Duration(timers_.next()));
   }
 
@@ -1294,9 +1354,14 @@ class Reactor : detail::Pinned {
   constexpr Reactor() = default;
   ~Reactor() { close(); }
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
+    ready_.ring(), running_tasks_.ring();
+    edges_ = selector.can_report_edges() ? detail::by_edges : Interest::none;
     selector_ = &selector, slots_ = slots, capacity_ = capacity, batch_ = batch, batch_size_ = batch_size;
   }
-  void attach(detail::RunQueue* higher, std::uint32_t levels) { higher_ = higher, higher_levels_ = levels; }
+  void attach(detail::RunQueue* higher, std::uint32_t levels) {
+    higher_ = higher, higher_levels_ = levels;
+    for (std::uint32_t i = 0; i < levels; ++i) higher[i].ring();
+  }
   void close();
  private:
   friend class Timer;
@@ -1308,48 +1373,63 @@ class Reactor : detail::Pinned {
   friend class Waker;
   friend class GracefulShutdown;
   enum Sleep : std::uint32_t { asleep, awake, notified };  // of sleep_; asleep also while not running
+  // What makes a turn differ from most others, in attention_.
+  enum Attention : std::uint32_t {
+    woken = 1,         // by another thread or a signal handler
+    draining = 2,      // a shutdown's run, that ends with the last task
+    rebuilding = 4,    // the selector is to be made anew
+    never_waiting = 8  // some handlers' descriptors are always ready
+  };
   Instant read_clock() { return now_known_ = true, now_ = Clock::now(); }
-  bool work_at_once() const { return has_ready_task() || wakeup_pending_ || always_ready_ != 0; }
+  bool attends_to(std::uint32_t what) const { return (attention_ & what) != 0; }
+  void attend_to(Attention what, bool on = true) { attention_ = on ? attention_ | what : attention_ & ~unsigned{what}; }
+  bool work_at_once() const { return attends_to(woken | never_waiting) || has_ready_task(); }
   bool has_ready_task() const {
     for (std::uint32_t i = 0; i < higher_levels_; ++i)
       if (!higher_[i].empty()) return true;
-    return !ready_.empty();
+    return !ready_.empty() || !running_tasks_.empty();
   }
-  bool is_drained() const { return draining_ && stats_.tasks == 0 && holds_ == 0; }
+  bool is_drained() const { return attends_to(draining) && stats_.tasks == 0 && holds_ == 0; }
+  bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
   bool nothing_can_happen() const {
     return stats_.descriptors == 0 && inbox_size_ == background_ && timers_.empty() && !work_at_once();
   }
-  Result<void> run_until(Instant limit) {
+  Result<void> run_until(Instant limit) { return take_turns(limit, false); }
+  Result<void> take_turns(Instant limit, bool once) {
     if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
+    Result<void> done;
     enter();
-    Result<void> result;
-    while (result && stop_.load(std::memory_order_acquire) == 0 && !is_drained()) {
-      if (limit == Instant::max() && nothing_can_happen()) {
-        if (stats_.tasks != 0) result = Error(EDEADLK);
+    while (once || attention_ + stop_.load(std::memory_order_acquire) == 0 || !is_over()) {
+      if (!once && stats_.descriptors == 0 && limit == Instant::max() && nothing_can_happen()) {
+        if (stats_.tasks != 0) done = Error(EDEADLK);
         break;
       }
-      const Result<std::uint32_t> done = turn(limit);
-      if (!done) result = done.error();
-      if (limit != Instant::max() && now() >= limit) break;
+      done = turn(limit);
+      if (once || !done || (limit != Instant::max() && now() >= limit)) break;
     }
-    stop_.store(0, std::memory_order_relaxed);
-    return leave(), result;
+    if (!once) stop_.store(0, std::memory_order_relaxed);
+    return leave(), done;
   }
   // Outside of run() the loop counts as asleep, so that a wake-up makes the pollable descriptor readable.
-  void enter() { running_ = true, wakeup_pending_ |= sleep_.exchange(awake, std::memory_order_acq_rel) == notified; }
+  void enter() {
+    running_ = true;
+    if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) attend_to(woken);
+  }
   void leave() {
     running_ = false;
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
   }
-  Result<std::uint32_t> turn(Instant limit) {
+  [[gnu::always_inline]] Result<void> turn(Instant limit) {
     ++stats_.turns;
-    std::uint32_t count = run_ready_tasks();
-    Duration timeout = time_to_wait(limit);
+    run_tasks();
+    Duration timeout = forever;
+    const bool quiet = ready_.empty() && attention_ + stop_.load(std::memory_order_relaxed) == 0 && timers_.empty();
+    if (!quiet || limit != Instant::max() || stats_.descriptors == 0) timeout = time_to_wait(limit);
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     // Whoever wakes us while we are awake spares the system call: seen here at the latest.
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
-      const bool woken = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
-      if (woken) wakeup_pending_ = true, timeout = Duration::zero();
+      const bool called = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+      if (called) attend_to(woken), timeout = Duration::zero();
     }
     const Result<std::size_t> events = selector_->wait_once(batch_, batch_size_, timeout);
     // Should this overwrite `notified`, the one who set it found us asleep and has written to the wake-up descriptor.
@@ -1357,36 +1437,35 @@ class Reactor : detail::Pinned {
     now_known_ = false;
     ++batch_number_;
     if (!events && events.error() != EINTR) return events.error();
-    auto received = static_cast<std::uint32_t>(events ? *events : 0);
-    for (std::uint32_t i = 0; i < received; ++i) dispatch(batch_[i]);
-    if (always_ready_ != 0) received += dispatch_always_ready();
-    if (const Result<void> whole = rebuild_needed_ ? rebuild() : Result<void>(); !whole) return whole.error();
+    const std::size_t received = events ? *events : 0;
+    for (std::size_t i = 0; i != received; ++i) dispatch(batch_[i]);
     stats_.events += received;
-    count += received;
-    if (wakeup_pending_) deliver_wakeups();
-    if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) count += fire_timers();
-    return count;
+    if (attention_ != 0)
+      if (const Result<void> attended = attend(); !attended) return attended;
+    if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) fire_timers();
+    return {};
   }
   // All of the highest priority, and of each other one a few: how long the highest waits does not depend on the others.
-  std::uint32_t run_ready_tasks() {
-    std::uint32_t count = 0, most = UINT32_MAX;
-    for (std::uint32_t i = higher_levels_; i-- > 0; most = limits::steps_below) count += run_tasks(higher_[i], most);
-    return stats_.steps += count += run_tasks(ready_, most), count;
-  }
-  std::uint32_t run_tasks(detail::RunQueue& ready, std::uint32_t most) {
-    std::uint32_t count = 0;
-    if (ready.empty()) return count;
-    detail::ListNode mark;  // what they wake, themselves included, comes behind it, and runs in the next turn
-    for (ready.insert(mark, ready.head_.prev); ready.head_.next != &mark && count != most; ++count) {
-      Task* const task = current_ = ready.pop_front();
-      task->budget_ = task->cancel_requested_ ? 0 : limits::operations_per_step;
-      task->waits_for_ = nullptr;
-      const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
-      current_ = nullptr;
-      if (step.is_pending()) task->since_ = now_;
-      else finish(*task, step.code);
+  [[gnu::always_inline]] void run_tasks() {
+    for (std::uint32_t level = higher_levels_, left = UINT32_MAX;; --level, left = limits::steps_below) {
+      detail::RunQueue& queue = level != 0 ? higher_[level - 1] : ready_;
+      if (!queue.empty()) {
+        running_tasks_.take_all(queue);  // what they wake, themselves included, runs in the next turn
+        do {
+          Task* const task = current_ = running_tasks_.pop();
+          task->budget_ = task->share_;
+          task->waits_for_ = nullptr;
+          ++stats_.steps;
+          const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
+          if (step.is_pending()) task->since_ = now_;
+          else current_ = nullptr, finish(*task, step.code);
+        } while (!running_tasks_.empty() && --left != 0);
+        current_ = nullptr;
+        if (!running_tasks_.empty())
+          running_tasks_.take(queue), queue.take_all(running_tasks_);  // before what came since
+      }
+      if (level == 0) return;
     }
-    return mark.unlink(), count;
   }
   MOTE_COLD Step run_measured(Task& task) {
     const Instant start = Clock::now();
@@ -1396,8 +1475,8 @@ class Reactor : detail::Pinned {
     if (taken >= slow_step_) report({Observation::slow_step, &task, {}, taken});
     return step;
   }
-  Duration time_to_wait(Instant limit) {
-    if (work_at_once() || stop_.load(std::memory_order_relaxed) != 0 || is_drained()) return Duration::zero();
+  [[gnu::noinline]] Duration time_to_wait(Instant limit) {
+    if (work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!timers_.empty() && Instant(Duration(timers_.next())) < next) next = Instant(Duration(timers_.next()));
     if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
@@ -1405,61 +1484,70 @@ class Reactor : detail::Pinned {
     const Instant fresh = read_clock();  // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
-  void dispatch(const Ready& ready) {
+  [[gnu::always_inline]] void dispatch(const Ready& ready) {
     const auto offset = static_cast<std::uint32_t>(ready.token);
     MOTE_ASSERT(offset <= capacity_ * sizeof(Slot) && offset % sizeof(Slot) == 0);
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(static_cast<char*>(static_cast<void*>(slots_)) + offset));
     const std::uint32_t generation = slot.generation;
     if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(slot);
+    if (slot.reader.waits_ == detail::bits(Interest::read) && ready.readiness == Readiness::readable) {  // mostly
+      slot.reading |= Slot::ready;
+      return slot.reader.wake();
+    }
     if (!slot.handler) return wake_waiters(slot, ready.readiness);
     const Interest wanted = slot.wanted;
     const Handler handler = slot.handler;
     handler(ready.readiness);
-    if ((detail::bits(ready.readiness) & asked_for(wanted)) != 0) return;
-    if (slot.generation != generation || slot.wanted != wanted) return;
-    slot.set(Slot::muted), drop_from_set(slot);  // it cannot be masked, and would come again at once
+    if ((detail::bits(ready.readiness) & asked_for(wanted)) == 0) mute(slot, generation, wanted);
+  }
+  // After an event that carried nothing that was asked for: it cannot be masked, and would come again at once.
+  MOTE_COLD void mute(Slot& slot, std::uint32_t generation, Interest wanted) {
+    if (slot.generation == generation && slot.wanted == wanted) slot.set(Slot::muted), drop_from_set(slot);
   }
   static constexpr unsigned asked_for(Interest interest) {
     return detail::bits(interest) | (any(interest & Interest::read) ? detail::bits(Readiness::read_closed) : 0u);
   }
   // A task's descriptor. Whoever waits is woken; a direction for which nobody waits is disarmed, so that it costs one
   // event and one system call, once. Every event does one or the other: none can spin.
-  void wake_waiters(Slot& slot, Readiness readiness) {
-    if (readiness == Readiness::readable && slot.awaited == Interest::read && slot.reader.waiting_) {  // mostly
-      slot.last = readiness, slot.read_ready = true;
-      return static_cast<void>(slot.reader.notify());
-    }
+  [[gnu::noinline]] void wake_waiters(Slot& slot, Readiness readiness) {
     constexpr Interest reading = Interest::read | Interest::priority;
-    constexpr Readiness closing = Readiness::hangup | Readiness::read_closed;
+    constexpr Readiness unread = Readiness::hangup | Readiness::read_closed | Readiness::priority;
     auto unused = static_cast<Interest>(detail::bits(readiness) & 0x07u);
     if (any(readiness & Readiness::read_closed)) unused |= Interest::read;
     if (any(readiness & (Readiness::hangup | Readiness::error))) unused = reading | Interest::write;
     slot.last = readiness;
-    if (any(unused & reading)) slot.read_ready = true;
-    if (any(unused & Interest::write)) slot.write_ready = true;
-    if (any(readiness & closing)) slot.read_final = true;
-    if (any(unused & slot.awaited) && slot.reader.notify()) unused &= ~slot.awaited;
+    if (any(unused & reading)) slot.reading |= Slot::ready;
+    if (any(unused & Interest::write)) slot.writing |= Slot::ready;
+    if (any(readiness & unread)) slot.reading |= Slot::unread;
+    const Interest awaited = static_cast<Interest>(slot.reader.waits_) & reading;
+    if (any(unused & awaited)) slot.reader.wake(), unused &= ~awaited;
     if (any(unused & Interest::write) && slot.writer.notify()) unused &= ~Interest::write;
-    if (any(unused & slot.known)) static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
+    if (!any(unused & slot.known) || any(slot.known & detail::by_edges)) return;
+    if (slot.reader.waits_ == 0) slot.reader.clear();      // so that its next wait arms it again
+    static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
   }
-  MOTE_COLD std::uint32_t dispatch_always_ready() {
-    std::uint32_t count = 0;
+  MOTE_COLD Result<void> attend() {
+    if (attends_to(never_waiting)) dispatch_always_ready();
+    if (const Result<void> whole = attends_to(rebuilding) ? rebuild() : Result<void>(); !whole) return whole;
+    if (attends_to(woken)) deliver_wakeups();
+    return {};
+  }
+  MOTE_COLD void dispatch_always_ready() {
     for (std::uint32_t i = 1; i <= fresh_; ++i) {
       const Handler handler = slots_[i].handler;
       if (!slots_[i].is(Slot::always_ready) || !handler || !any(slots_[i].known)) continue;
-      ++count, handler(static_cast<Readiness>(slots_[i].known));
+      ++stats_.events, handler(static_cast<Readiness>(slots_[i].known));
     }
-    return count;
   }
   // Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
   // another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
   MOTE_COLD void dispatch_stale(const Slot& slot) {
     ++stats_.stale_events;
-    if (slot.released_in != batch_number_) rebuild_needed_ = true;
+    if (slot.released_in != batch_number_) attend_to(rebuilding);
   }
   MOTE_COLD Result<void> rebuild() {
     const Result<void> fresh = selector_->rebuild();
-    rebuild_needed_ = !fresh;
+    attend_to(rebuilding, !fresh);
     if (!fresh) return fresh;
     ++stats_.selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
@@ -1468,22 +1556,21 @@ class Reactor : detail::Pinned {
       slot.set(Slot::in_set, false), slot.known = Interest::none;
       const Result<void> added = sync(slot);
       if (added) continue;
-      if (i == 0) return slot.set(Slot::in_set), rebuild_needed_ = true, added;  // without it nobody could wake us
+      if (i == 0) return slot.set(Slot::in_set), attend_to(rebuilding), added;  // without it nobody could wake us
       slot.reader.notify(), slot.writer.notify();  // closed behind our back, or no memory: they try, and are told
+      slot.reader.clear();
       const Handler handler = slot.handler;
       if (handler) handler(Readiness::error);
     }
     return report({Observation::selector_rebuilt, nullptr, {}, {}}), Result<void>();
   }
-  std::uint32_t fire_timers() {
+  [[gnu::noinline]] void fire_timers() {
     detail::List<detail::TimerNode> due;
-    std::uint32_t count = 0;
     firing_until_ = now_;
     timers_.expire(now_.time_since_epoch().count(), due);
-    for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
+    for (; detail::TimerNode* const node = due.front(); ++stats_.timers_fired) static_cast<Timer*>(node)->fire();
     firing_until_ = Instant();
     timers_.refresh();
-    return stats_.timers_fired += count, count;
   }
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
@@ -1493,7 +1580,7 @@ class Reactor : detail::Pinned {
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
     detail::retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
-    wakeup_pending_ = true;
+    attend_to(woken);
   }
   void retry_accepts() { accept_retry_.notify(SIZE_MAX); }
   void deliver_wakeups();
@@ -1526,14 +1613,14 @@ class Reactor : detail::Pinned {
     return slots_[index].fd = fd, &slots_[index];
   }
   void release(Slot& slot) {
-    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
+    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
     if (slot.is(Slot::listening)) accept_retry_.notify(SIZE_MAX);
     slot.reader.notify(), slot.reader.clear();  // an operation that was pending finds its source closed
     slot.writer.notify(), slot.writer.clear();
     if (++slot.generation == 0) slot.generation = 1;
     slot.released_in = batch_number_;
     slot.wanted = slot.known = Interest::none, slot.last = Readiness::none;
-    slot.read_ready = slot.write_ready = slot.read_final = false;
+    slot.reading = slot.writing = 0;
     slot.flags = 0, slot.owner = nullptr, slot.handler = {};
     slot.next_free = free_;
     free_ = static_cast<std::uint32_t>(&slot - slots_);
@@ -1554,7 +1641,7 @@ class Reactor : detail::Pinned {
   Result<void> sync(Slot& slot) {
     if (slot.is(Slot::always_ready)) {
       const Interest known = slot.wanted & (Interest::read | Interest::write);
-      if (slot.handler) always_ready_ += (any(known) ? 1u : 0u) - (any(slot.known) ? 1u : 0u);
+      if (slot.handler) count_always_ready((any(known) ? 1 : 0) - (any(slot.known) ? 1 : 0));
       slot.known = known;
       return {};
     }
@@ -1579,9 +1666,11 @@ class Reactor : detail::Pinned {
   }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) --always_ready_;
+    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
     slot.set(Slot::in_set, false), slot.known = Interest::none;
+    if (slot.reader.waits_ == 0) slot.reader.clear();
   }
+  void count_always_ready(int more) { attend_to(never_waiting, (always_ready_ += more) != 0); }
   bool registered_elsewhere(const Slot& slot) const {
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       const Slot& other = slots_[i];
@@ -1594,24 +1683,27 @@ class Reactor : detail::Pinned {
     const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity
     return std::uint64_t{offset} | std::uint64_t{slot.generation} << 32;
   }
-  // Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it.
+  // Notes the task as waiting for a direction and sees to it that it is armed. EBUSY: another task waits for it, or a
+  // handler is called.
   Result<void> wait_for(Slot& slot, Interest direction, Task& task) {
     detail::Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
-    if (waiter.taken_by_other(task)) return Error(EBUSY);
-    waiter.wait(task);
-    if (direction != Interest::write) slot.awaited = direction;
-    if ((slot.known & direction) == direction && !slot.is(Slot::always_ready)) return {};
-    const Result<void> armed = want(slot, slot.wanted | direction);
+    if (waiter.taken_by_other(task) || slot.handler) return Error(EBUSY);
+    const bool plain = (slot.reading & Slot::special) == 0;
+    waiter.wait(task, detail::bits(direction) | (plain ? 0u : detail::waits_in_special));
+    const Interest wanted = slot.wanted | direction;
+    if (wanted == slot.known && !slot.is(Slot::always_ready)) return {};
+    const Result<void> armed = want(slot, plain && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
     if (!armed) {
       waiter.clear();
     } else if (slot.is(Slot::always_ready)) {
       slot.last = Readiness::readable | Readiness::writable;
-      slot.read_ready = slot.write_ready = true;
+      slot.reading |= Slot::ready, slot.writing |= Slot::ready;
       waiter.notify();
     }
     return armed;
   }
   detail::RunQueue ready_;              // of the lowest priority
+  detail::RunQueue running_tasks_;      // to be stepped in this turn
   detail::RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
   Slot* slots_ = nullptr;               // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
@@ -1622,12 +1714,13 @@ class Reactor : detail::Pinned {
   std::uint32_t free_ = 0;          // the first free slot that has been used before; 0: none
   std::uint32_t fresh_ = 0;         // slots beyond this one have never been used
   std::uint32_t batch_number_ = 0;  // of the events being dispatched
-  std::uint32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
+  std::int32_t always_ready_ = 0;   // handlers' slots that the kernel does not wait for
   std::uint32_t timer_order_ = 0;
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
   std::uint32_t holds_ = 0;                        // of work that is no task, for a shutdown to wait for
-  bool draining_ = false;                          // a shutdown's run, that ends with the last task
-  bool running_ = false, now_known_ = false, wakeup_pending_ = false, rebuild_needed_ = false, destroying_ = false;
+  std::uint32_t attention_ = 0;
+  Interest edges_ = Interest::none;  // detail::by_edges, where the selector knows them
+  bool running_ = false, now_known_ = false, destroying_ = false;
   Instant now_{};
   Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
   detail::List<TaskPoolBase> pools_;
@@ -1671,14 +1764,10 @@ template <class C = Config> class StaticReactor : public Reactor {
   detail::Slot slot_storage_[C::descriptors + 1] = {};
   Higher<C::priorities - 1> higher_;
 };
-inline void Task::wake() {
-  if (state_ != State::live || linked()) return;
-  (priority_ == 0 ? reactor_->ready_ : reactor_->higher_[priority_ - 1]).push_back(*this);
-}
 inline Result<void> Task::set_priority(std::uint32_t level) {
-  if (level > reactor_->higher_levels_) return Error(EINVAL);
+  if (level > reactor().higher_levels_) return Error(EINVAL);
   const bool queued = linked();
-  unlink(), priority_ = static_cast<std::uint8_t>(level);
+  unlink(), run_queue_ = level == 0 ? &reactor().ready_ : &reactor().higher_[level - 1];
   if (queued) wake();
   return {};
 }
@@ -1740,7 +1829,7 @@ class Waker : public detail::Hook<2> {
     callback_ = callback, signalled_ = closed_ = false;
     reactor.inbox_.push_back(*this), ++reactor.inbox_size_;
     reactor_.store(&reactor);
-    if (pending_.load() != 0) reactor.wakeup_pending_ = true;  // woken before it was open
+    if (pending_.load() != 0) reactor.attend_to(Reactor::woken);  // woken before it was open
     return {};
   }
   void close() {
@@ -1793,7 +1882,7 @@ class Waker : public detail::Hook<2> {
   bool signalled_ = false, closed_ = false;
 };
 inline void Reactor::deliver_wakeups() {
-  wakeup_pending_ = false;
+  attend_to(woken, false);
   detail::List<Waker, detail::Hook<2>> batch;  // safe whatever the callbacks open and close
   batch.take(inbox_);
   while (Waker* const waker = batch.pop_front()) {
@@ -1837,7 +1926,7 @@ inline SignalTable signal_table;
 inline void Reactor::forget_other_threads() {  // which a forked child may have copied in the midst of what they did
   detail::signal_table.running.store(0);
   for (Waker* waker = inbox_.front(); waker != nullptr; waker = inbox_.after(*waker)) waker->users_.store(0);
-  process_ = System::process(), wakeup_pending_ = true;
+  process_ = System::process(), attend_to(woken);
 }
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the loop,
@@ -2092,7 +2181,7 @@ class TaskPoolBase : public detail::ListNode {
       if (used_ != 0) return Error(EINVAL);
       unlink();
       reactor_ = &reactor;
-      reactor.pools_.push_back(*this);
+      reactor.pools_.push_back(*this), reactor.ready_.ring();
       slots_ = slots, stride_ = stride, type_ = &type;
     }
     Task* task = free_.pop_front();
@@ -2104,14 +2193,14 @@ class TaskPoolBase : public detail::ListNode {
     return task;
   }
   void start(Task& task, Step (*step)(Task&)) {
-    task.step_ = step, task.pool_ = this, task.reactor_ = reactor_;
+    task.step_ = step, task.pool_ = this, task.run_queue_ = &reactor_->ready_;
     task.since_ = reactor_->now_;
     task.line_ = 0, task.code_ = 0;
-    task.cancel_requested_ = task.cancel_held_ = task.operation_shielded_ = false;
-    task.priority_ = task.shields_ = 0;
+    task.cancel_held_ = task.operation_shielded_ = false;
+    task.share_ = limits::operations_per_step, task.shields_ = 0;
     task.state_ = Task::State::live;
     if (++task.generation_ == 0) task.generation_ = 1;
-    task.wake();
+    task.queue();
     Statistics& stats = reactor_->stats_;
     ++stats.tasks_spawned;
     if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
@@ -2219,6 +2308,7 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   static T& object(Task& task) { return *static_cast<T*>(static_cast<void*>(static_cast<Slot&>(task).bytes)); }
   Slot slots_[N];
 };
+inline Reactor& Task::reactor() const { return *pool_->reactor_; }
 inline const char* Task::name() const {  // after its end: what finish() noted
   return state_ == State::live ? pool_->type_->name(const_cast<Task&>(*this)) : waits_for_;
 }
@@ -2269,7 +2359,7 @@ inline void TaskHandle::detach() {
   task->handle_ = nullptr, task->joiner_.notify();  // whoever joins by this handle finds it empty
   if (task->state_ != Task::State::finished) return;
   if (task->code_ != 0 && task->code_ != ECANCELED) {
-    task->reactor_->report({Observation::task_failed, task, Error(task->code_), {}});
+    task->reactor().report({Observation::task_failed, task, Error(task->code_), {}});
   }
   task->pool_->release(*task);
 }
@@ -2297,7 +2387,7 @@ class TaskTimer {
  private:
   enum class Use : std::uint8_t { none, sleep, tick, limit };
   void start(Task& task, Duration time, Use use) {
-    if (use != Use::tick && ticks_ == 0 && !waiter_.waiting_) use_ = Use::none;  // left by one that was given up
+    if (use != Use::tick && ticks_ == 0 && waiter_.waits_ == 0) use_ = Use::none;  // left by one that was given up
     MOTE_ASSERT(use_ == Use::none || use_ == use || waiter_.task_ != &task);
     if (use_ != Use::none) return;
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
@@ -2451,7 +2541,7 @@ class Source {
     if ((status & O_NONBLOCK) == 0 && System::fcntl(fd.get(), F_SETFL, status | O_NONBLOCK) < 0)
       return detail::last_error();
     // Sockets are used with MSG_DONTWAIT, whatever their number.
-    unsigned kind = socket ? unsigned{Slot::is_socket} : 0u;
+    unsigned kind = socket ? unsigned{Slot::is_socket} | (type == SOCK_STREAM ? unsigned{Slot::is_stream} : 0u) : 0u;
     if (standard && !socket) kind |= Slot::blocking;
     if (tty) kind |= Slot::is_tty;
     return register_as(reactor, std::move(fd), kind);
@@ -2477,10 +2567,12 @@ class Source {
   int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
   bool is_open() const { return slot_ != nullptr; }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Again,
-  // to change the interest. EBADF: not open · ENOMEM, ENOSPC.
+  // to change the interest. EBADF: not open · EBUSY: a task waits for it · ENOMEM, ENOSPC.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
     MOTE_ASSERT(handler);
+    if (slot_->reader.waits_ != 0 || slot_->writer.waits_ != 0) return Error(EBUSY);
+    slot_->reader.clear(), slot_->writer.clear();
     if (!slot_->handler && slot_->is(Slot::always_ready)) slot_->known = Interest::none;  // counts from now on
     slot_->handler = handler;
     slot_->set(Slot::muted, false);
@@ -2499,15 +2591,13 @@ class Source {
 
   // Whether there is a descriptor, and the task may go on: see Task::enter().
   bool enter(Task& task, Interest direction, Error& answer) {
-    if (slot_ == nullptr) return answer = reactor_ != nullptr ? ECANCELED : EBADF, false;
-    if (task.enter(answer)) return true;
-    if (answer == ECANCELED) (direction == Interest::write ? slot_->writer : slot_->reader).leave(task);
-    return false;
+    return (slot_ != nullptr && task.charge()) || (answer = refuse(task, direction), false);
   }
-  // Goes on waiting for data where it has waited before, and the kernel knows.
-  static bool waits_again(Slot& slot, Task& task) {
-    if (slot.reader.task_ != &task || !any(slot.known & Interest::read)) return false;
-    return task.charge(), slot.awaited = Interest::read, slot.reader.waiting_ = true;
+  MOTE_COLD Error refuse(Task& task, Interest direction) {
+    if (slot_ == nullptr) return Error(reactor_ != nullptr ? ECANCELED : EBADF);
+    const Error answer = task.refuse();
+    if (answer == ECANCELED) (direction == Interest::write ? slot_->writer : slot_->reader).leave(task);
+    return answer;
   }
   Error wait_for(Task& task, Interest direction, const char* what) {
     const Result<void> waits = reactor_->wait_for(*slot_, direction, task);
@@ -2528,8 +2618,11 @@ class Source {
     reactor_ = &reactor;
     slot_ = *claimed;
     slot_->owner = this;
-    slot_->flags = static_cast<std::uint16_t>(flags);
-    slot_->read_ready = slot_->write_ready = !slot_->is(Slot::blocking);  // the first attempt is made at once
+    slot_->flags = flags;
+    const unsigned way =
+        (slot_->is(Slot::blocking) ? 0u : unsigned{Slot::ready}) |  // the first attempt is made at once
+        (slot_->is(Slot::is_stream) ? 0u : unsigned{Slot::special});
+    slot_->reading = slot_->writing = static_cast<std::uint8_t>(way);
     fd.release();
     return {};
   }
@@ -2547,19 +2640,21 @@ class Source {
     while (n < 0 && System::error() == EINTR) n = receive_once(buffer);
     if (n < 0) return receive_failed();
     const auto size = static_cast<std::size_t>(n);
-    if ((size < buffer.size() && size != 0 && !slot.read_final) || slot.is(Slot::blocking)) slot.read_ready = false;
+    const bool drained = size < buffer.size() && size != 0 && (slot.reading & Slot::unread) == 0;
+    if (drained || slot.is(Slot::blocking)) clear(slot.reading, Slot::ready);
     return size;
   }
   MOTE_COLD Result<std::size_t> receive_failed() {
     if (System::error() == EIO && slot_->is(Slot::is_tty)) return std::size_t{0};  // unplugged, or a pty's end closed
-    const Error error = failed(slot_->read_ready);
-    if (error == EAGAIN) slot_->read_final = false;
+    const Error error = failed(slot_->reading);
+    if (error == EAGAIN) clear(slot_->reading, Slot::unread);
     return error;
   }
-  MOTE_COLD Error failed(bool& ready) {
+  static void clear(std::uint8_t& ways, Slot::Way way) { ways = static_cast<std::uint8_t>(ways & ~unsigned{way}); }
+  MOTE_COLD Error failed(std::uint8_t& ways) {
     const int error = System::error();
     if (error != EAGAIN) return error;
-    ready = false;
+    clear(ways, Slot::ready);
     if (!any(slot_->last & Readiness::error) || !slot_->is(Slot::is_socket)) return EAGAIN;
     // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
     slot_->last &= ~Readiness::error;
@@ -2581,9 +2676,9 @@ class Source {
   Result<std::size_t> sent(ByteView bytes, ssize_t n) {
     Slot& slot = *slot_;
     while (n < 0 && System::error() == EINTR) n = send_once(bytes);
-    if (n < 0) return failed(slot.write_ready);
+    if (n < 0) return failed(slot.writing);
     const auto size = static_cast<std::size_t>(n);
-    if (size < bytes.size() || slot.is(Slot::blocking)) slot.write_ready = false;
+    if (size < bytes.size() || slot.is(Slot::blocking)) clear(slot.writing, Slot::ready);
     return size;
   }
   void take(Source& other) {
@@ -2606,6 +2701,7 @@ class Source {
   // at a time (EBUSY). ECANCELED: cancelled, or closed · EBADF: never opened.
   auto ready(Interest interest) {
     return trying<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
+      slot_->reading |= Slot::special, slot_->wanted &= ~detail::by_edges;  // who asks may leave unread what there is
       const unsigned asked = Reactor::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
       const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
       slot_->last &= ~seen;
@@ -2622,21 +2718,25 @@ class Stream : public Source {
   // time (EBUSY). ECANCELED: cancelled, or closed · EBADF: never opened · EINVAL: an empty buffer · and the
   // kernel's: ECONNRESET ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTCONN EIO ENOMEM ENOBUFS EISDIR.
   auto read(ByteSpan buffer) {
-    return detail::operation<std::size_t>([this, buffer](Task& task) -> Result<std::size_t> {
+    return detail::operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](Task& task) {
       Slot* const slot = slot_;
-      if (slot == nullptr || !slot->is(Slot::is_socket) || !task.may_go_on()) return read_on(task, buffer);
-      if (!slot->read_ready) return waits_again(*slot, task) ? task.suspend("data") : read_on(task, buffer);
-      const ssize_t n = System::recv(slot->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-      if (n <= 0) return read_on(task, buffer, &n);
-      if (static_cast<std::size_t>(n) < buffer.size() && !slot->read_final) slot->read_ready = false;
-      return task.charge(), static_cast<std::size_t>(n);
+      if (slot == nullptr || !task.charge()) return Result<std::size_t>(refuse(task, Interest::read));
+      if (detail::likely(slot->reading == Slot::ready)) {
+        const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
+        if (n <= 0) return read_result(read_on(task, data, size, n));
+        if (detail::likely(static_cast<std::size_t>(n) < size)) slot_->reading = 0;
+        return Result<std::size_t>(static_cast<std::size_t>(n));
+      }
+      if (slot->reading != 0 || slot->reader.task_ != &task) return read_result(read_on(task, data, size));
+      slot->reader.waits_ = detail::bits(Interest::read);  // where it has waited before, and the kernel knows
+      return Result<std::size_t>(task.suspend("data"));
     });
   }
   // All of the buffer, which shrinks as it is filled: a named object that outlives the await. ENODATA: ended before that.
   auto read_exactly(ByteSpan& buffer) {
     return trying<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
       while (!buffer.empty()) {
-        const Result<std::size_t> n = slot_->read_ready ? try_receive(buffer) : Error(EAGAIN);
+        const Result<std::size_t> n = slot_->may_read() ? try_receive(buffer) : Error(EAGAIN);
         if (!n || *n == 0) return n ? Error(ENODATA) : n.error();
         buffer.drop_front(*n);
       }
@@ -2650,11 +2750,15 @@ class Stream : public Source {
   auto write_all(ByteView& bytes) {
     return detail::operation<void>([this, &bytes](Task& task) -> Result<void> {
       Slot* const slot = slot_;
-      const bool plain = slot != nullptr && slot->is(Slot::is_socket) && slot->write_ready && task.may_go_on();
-      if (!plain || bytes.empty()) return write_on(task, bytes);
-      const ssize_t n = System::send(slot->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (static_cast<std::size_t>(n) != bytes.size()) return write_on(task, bytes, &n);
-      return bytes.drop_front(bytes.size()), task.charge(), Result<void>();
+      if (slot == nullptr || !task.charge()) return refuse(task, Interest::write);
+      ssize_t n = untried;
+      if (detail::likely(slot->writing == Slot::ready)) {
+        n = System::send(slot->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (detail::likely(static_cast<std::size_t>(n) == bytes.size()))
+          return bytes.drop_front(bytes.size()), Result<void>();
+      }
+      const int error = write_on(task, bytes, n);
+      return error == 0 ? Result<void>() : Error(error);
     });
   }
   void write_all(ByteView&& bytes) = delete;
@@ -2685,22 +2789,25 @@ class Stream : public Source {
   }
  private:
   // The common case of an operation is written out where it is made; this is what it comes to else. `tried`: what the
-  // system call has answered already, if it has been made.
-  [[gnu::noinline]] Result<std::size_t> read_on(Task& task, ByteSpan buffer, const ssize_t* tried = nullptr) {
-    if (Error answer; !enter(task, Interest::read, answer)) return answer;
+  // system call has answered already, if it has been made. They return a size, or less than 0: an error; and an error.
+  static constexpr ssize_t untried = -2;
+  [[gnu::noinline]] ssize_t read_on(Task& task, unsigned char* data, std::size_t size, ssize_t tried = untried) {
     Result<std::size_t> n = Error(EAGAIN);
-    if (slot_->read_ready) n = tried != nullptr ? received(buffer, *tried) : try_receive(buffer);
-    return n || n.error() != EAGAIN ? n : wait_for(task, Interest::read, "data");
+    if (slot_->may_read()) n = tried != untried ? received({data, size}, tried) : try_receive({data, size});
+    if (n) return static_cast<ssize_t>(*n);
+    return -(n.error() != EAGAIN ? n.error() : wait_for(task, Interest::read, "data")).code();
   }
-  [[gnu::noinline]] Result<void> write_on(Task& task, ByteView& bytes, const ssize_t* tried = nullptr) {
-    if (Error answer; !enter(task, Interest::write, answer)) return answer;
-    for (; !bytes.empty(); tried = nullptr) {
+  static Result<std::size_t> read_result(ssize_t n) {
+    return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
+  }
+  [[gnu::noinline]] int write_on(Task& task, ByteView& bytes, ssize_t tried) {
+    for (; !bytes.empty(); tried = untried) {
       Result<std::size_t> n = Error(EAGAIN);
-      if (slot_->write_ready) n = tried != nullptr ? sent(bytes, *tried) : try_send(bytes);
-      if (!n) return n.error() == EAGAIN ? wait_for(task, Interest::write, "room to write") : n.error();
+      if (slot_->may_write()) n = tried != untried ? sent(bytes, tried) : try_send(bytes);
+      if (!n) return (n.error() == EAGAIN ? wait_for(task, Interest::write, "room to write") : n.error()).code();
       bytes.drop_front(*n);
     }
-    return {};
+    return 0;
   }
   Result<void> attempt_connect(Task& task, const Endpoint& endpoint) {
     if (std::exchange(interrupted_, false)) return Error(ECANCELED);
@@ -2709,18 +2816,20 @@ class Stream : public Source {
     if (slot_ == nullptr) {
       Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
       if (!fd) return detail::last_error();
-      const Result<void> opened = register_as(task.reactor(), std::move(fd), Slot::is_socket | Slot::connecting);
+      const unsigned tcp = endpoint.family() != AF_UNIX ? unsigned{Slot::is_tcp} : 0u;
+      const Result<void> opened =
+          register_as(task.reactor(), std::move(fd), Slot::is_socket | Slot::is_stream | Slot::connecting | tcp);
       if (!opened) return opened;
-      slot_->write_ready = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0;
-      const int error = slot_->write_ready ? 0 : System::error();
+      const int error = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0 ? 0 : System::error();
+      if (error != 0) clear(slot_->writing, Slot::ready);
       if (error != 0 && error != EINPROGRESS && error != EINTR) return Error(error);  // interrupted, it goes on, too
-    } else if (slot_->write_ready) {
+    } else if (slot_->may_write()) {
       int error = 0;
       socklen_t size = sizeof error;
       if (System::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
       if (error != 0) return Error(error);
     }
-    if (!slot_->write_ready) return wait_for(task, Interest::write, "a connection");
+    if (!slot_->may_write()) return wait_for(task, Interest::write, "a connection");
     slot_->set(Slot::connecting, false);
     return {};
   }
@@ -2755,7 +2864,7 @@ class Listener : public Source {
     if (!all_set) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
-    return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening);
+    return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening | (ip ? unsigned{Slot::is_tcp} : 0u));
   }
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: never opened.
   auto accept() {
@@ -2770,7 +2879,8 @@ class Listener : public Source {
       Fd fd(System::accept(slot_->fd));
       if (fd) {
         Stream stream;
-        const Result<void> opened = stream.register_as(*reactor_, std::move(fd), Slot::is_socket);
+        const unsigned kind = Slot::is_socket | Slot::is_stream | (slot_->flags & Slot::is_tcp);
+        const Result<void> opened = stream.register_as(*reactor_, std::move(fd), kind);
         return opened ? Result<Stream>(std::move(stream)) : opened.error();
       }
       // Gone before it was accepted, or an error of its network: see accept(2).
@@ -2787,9 +2897,9 @@ class Listener : public Source {
     reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
     if (Error answer; !enter(task, Interest::read, answer)) return answer;
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
-    Result<Stream> accepted = slot_->read_ready ? try_accept() : Error(EAGAIN);
+    Result<Stream> accepted = slot_->may_read() ? try_accept() : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
-    if (error == EAGAIN) return slot_->read_ready = false, wait_for(task, Interest::read, "a connection");
+    if (error == EAGAIN) return clear(slot_->reading, Slot::ready), wait_for(task, Interest::read, "a connection");
     if (!detail::is_one_of(error, {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED})) return accepted;
     detail::WaitQueue& queue = reactor_->accept_retry_;
     if (!reactor_->accept_timer_.armed()) {
@@ -2842,12 +2952,12 @@ class Datagram : public Source {
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto send = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
     const ssize_t n = detail::retry(send);
-    return n < 0 ? failed(slot_->write_ready) : Result<void>();
+    return n < 0 ? failed(slot_->writing) : Result<void>();
   }
   // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
     return trying<Received>(Interest::read, "a datagram", [this, buffer, from] {
-      return slot_->read_ready ? try_recv(buffer, from) : Error(EAGAIN);
+      return slot_->may_read() ? try_recv(buffer, from) : Error(EAGAIN);
     });
   }
   auto recv_from(ByteSpan buffer, Endpoint& from) { return recv(buffer, &from); }
@@ -2855,7 +2965,7 @@ class Datagram : public Source {
   // EHOSTUNREACH ENOENT EDESTADDRREQ EACCES EPERM ENOMEM.
   auto send(ByteView bytes, const Endpoint* to = nullptr) {
     return trying<void>(Interest::write, "room to write",
-                        [this, bytes, to] { return slot_->write_ready ? try_send_to(bytes, to) : Error(EAGAIN); });
+                        [this, bytes, to] { return slot_->may_write() ? try_send_to(bytes, to) : Error(EAGAIN); });
   }
   auto send_to(ByteView bytes, const Endpoint& to) { return send(bytes, &to); }
 };

@@ -247,7 +247,7 @@ template <class Op> struct [[nodiscard]] Timed {
   Duration limit;
   Op operation;
   Poll<Answer<Op>> poll(Task& task) {
-    const bool looked = task.may_go_on();
+    const bool looked = task.budget() > 0;
     Poll<Answer<Op>> result = operation.poll(task);
     if (result.ready() || task.is_giving_up()) return timer.reset(), std::move(result);
     if (!timer.over(task, limit)) return pending;
@@ -657,9 +657,9 @@ class GracefulShutdown {
   Result<std::uint32_t> phase(Duration duration, std::uint32_t requests) {
     const std::uint64_t ended = reactor_.stats_.tasks_ended;
     const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
-    limit_ = requests, in_phase_ = true, reactor_.draining_ = requests_ != 0;
+    limit_ = requests, in_phase_ = true, reactor_.attend_to(Reactor::draining, requests_ != 0);
     const Result<void> ran = requests_ > limit_ ? Result<void>() : reactor_.run_until(end);
-    in_phase_ = reactor_.draining_ = false;
+    in_phase_ = false, reactor_.attend_to(Reactor::draining, false);
     if (!ran) return ran.error();
     return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
   }
