@@ -767,7 +767,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     event.data.u64 = token;
     return System::epoll_ctl(set_.get(), what, fd, &event);
   }
-  int wait_timed(epoll_event* events, int most, Duration timeout) {
+  [[gnu::noinline]] int wait_timed(epoll_event* events, int most, Duration timeout) {
     if (!coarse_) {
       const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());
       // Before Linux 5.11 ENOSYS; EPERM from sandboxes that do not know the call. Asked once.
@@ -929,8 +929,9 @@ struct RunQueue : List<Task, Hook<0>> {
   void take_all(RunQueue& other);  // that is not empty, as this one is
   void push(ListNode& node) {
     MOTE_ASSERT(!node.linked() && head_.linked());
-    node.next = &head_, node.prev = head_.prev;
-    head_.prev->next = &node, head_.prev = &node;
+    ListNode* const last = head_.prev;
+    node.next = &head_, head_.prev = &node;
+    last->next = &node, node.prev = last;
   }
 };
 struct EndHook {  // called by way of a pointer, so that a program without task groups has nothing of them
@@ -1052,9 +1053,9 @@ inline Task* RunQueue::pop() {
   return node->next = nullptr, from(node);
 }
 inline void RunQueue::take_all(RunQueue& other) {
-  head_.next = other.head_.next, head_.prev = other.head_.prev;
-  head_.next->prev = head_.prev->next = &head_;
-  other.head_.next = other.head_.prev = &other.head_;
+  ListNode *const first = other.head_.next, *const last = other.head_.prev;
+  head_.next = first, first->prev = &head_, other.head_.next = &other.head_;
+  head_.prev = last, last->next = &head_, other.head_.prev = &other.head_;
 }
 inline void Waiter::wake() { waits_ = 0, task_->queue(); }
 inline void Waiter::attach(Task& task) {
@@ -1167,7 +1168,7 @@ struct Slot {
   };
   int fd = 0;
   std::uint32_t generation = 0, next_free = 0;
-  std::uint32_t released_in = 0;  // the batch of events in which it was last released
+  std::uint32_t released_in = 0;  // the turn whose events were the last when it was released
   Interest wanted = Interest::none, known = Interest::none;
   std::uint8_t reading = 0, writing = 0;  // Ways
   Readiness last = Readiness::none;       // what was reported last, but for plain data
@@ -1389,6 +1390,7 @@ class Reactor : detail::Pinned {
       if (!higher_[i].empty()) return true;
     return !ready_.empty() || !running_tasks_.empty();
   }
+  bool is_quiet() const { return attention_ + stop_.load(std::memory_order_acquire) == 0; }
   bool is_drained() const { return attends_to(draining) && stats_.tasks == 0 && holds_ == 0; }
   bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
   bool nothing_can_happen() const {
@@ -1397,15 +1399,16 @@ class Reactor : detail::Pinned {
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
   Result<void> take_turns(Instant limit, bool once) {
     if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
+    const bool plain = !once && limit == Instant::max();
     Result<void> done;
     enter();
-    while (once || attention_ + stop_.load(std::memory_order_acquire) == 0 || !is_over()) {
-      if (!once && stats_.descriptors == 0 && limit == Instant::max() && nothing_can_happen()) {
+    while (once || is_quiet() || !is_over()) {
+      if (plain && nothing_can_happen()) {
         if (stats_.tasks != 0) done = Error(EDEADLK);
         break;
       }
-      done = turn(limit);
-      if (once || !done || (limit != Instant::max() && now() >= limit)) break;
+      done = turn(limit, plain);
+      if (!done || (!plain && (once || (limit != Instant::max() && now() >= limit)))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
     return leave(), done;
@@ -1419,12 +1422,11 @@ class Reactor : detail::Pinned {
     running_ = false;
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
   }
-  [[gnu::always_inline]] Result<void> turn(Instant limit) {
-    ++stats_.turns;
+  [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
     run_tasks();
     Duration timeout = forever;
-    const bool quiet = ready_.empty() && attention_ + stop_.load(std::memory_order_relaxed) == 0 && timers_.empty();
-    if (!quiet || limit != Instant::max() || stats_.descriptors == 0) timeout = time_to_wait(limit);
+    if (!(plain && ready_.empty() && is_quiet() && timers_.empty() && stats_.descriptors != 0))
+      timeout = time_to_wait(limit);
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     // Whoever wakes us while we are awake spares the system call: seen here at the latest.
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
@@ -1435,11 +1437,11 @@ class Reactor : detail::Pinned {
     // Should this overwrite `notified`, the one who set it found us asleep and has written to the wake-up descriptor.
     if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
     now_known_ = false;
-    ++batch_number_;
+    ++stats_.turns;
     if (!events && events.error() != EINTR) return events.error();
     const std::size_t received = events ? *events : 0;
-    for (std::size_t i = 0; i != received; ++i) dispatch(batch_[i]);
     stats_.events += received;
+    for (const Ready *ready = batch_, *const end = ready + received; ready != end; ++ready) dispatch(*ready);
     if (attention_ != 0)
       if (const Result<void> attended = attend(); !attended) return attended;
     if (!timers_.empty() && now().time_since_epoch().count() >= timers_.next()) fire_timers();
@@ -1447,25 +1449,25 @@ class Reactor : detail::Pinned {
   }
   // All of the highest priority, and of each other one a few: how long the highest waits does not depend on the others.
   [[gnu::always_inline]] void run_tasks() {
-    for (std::uint32_t level = higher_levels_, left = UINT32_MAX;; --level, left = limits::steps_below) {
-      detail::RunQueue& queue = level != 0 ? higher_[level - 1] : ready_;
-      if (!queue.empty()) {
-        running_tasks_.take_all(queue);  // what they wake, themselves included, runs in the next turn
-        do {
-          Task* const task = current_ = running_tasks_.pop();
-          task->budget_ = task->share_;
-          task->waits_for_ = nullptr;
-          ++stats_.steps;
-          const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
-          if (step.is_pending()) task->since_ = now_;
-          else current_ = nullptr, finish(*task, step.code);
-        } while (!running_tasks_.empty() && --left != 0);
-        current_ = nullptr;
-        if (!running_tasks_.empty())
-          running_tasks_.take(queue), queue.take_all(running_tasks_);  // before what came since
-      }
-      if (level == 0) return;
-    }
+    std::uint32_t level = higher_levels_;
+    do {
+      detail::RunQueue& queue = level == 0 ? ready_ : higher_[level - 1];
+      if (queue.empty()) continue;
+      running_tasks_.take_all(queue);  // what they wake, themselves included, runs in the next turn
+      std::uint32_t left = level == higher_levels_ ? UINT32_MAX : limits::steps_below;
+      do {
+        Task* const task = current_ = running_tasks_.pop();
+        task->budget_ = task->share_;
+        task->waits_for_ = nullptr;
+        ++stats_.steps;
+        const Step step = slow_step_ == Duration::zero() ? task->step_(*task) : run_measured(*task);
+        if (step.is_pending()) task->since_ = now_;
+        else current_ = nullptr, finish(*task, step.code);
+      } while (!running_tasks_.empty() && --left != 0);
+      current_ = nullptr;
+      if (!running_tasks_.empty())
+        running_tasks_.take(queue), queue.take_all(running_tasks_);  // before what came since
+    } while (level-- != 0);
   }
   MOTE_COLD Step run_measured(Task& task) {
     const Instant start = Clock::now();
@@ -1490,18 +1492,22 @@ class Reactor : detail::Pinned {
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(static_cast<char*>(static_cast<void*>(slots_)) + offset));
     const std::uint32_t generation = slot.generation;
     if (generation != static_cast<std::uint32_t>(ready.token >> 32)) return dispatch_stale(slot);
-    if (slot.reader.waits_ == detail::bits(Interest::read) && ready.readiness == Readiness::readable) {  // mostly
+    if (ready.readiness == Readiness::readable && slot.reader.waits_ == detail::bits(Interest::read)) {  // mostly
       slot.reading |= Slot::ready;
       return slot.reader.wake();
     }
-    if (!slot.handler) return wake_waiters(slot, ready.readiness);
+    const Handler handler = slot.handler;
+    if (!handler) return wake_waiters(slot, ready.readiness);
+    if ((detail::bits(ready.readiness) & detail::bits(slot.wanted)) == 0) return call_unasked(slot, ready.readiness);
+    handler(ready.readiness);
+  }
+  // What carries nothing that was asked for cannot be masked, and would come again at once.
+  MOTE_COLD void call_unasked(Slot& slot, Readiness readiness) {
+    const std::uint32_t generation = slot.generation;
     const Interest wanted = slot.wanted;
     const Handler handler = slot.handler;
-    handler(ready.readiness);
-    if ((detail::bits(ready.readiness) & asked_for(wanted)) == 0) mute(slot, generation, wanted);
-  }
-  // After an event that carried nothing that was asked for: it cannot be masked, and would come again at once.
-  MOTE_COLD void mute(Slot& slot, std::uint32_t generation, Interest wanted) {
+    handler(readiness);
+    if ((detail::bits(readiness) & asked_for(wanted)) != 0) return;  // read_closed
     if (slot.generation == generation && slot.wanted == wanted) slot.set(Slot::muted), drop_from_set(slot);
   }
   static constexpr unsigned asked_for(Interest interest) {
@@ -1543,7 +1549,7 @@ class Reactor : detail::Pinned {
   // another process, keeps the description alive, and with it the kernel's entry, which nothing but a new set removes.
   MOTE_COLD void dispatch_stale(const Slot& slot) {
     ++stats_.stale_events;
-    if (slot.released_in != batch_number_) attend_to(rebuilding);
+    if (slot.released_in != static_cast<std::uint32_t>(stats_.turns)) attend_to(rebuilding);
   }
   MOTE_COLD Result<void> rebuild() {
     const Result<void> fresh = selector_->rebuild();
@@ -1618,7 +1624,7 @@ class Reactor : detail::Pinned {
     slot.reader.notify(), slot.reader.clear();  // an operation that was pending finds its source closed
     slot.writer.notify(), slot.writer.clear();
     if (++slot.generation == 0) slot.generation = 1;
-    slot.released_in = batch_number_;
+    slot.released_in = static_cast<std::uint32_t>(stats_.turns);
     slot.wanted = slot.known = Interest::none, slot.last = Readiness::none;
     slot.reading = slot.writing = 0;
     slot.flags = 0, slot.owner = nullptr, slot.handler = {};
@@ -1711,10 +1717,9 @@ class Reactor : detail::Pinned {
   Task* current_ = nullptr;
   FrameSource* frame_pool_ = nullptr;
   std::uint32_t capacity_ = 0, batch_size_ = 0, higher_levels_ = 0;
-  std::uint32_t free_ = 0;          // the first free slot that has been used before; 0: none
-  std::uint32_t fresh_ = 0;         // slots beyond this one have never been used
-  std::uint32_t batch_number_ = 0;  // of the events being dispatched
-  std::int32_t always_ready_ = 0;   // handlers' slots that the kernel does not wait for
+  std::uint32_t free_ = 0;         // the first free slot that has been used before; 0: none
+  std::uint32_t fresh_ = 0;        // slots beyond this one have never been used
+  std::int32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
   std::uint32_t timer_order_ = 0;
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
   std::uint32_t holds_ = 0;                        // of work that is no task, for a shutdown to wait for
