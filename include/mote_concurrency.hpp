@@ -835,7 +835,9 @@ struct FrameMaker {
 // A chain of coroutines that await each other, as one task steps it. Who awaits a coroutine, or has been awaited, is not
 // resumed from within the other, but returns to here first: the stack does not grow, whatever the compiler optimises.
 struct Chain {
-  bool run(Task& stepped_by);  // whether it has ended
+  bool step(Task& stepped_by);  // as a task of its own; whether it has ended
+  bool run(Task& stepped_by);   // as an operation of a task
+  bool go_on();
   bool poll(Task& stepped_by) { return run(stepped_by); }
   bool is_begun() const { return awaiting != nullptr; }
   std::coroutine_handle<> next;
@@ -849,27 +851,43 @@ struct Chain {
 };
 // What a coroutine waits for: look() makes another attempt. Destroyed while it waits, it waits no more.
 struct Awaiting : Pinned {
-  using Look = bool (*)(Awaiting&, Task&);
-  Awaiting(Chain& part_of, Look attempt) : try_again(attempt), chain(part_of) {}
+  explicit Awaiting(Chain& part_of) : chain(part_of) {}
+  void wait(std::coroutine_handle<> coroutine, bool (*attempt)(Awaiting&, Task&)) {
+    waiter = coroutine.address(), try_again = attempt, chain.awaiting = this;
+  }
   void stop() {  // in the destructors of what is derived
     if (chain.awaiting != this) return;
     Task* const task = chain.task.get();  // null: it ended before
     if (task != nullptr && !chain.given_up) give_up(*task, chain);
     chain.awaiting = nullptr;
   }
-  Look try_again;
   Chain& chain;
-  std::coroutine_handle<> waiter;
+  bool (*try_again)(Awaiting&, Task&);
+  void* waiter;
 };
+inline bool Chain::step(Task& stepped_by) {
+  if (running != &stepped_by) running = &stepped_by, task = TaskRef(stepped_by), given_up = false;
+  return go_on();
+}
 inline bool Chain::run(Task& stepped_by) {
   running = &stepped_by, given_up = stepped_by.is_giving_up();
   if (!task.names(stepped_by)) task = TaskRef(stepped_by);
   std::swap(shielded, stepped_by.operation_shield());
-  if (awaiting != nullptr && awaiting->try_again(*awaiting, stepped_by) && !given_up)
-    next = std::exchange(awaiting, nullptr)->waiter;
-  while (next && !given_up) std::exchange(next, nullptr).resume();
+  if (!given_up) go_on();
+  else if (awaiting != nullptr) static_cast<void>(awaiting->try_again(*awaiting, stepped_by));
   std::swap(shielded, stepped_by.operation_shield());
   return awaiting == nullptr && !given_up;
+}
+inline bool Chain::go_on() {
+  std::coroutine_handle<> coroutine;
+  if (Awaiting* const waits = awaiting; waits == nullptr) {
+    coroutine = std::exchange(next, nullptr);
+  } else {
+    if (!waits->try_again(*waits, *running)) return false;
+    coroutine = std::coroutine_handle<>::from_address(waits->waiter), awaiting = nullptr;
+  }
+  for (; coroutine; coroutine = std::exchange(next, nullptr)) coroutine.resume();
+  return awaiting == nullptr;
 }
 
 template <class T> struct CoAwaiter;
@@ -916,7 +934,7 @@ struct PromiseBase {
     static_assert(HasPoll<std::remove_reference_t<Op>>,
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
     if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation);
-    else return OperationAwaiter<Op>(*this, static_cast<Op&&>(operation), line, name);
+    else return OperationAwaiter<std::remove_reference_t<Op>>(*this, operation, line, name);
   }
   struct TaskAwaiter {
     bool await_ready() const { return true; }
@@ -931,23 +949,32 @@ struct PromiseBase {
   std::coroutine_handle<> awaited_by;
   int code = 0;  // it failed with
 };
+// The operation itself lies in the coroutine's frame until the end of the expression that awaits it.
 template <class Op> struct OperationAwaiter : Awaiting {
-  using R = Answer<std::remove_reference_t<Op>>;
-  OperationAwaiter(PromiseBase& promise, Op&& what, std::uint32_t line, const char* name)
-      : Awaiting(*promise.chain, &look_again), operation(static_cast<Op&&>(what)) {
+  using R = Answer<Op>;
+  OperationAwaiter(PromiseBase& promise, Op& what, std::uint32_t line, const char* name)
+      : Awaiting(*promise.chain), operation(what) {
+    if constexpr (!std::is_trivially_destructible_v<R>) ::new (static_cast<void*>(&answer)) Poll<R>(pending);
     chain.name = name, chain.line = line;
   }
-  ~OperationAwaiter() { stop(); }
-  bool await_ready() { return look(*chain.running); }
-  void await_suspend(std::coroutine_handle<> coroutine) { waiter = coroutine, chain.awaiting = this; }
-  R await_resume() { return std::move(*answer); }
-  static bool look_again(Awaiting& awaiting, Task& task) { return static_cast<OperationAwaiter&>(awaiting).look(task); }
-  bool look(Task& task) {
+  ~OperationAwaiter() {
+    if (!taken) stop();
     answer.~Poll<R>();
-    return (::new (static_cast<void*>(&answer)) Poll<R>(operation.poll(task)))->ready();  // made in its place
   }
-  Op operation;
-  Poll<R> answer = pending;
+  bool await_ready() { return look(*chain.running); }
+  void await_suspend(std::coroutine_handle<> coroutine) { wait(coroutine, &look_again); }
+  R await_resume() { return taken = true, std::move(*answer); }
+  static bool look_again(Awaiting& awaiting, Task& task) { return static_cast<OperationAwaiter&>(awaiting).look(task); }
+  [[gnu::always_inline]] bool look(Task& task) {
+    Poll<R> fresh = operation.poll(task);
+    answer.~Poll<R>();
+    return (::new (static_cast<void*>(&answer)) Poll<R>(std::move(fresh)))->ready();
+  }
+  Op& operation;
+  bool taken = false;  // and so it waits no more
+  union {              // without a value before the first look, where nobody can tell
+    Poll<R> answer;
+  };
 };
 
 template <class T> struct Unwrapped { using type = T; };
@@ -1048,24 +1075,24 @@ template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure()
 }
 // It becomes a part of the chain of who awaits it; one that was begun before, as an operation, has a chain of its own.
 template <class C> struct CoAwaiter : Awaiting {
-  CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain, &look_again), awaited(what) {}
+  CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain), awaited(what) {}
   ~CoAwaiter() {  // what is a part of the chain does not outlive it, wherever it lies
     stop();
-    if (waiter && chain.awaiting != this) awaited.destroy();
+    if (waits) awaited.destroy();
   }
   bool await_ready() {
     if (awaited.handle_ == nullptr || (taken = awaited.is_awaited())) return true;
     return is_begun() && look_again(*this, *chain.running);
   }
   void await_suspend(std::coroutine_handle<> coroutine) {
-    waiter = coroutine;
-    if (is_begun()) return static_cast<void>(chain.awaiting = this);
+    waits = true;
+    if (is_begun()) return wait(coroutine, &look_again);
     PromiseBase& promise = awaited.handle_.promise();
     promise.chain = &chain, promise.awaited_by = coroutine;
     chain.next = awaited.handle_;
   }
   Result<typename C::Value> await_resume() {
-    waiter = nullptr;
+    waits = false;
     if (taken) return Error(EBUSY);
     return awaited.handle_ != nullptr ? awaited.take() : Result<typename C::Value>(awaited.error_);
   }
@@ -1077,6 +1104,7 @@ template <class C> struct CoAwaiter : Awaiting {
   }
   C& awaited;
   bool taken = false;  // by another, who awaits it
+  bool waits = false;  // for its end
 };
 }  // namespace detail
 
@@ -1087,10 +1115,11 @@ class Coroutine : detail::Pinned {
   template <class T>
   Coroutine(Co<T>&& co) : promise_(&co.handle_.promise()), handle_(std::exchange(co.handle_, nullptr)) {
     if (!promise_->own.is_begun()) promise_->own.next = handle_;
+    promise_->own.running = nullptr;
   }
   ~Coroutine() { handle_.destroy(); }
   Step step(Task& task) {
-    const bool ended = promise_->own.run(task);
+    const bool ended = promise_->own.step(task);
     task.resume_line() = promise_->own.line;
     return ended ? Step(promise_->code) : Step(pending);
   }

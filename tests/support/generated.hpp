@@ -288,7 +288,7 @@ GENERATED_OPEN(TaskPlaces, Task, places_, QueuePlace[mote::limits::queues_per_ta
 GENERATED_OPEN(TaskWaits, Task, waits_, mote::detail::List<Waiter>)
 GENERATED_OPEN(TaskJoiner, Task, joiner_, Waiter)
 GENERATED_OPEN(TaskHolder, Task, handle_, mote::TaskHandle*)
-GENERATED_OPEN(TaskCancelled, Task, cancel_requested_, bool)
+GENERATED_OPEN(TaskShare, Task, share_, std::int32_t)
 GENERATED_OPEN(TaskCancelHeld, Task, cancel_held_, bool)
 GENERATED_OPEN(TaskShields, Task, shields_, std::uint8_t)
 GENERATED_OPEN(PoolSlots, mote::TaskPoolBase, slots_, void*)
@@ -1056,7 +1056,7 @@ inline void World::walk_rest() {
       GENERATED_CHECK(box->object->size() != 0);
   for (unsigned i = 0; i < pools(); ++i)
     if (pool(i) && waited_for(look<PoolVacancy>(*pool(i)))) GENERATED_CHECK(pool(i)->size() == capacity(i));
-  for_each_slot([&](Task& task) { GENERATED_CHECK(!task.is_alive() || !look<TaskCancelled>(task)); });
+  for_each_slot([&](Task& task) { GENERATED_CHECK(!task.is_alive() || look<TaskShare>(task) != 0); });
   const Instant now = mote::Clock::now();
   for (Tree* const tree : trees) {
     if (tree->line->is_given_up()) continue;
@@ -1071,7 +1071,7 @@ inline void World::walk_rest() {
       } else if (node.kind == Kind::sleep || node.kind == Kind::timeout) {
         const mote::Timer& timer = look<TimerTimer>(node.timer);
         const Waiter& waiter = look<TimerWaiter>(node.timer);
-        GENERATED_CHECK(waiter.task_ == &task && waiter.waiting_);
+        GENERATED_CHECK(waiter.task_ == &task && waiter.waits_ != 0);
         GENERATED_CHECK(timer.armed() && timer.deadline() == node.began + node.time && timer.deadline() > now);
       } else if (node.kind == Kind::join) {
         GENERATED_CHECK(node.handle_box->handle && look<TaskJoiner>(*node.handle_box->handle.get()).task_ == &task);
