@@ -907,7 +907,9 @@ struct Waiter : ListNode {
   }
   bool notify() { return waits_ != 0 && (wake(), true); }  // whether somebody waited, and has been woken
   void wake();                                             // the one who waits
-  void clear() { unlink(), task_ = nullptr, waits_ = 0; }
+  void clear() {                                           // it is linked as long as somebody is noted
+    if (linked()) unlink(), task_ = nullptr, waits_ = 0;
+  }
   bool taken_by_other(const Task& task) const { return waits_ != 0 && task_ != &task; }
   void leave(const Task& task) { task_ == &task ? clear() : void(); }
   void attach(Task& task);
@@ -1019,7 +1021,8 @@ class Task : public detail::Hook<0> {
     return (is_being_cancelled() && !giving_up_) || (answer = refuse(), false);
   }
   void queue() { linked() ? void() : run_queue_->push(*this); }
-  void stop_waiting();  // wherever it is noted
+  bool may_wait() const { return in_queues_ || operation_shielded_ || !waits_.empty(); }
+  MOTE_COLD void stop_waiting();  // wherever it is noted
   Step (*step_)(Task&) = nullptr;
   detail::RunQueue* run_queue_ = nullptr;  // its reactor's, of its priority
   TaskPoolBase* pool_ = nullptr;
@@ -1034,8 +1037,8 @@ class Task : public detail::Hook<0> {
   std::int32_t share_ = 0;   // and at the begin of each: 0 where a cancellation is to be answered
   int code_ = 0;
   State state_ = State::free;
-  bool cancel_held_ = false, operation_shielded_ = false, giving_up_ = false, in_queues_ = false;
   std::uint8_t shields_ = 0;
+  bool in_queues_ = false, operation_shielded_ = false, cancel_held_ = false, giving_up_ = false;
 };
 
 // What functions that return `auto` give, to be awaited: poll() makes an attempt, whose Result<T> says what is awaited (T
@@ -1132,10 +1135,9 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
 }
 }  // namespace detail
 inline void Task::stop_waiting() {
-  if (std::exchange(in_queues_, false))
-    for (auto& place : places_) place.leave();
+  for (auto& place : places_) place.leave();
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
-  shield_operation(false);
+  in_queues_ = false, shield_operation(false);
 }
 
 using Handler = Delegate<void(Readiness)>;  // called with what the kernel reports of a descriptor
@@ -1592,6 +1594,7 @@ class Reactor : detail::Pinned {
   void deliver_wakeups();
   void forget_other_threads();
   void finish(Task& task, int code);
+  MOTE_COLD void tell_end(Task& task, int code);
   void destroy(Task& task);
   MOTE_COLD void report(const Observation& observation) {
     if (observer_) return observer_(observation);
@@ -2171,8 +2174,8 @@ class TaskRef {
 // What all pools have in common.
 class TaskPoolBase : public detail::ListNode {
  public:
-  std::uint32_t size() const { return used_; }  // slots taken, by tasks and by outcomes that somebody holds
-  std::uint32_t high_water() const { return high_; }
+  std::uint32_t size() const { return used_; }         // slots taken, by tasks and by outcomes that somebody holds
+  std::uint32_t high_water() const { return fresh_; }  // a new slot is used when no other is free, and only then
  protected:
   struct Type {
     void (*destroy)(Task&);
@@ -2189,21 +2192,21 @@ class TaskPoolBase : public detail::ListNode {
       reactor.pools_.push_back(*this), reactor.ready_.ring();
       slots_ = slots, stride_ = stride, type_ = &type;
     }
-    Task* task = free_.pop_front();
-    if (task == nullptr) {
+    Task* task = free_;
+    if (task != nullptr) {
+      free_ = static_cast<Task*>(static_cast<detail::Hook<0>*>(std::exchange(task->next, nullptr)));
+    } else {
       if (fresh_ == capacity) return Error(ENOBUFS);
-      task = &at(fresh_++);
+      task = &at(fresh_++), task->pool_ = this;
     }
-    if (++used_ > high_) high_ = used_;
-    return task;
+    return ++used_, task;
   }
   void start(Task& task, Step (*step)(Task&)) {
-    task.step_ = step, task.pool_ = this, task.run_queue_ = &reactor_->ready_;
+    task.step_ = step, task.run_queue_ = &reactor_->ready_;
     task.since_ = reactor_->now_;
-    task.line_ = 0, task.code_ = 0;
-    task.cancel_held_ = task.operation_shielded_ = false;
-    task.share_ = limits::operations_per_step, task.shields_ = 0;
-    task.state_ = Task::State::live;
+    task.line_ = 0, task.share_ = limits::operations_per_step, task.code_ = 0;
+    task.state_ = Task::State::live, task.shields_ = 0;
+    task.in_queues_ = task.operation_shielded_ = task.cancel_held_ = task.giving_up_ = false;
     if (++task.generation_ == 0) task.generation_ = 1;
     task.queue();
     Statistics& stats = reactor_->stats_;
@@ -2237,16 +2240,17 @@ class TaskPoolBase : public detail::ListNode {
   void release(Task& task) {
     task.state_ = Task::State::free;
     task.joiner_.clear();
-    free_.push_front(task);  // the most recently used first: its memory is warm, and untouched slots stay untouched
+    task.next = free_,
+    free_ = &task;  // the most recently used first: its memory is warm; untouched slots stay untouched
     --used_;
     vacancy_.notify();
   }
   Reactor* reactor_ = nullptr;
   void* slots_ = nullptr;
   const Type* type_ = nullptr;
-  detail::RunQueue free_;
+  Task* free_ = nullptr;  // linked by `next` alone
   detail::WaitQueue vacancy_;
-  std::uint32_t stride_ = 0, used_ = 0, high_ = 0;
+  std::uint32_t stride_ = 0, used_ = 0;
   std::uint32_t fresh_ = 0;  // slots from this one on have never been used
 };
 namespace detail {
@@ -2324,11 +2328,15 @@ inline void Reactor::finish(Task& task, int code) {
   task.state_ = Task::State::ending;
   task.code_ = code;
   static_cast<detail::Hook<0>&>(task).unlink();
-  task.stop_waiting();
+  if (task.may_wait()) task.stop_waiting();
   task.pool_->type_->destroy(task);
   task.state_ = Task::State::finished;
   ++stats_.tasks_ended;
   --stats_.tasks;
+  if (code != 0 || task.handle_ != nullptr) tell_end(task, code);
+  else task.pool_->release(task);
+}
+inline void Reactor::tell_end(Task& task, int code) {
   const bool failure = code != 0 && code != ECANCELED;
   if (failure) ++stats_.tasks_failed;
   if (task.handle_ != nullptr && task.handle_->group_ != nullptr) return task.handle_->group_->ended(task);
