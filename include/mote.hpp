@@ -333,8 +333,7 @@ struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
   std::uint32_t order = 0;    // of arming, to tell equal deadlines apart; compared as a signed difference
   bool before(const TimerNode& other) const {
-    if (deadline != other.deadline) return deadline < other.deadline;
-    return static_cast<std::int32_t>(order - other.order) < 0;
+    return deadline != other.deadline ? deadline < other.deadline : static_cast<std::int32_t>(order - other.order) < 0;
   }
 };
 
@@ -342,9 +341,8 @@ struct TimerNode : ListNode {
 // A timer's place is a function of its deadline and of `base_`: the level is the highest base-16 digit in which they
 // differ, the list that digit of the deadline; further ahead than 9.7 hours is `far`. So lower levels always come
 // before higher ones, and within a level lists come in order. Every timer stands where its deadline belongs or
-// earlier: moving a deadline further ahead leaves the timer where it is until its list comes up. Arm and cancel are
-// O(1); a timer is moved at most once per level on its way, which sorts a crowd; what is left is sorted when it is due,
-// and handed out in order of (deadline, order). Size on a 32-bit board: 1,224 bytes.
+// earlier: moving a deadline further ahead leaves the timer where it is until its list comes up. Arm and cancel are O(1);
+// a timer is moved at most once per level on its way, which sorts a crowd. Size on a 32-bit board: 1,240 bytes.
 class TimerWheel {
  public:
   bool empty() const { return count_ == 0; }
@@ -353,16 +351,17 @@ class TimerWheel {
   void insert(TimerNode& node, std::int64_t now) {
     if (count_ == 0) base_ = tick(now);
     if (count_++ == 0 || node.deadline < next_) next_ = node.deadline;
-    place(node);
+    firing_ && node.deadline <= until_ ? lists_[later].push_back(node) : place(node);
   }
   // Its list's bit may stay set: whoever comes across an empty list clears it.
   void erase(TimerNode& node) { node.unlink(), --count_; }
 
-  // Moves all that is due at `now` to `due`, in order; they still count until erased.
-  void expire(std::int64_t now, List<TimerNode>& due) {
-    const std::uint64_t now_tick = tick(now);
+  // Moves the first list of what is due at `now` to `due`, in order; they still count until erased. To be called with the
+  // same `now` until it is false, each list being handled while it is in the cache; what is armed meanwhile comes later.
+  bool expire(std::int64_t now, List<TimerNode>& due) {
+    const std::uint64_t now_tick = tick(until_ = now);
     due.ring();
-    for (unsigned list = 0; first(list);) {
+    for (unsigned list = 0; due.empty() && first(list);) {
       const std::uint64_t start = start_of(list), length = std::uint64_t{1} << (list / slots * slot_bits);
       if (start > now_tick) break;
       occupied_[list / slots] &= ~(1u << (list % slots));
@@ -372,7 +371,10 @@ class TimerWheel {
       sift(lists_[list], crowded ? INT64_MIN : last < now ? last : now, due);
       if (start == now_tick && list < slots) break;  // what is left in it is due later within this tick
     }
+    if (firing_ = !due.empty(); firing_) return true;
     if (now_tick > base_) base_ = now_tick;
+    while (TimerNode* const node = lists_[later].pop_front()) place(*node);
+    return false;
   }
   // Finds the next deadline again. Exact within the current tick and where the first list is short; else the time at
   // which that list begins.
@@ -383,8 +385,7 @@ class TimerWheel {
       std::uint32_t left = index < slots ? UINT32_MAX : limits::timers_per_scan;
       for (TimerNode *node = list.front(), *following; node != nullptr && left-- != 0; node = following) {
         following = list.after(*node);
-        const bool moved = place_of(node->deadline) != index;  // its deadline was moved ahead meanwhile
-        if (moved) node->unlink(), place(*node);
+        if (place_of(node->deadline) != index) node->unlink(), place(*node);  // its deadline was moved ahead meanwhile
         else if (node->deadline < next_) next_ = node->deadline;
         if (left == 0 && following != nullptr) next_ = static_cast<std::int64_t>(start_of(index) << tick_bits);
       }
@@ -393,7 +394,7 @@ class TimerWheel {
   }
  private:
   static constexpr unsigned tick_bits = 9, slot_bits = 4, levels = 9, wheel_bits = levels * slot_bits;
-  static constexpr unsigned slots = 1u << slot_bits, far = levels * slots, few = 8;
+  static constexpr unsigned slots = 1u << slot_bits, far = levels * slots, later = far + 1, few = 8;
   static std::uint64_t tick(std::int64_t ns) { return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits; }
   std::uint64_t start_of(unsigned list) const {
     const unsigned shift = list / slots * slot_bits;
@@ -420,15 +421,15 @@ class TimerWheel {
     for (unsigned left = few; left != 0 && node != &list.head_; --left) node = node->next;
     return node != &list.head_;
   }
-  // Empties a list. What is due `until` then goes to `due`, in order, behind what is there; the rest to its place as seen
-  // from the new base_. A timer goes before the last few at most: where it belongs further ahead, it begins a new run, and
+  // Empties a list. What is due `until` then goes to `due`, which is empty, in order; the rest to its place as seen from
+  // the new base_. A timer goes before the last few at most: where it belongs further ahead, it begins a new run, and
   // runs are merged bottom-up, runs[i] from 2^i. So n timers take n * (8 + log2(n)) comparisons at most.
   void sift(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
-    ListNode *runs[32], *const before = due.head_.prev, *const end = &list.head_, *following = end->next;
+    ListNode *runs[32], *const before = &due.head_, *const end = &list.head_, *following = end->next;
     std::uint32_t count = 0;
     const auto cut_run = [&](std::uint32_t merged) {  // with those of runs[i] whose bits are set
       ListNode* run = before->next;
-      due.head_.prev->next = nullptr, due.head_.prev = before, before->next = &due.head_;
+      before->prev->next = nullptr, before->prev = before->next = before;
       for (unsigned i = 0; merged >> i != 0; ++i)
         if ((merged >> i & 1u) != 0) run = merge(runs[i], run);
       return run;
@@ -448,8 +449,7 @@ class TimerWheel {
       after = std::exchange(node->next, nullptr), due.push_back(*due.from(node));
   }
   static ListNode* merge(ListNode* a, ListNode* b) {
-    ListNode head;
-    ListNode* tail = &head;
+    ListNode head, *tail = &head;
     for (; a != nullptr; a = a->next) {
       if (List<TimerNode>::from(b)->before(*List<TimerNode>::from(a))) std::swap(a, b);
       tail = tail->next = a;
@@ -457,11 +457,11 @@ class TimerWheel {
     tail->next = b;
     return head.next;
   }
-  List<TimerNode> lists_[levels * slots + 1];
+  List<TimerNode> lists_[levels * slots + 2];
   std::uint64_t base_ = 0;  // in ticks; nothing before it is left in the wheel
-  std::int64_t next_ = 0;
-  std::uint32_t occupied_[levels + 1] = {};
-  std::uint32_t count_ = 0;
+  std::int64_t next_ = 0, until_ = 0;
+  std::uint32_t occupied_[levels + 1] = {}, count_ = 0;
+  bool firing_ = false;  // those until `until_`
 };
 }  // namespace detail
 
@@ -1479,8 +1479,8 @@ class Reactor : detail::Pinned {
     detail::List<detail::TimerNode> due;
     std::uint32_t count = 0;
     firing_until_ = now_;
-    timers_.expire(now_.time_since_epoch().count(), due);
-    for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
+    while (timers_.expire(firing_until_.time_since_epoch().count(), due))
+      for (; detail::TimerNode* const node = due.front(); ++count) static_cast<Timer*>(node)->fire();
     firing_until_ = Instant();
     timers_.refresh();
     return stats_.timers_fired += count, count;
@@ -2981,8 +2981,8 @@ inline void Reactor::close() {
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
   detail::List<detail::TimerNode> timers;
-  timers_.expire(INT64_MAX, timers);
-  while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
+  while (timers_.expire(INT64_MAX, timers))
+    while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
   table_vacancy_.notify(SIZE_MAX), retry_accepts();
