@@ -351,17 +351,17 @@ class TimerWheel {
   void insert(TimerNode& node, std::int64_t now) {
     if (count_ == 0) base_ = tick(now);
     if (count_++ == 0 || node.deadline < next_) next_ = node.deadline;
-    firing_ && node.deadline <= until_ ? lists_[later].push_back(node) : place(node);
+    !firing_ || node.deadline > until_ ? place(node) : lists_[later].push_back(node);
   }
   // Its list's bit may stay set: whoever comes across an empty list clears it.
   void erase(TimerNode& node) { node.unlink(), --count_; }
 
-  // Moves the first list of what is due at `now` to `due`, in order; they still count until erased. To be called with the
-  // same `now` until it is false, each list being handled while it is in the cache; what is armed meanwhile comes later.
+  // Moves the first lists of what is due at `now` to `due`, in order; they still count until erased. To be called with the
+  // same `now` until it is false, so that each fires while it is in the cache; what is armed meanwhile comes later.
   bool expire(std::int64_t now, List<TimerNode>& due) {
     const std::uint64_t now_tick = tick(until_ = now);
     due.ring();
-    for (unsigned list = 0; due.empty() && first(list);) {
+    for (unsigned list = 0, visited = 0; (visited++ < few || due.empty()) && first(list);) {
       const std::uint64_t start = start_of(list), length = std::uint64_t{1} << (list / slots * slot_bits);
       if (start > now_tick) break;
       occupied_[list / slots] &= ~(1u << (list % slots));
@@ -421,15 +421,15 @@ class TimerWheel {
     for (unsigned left = few; left != 0 && node != &list.head_; --left) node = node->next;
     return node != &list.head_;
   }
-  // Empties a list. What is due `until` then goes to `due`, which is empty, in order; the rest to its place as seen from
-  // the new base_. A timer goes before the last few at most: where it belongs further ahead, it begins a new run, and
+  // Empties a list. What is due `until` then goes to `due`, in order, behind what is there; the rest to its place as seen
+  // from the new base_. A timer goes before the last few at most: where it belongs further ahead, it begins a new run, and
   // runs are merged bottom-up, runs[i] from 2^i. So n timers take n * (8 + log2(n)) comparisons at most.
   void sift(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
-    ListNode *runs[32], *const before = &due.head_, *const end = &list.head_, *following = end->next;
+    ListNode *runs[32], *const before = due.head_.prev, *const end = &list.head_, *following = end->next;
     std::uint32_t count = 0;
     const auto cut_run = [&](std::uint32_t merged) {  // with those of runs[i] whose bits are set
       ListNode* run = before->next;
-      before->prev->next = nullptr, before->prev = before->next = before;
+      due.head_.prev->next = nullptr, due.head_.prev = before, before->next = &due.head_;
       for (unsigned i = 0; merged >> i != 0; ++i)
         if ((merged >> i & 1u) != 0) run = merge(runs[i], run);
       return run;
