@@ -353,18 +353,16 @@ struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
   std::uint32_t order = 0;    // of arming, to tell equal deadlines apart; compared as a signed difference
   bool before(const TimerNode& other) const {
-    if (deadline != other.deadline) return deadline < other.deadline;
-    return static_cast<std::int32_t>(order - other.order) < 0;
+    return deadline != other.deadline ? deadline < other.deadline : static_cast<std::int32_t>(order - other.order) < 0;
   }
 };
 
-// Hierarchical timing wheel (Varghese and Lauck, 1987) with exact order: 5 levels of 32 lists, the finest of 2^20 ns.
-// A timer's place is a function of its deadline and of `base_`: the level is the highest base-32 digit in which they
-// differ, the list that digit of the deadline; further ahead than 9.7 hours is `far_`. So lower levels always come
+// Hierarchical timing wheel (Varghese and Lauck, 1987) with exact order: 9 levels of 16 lists, the finest of 2^9 ns.
+// A timer's place is a function of its deadline and of `base_`: the level is the highest base-16 digit in which they
+// differ, the list that digit of the deadline; further ahead than 9.7 hours is `far`. So lower levels always come
 // before higher ones, and within a level lists come in order. Every timer stands where its deadline belongs or
-// earlier: moving a deadline further ahead leaves the timer where it is until its list comes up. Arm and cancel are
-// O(1); a timer is moved at most once per level on its way; due timers are handed out in order of (deadline, order).
-// Size on a 32-bit board: 1,328 bytes.
+// earlier: moving a deadline further ahead leaves the timer where it is until its list comes up. Arm and cancel are O(1);
+// a timer is moved at most once per level on its way, which sorts a crowd. Size on a 32-bit board: 1,240 bytes.
 class TimerWheel {
  public:
   bool empty() const { return count_ == 0; }
@@ -373,115 +371,117 @@ class TimerWheel {
   void insert(TimerNode& node, std::int64_t now) {
     if (count_ == 0) base_ = tick(now);
     if (count_++ == 0 || node.deadline < next_) next_ = node.deadline;
-    place(node);
+    !firing_ || node.deadline > until_ ? place(node) : lists_[later].push_back(node);
   }
   // Its list's bit may stay set: whoever comes across an empty list clears it.
   void erase(TimerNode& node) { node.unlink(), --count_; }
 
-  // Moves all that is due at `now` to `due`, in order; they still count until erased.
-  void expire(std::int64_t now, List<TimerNode>& due) {
-    const std::uint64_t now_tick = tick(now);
-    TimerNode* runs[32] = {};
-    unsigned level = 0, slot = 0;
-    while (first(level, slot)) {
-      const std::uint64_t start = start_of(level, slot);
+  // Moves the first lists of what is due at `now` to `due`, in order; they still count until erased. To be called with the
+  // same `now` until it is false, so that each fires while it is in the cache; what is armed meanwhile comes later.
+  bool expire(std::int64_t now, List<TimerNode>& due) {
+    const std::uint64_t now_tick = tick(until_ = now);
+    due.ring();
+    for (unsigned list = 0, visited = 0; (visited++ < few || due.empty()) && first(list);) {
+      const std::uint64_t start = start_of(list), length = std::uint64_t{1} << (list / slots * slot_bits);
       if (start > now_tick) break;
-      occupied_[level] &= ~(1u << slot);
-      if (start > base_) base_ = start;
-      sift(lists_[level][slot], now, runs);
-      if (start == now_tick && level == 0) break;  // what is left in it is due later within this tick
+      occupied_[list / slots] &= ~(1u << (list % slots));
+      if (start > base_) base_ = list == far ? now_tick : start;
+      const auto last = static_cast<std::int64_t>(((start + length) << tick_bits) - 1);
+      const bool crowded = list >= slots && is_long(lists_[list]);  // all of it goes to lower levels first
+      sift(lists_[list], crowded ? INT64_MIN : last < now ? last : now, due);
+      if (start == now_tick && list < slots) break;  // what is left in it is due later within this tick
     }
-    const bool wrapped = (now_tick >> wheel_bits) > (base_ >> wheel_bits);
+    if (firing_ = !due.empty(); firing_) return true;
     if (now_tick > base_) base_ = now_tick;
-    if (wrapped) sift(far_, now, runs);
-    TimerNode* sorted = nullptr;
-    for (TimerNode* run : runs) sorted = merge(run, sorted);
-    while (TimerNode* const node = sorted) {
-      sorted = static_cast<TimerNode*>(std::exchange(node->next, nullptr));
-      due.push_back(*node);
-    }
+    while (TimerNode* const node = lists_[later].pop_front()) place(*node);
+    return false;
   }
   // Finds the next deadline again. Exact within the current tick and where the first list is short; else the time at
   // which that list begins.
   void refresh() {
-    unsigned level = 0, slot = 0;
-    for (; first(level, slot); occupied_[level] &= ~(1u << slot)) {
-      List<TimerNode>& list = lists_[level][slot];
-      std::uint32_t left = level == 0 ? UINT32_MAX : limits::timers_per_scan;
-      next_ = INT64_MAX;
+    next_ = INT64_MAX;
+    for (unsigned index = 0; first(index); occupied_[index / slots] &= ~(1u << (index % slots))) {
+      List<TimerNode>& list = lists_[index];
+      std::uint32_t left = index < slots ? UINT32_MAX : limits::timers_per_scan;
       for (TimerNode *node = list.front(), *following; node != nullptr && left-- != 0; node = following) {
         following = list.after(*node);
-        const bool moved = &place_of(node->deadline) != &list;  // its deadline was moved ahead meanwhile
-        if (moved) node->unlink(), place(*node);
+        if (place_of(node->deadline) != index) node->unlink(), place(*node);  // its deadline was moved ahead meanwhile
         else if (node->deadline < next_) next_ = node->deadline;
-        if (left == 0 && following != nullptr) next_ = static_cast<std::int64_t>(start_of(level, slot) << tick_bits);
+        if (left == 0 && following != nullptr) next_ = static_cast<std::int64_t>(start_of(index) << tick_bits);
       }
       if (!list.empty()) return;
     }
-    const std::uint64_t wrap = ((base_ >> wheel_bits) + 1) << (wheel_bits + tick_bits);
-    next_ = far_.empty() ? INT64_MAX : static_cast<std::int64_t>(wrap);
   }
  private:
-  static constexpr unsigned tick_bits = 20, slot_bits = 5, levels = 5, wheel_bits = levels * slot_bits;
-  static constexpr unsigned slots = 1u << slot_bits;
+  static constexpr unsigned tick_bits = 9, slot_bits = 4, levels = 9, wheel_bits = levels * slot_bits;
+  static constexpr unsigned slots = 1u << slot_bits, far = levels * slots, later = far + 1, few = 8;
   static std::uint64_t tick(std::int64_t ns) { return ns < 0 ? 0 : static_cast<std::uint64_t>(ns) >> tick_bits; }
-  std::uint64_t start_of(unsigned level, unsigned slot) const {
-    const unsigned shift = level * slot_bits;
-    return (base_ >> (shift + slot_bits) << (shift + slot_bits)) | (std::uint64_t{slot} << shift);
+  std::uint64_t start_of(unsigned list) const {
+    const unsigned shift = list / slots * slot_bits;
+    if (list == far) return ((base_ >> shift) + 1) << shift;
+    return (base_ >> shift >> slot_bits << slot_bits | list % slots) << shift;
   }
-  bool first(unsigned& level, unsigned& slot) const {
-    for (level = 0; level < levels && occupied_[level] == 0;) ++level;
-    if (level != levels) slot = static_cast<unsigned>(__builtin_ctz(occupied_[level]));
-    return level != levels;
+  bool first(unsigned& list) const {
+    for (unsigned level = 0; level <= levels; ++level)
+      if (occupied_[level] != 0) return list = level * slots + unsigned(__builtin_ctz(occupied_[level])), true;
+    return false;
   }
-  List<TimerNode>& place_of(std::int64_t deadline) {
-    std::uint64_t when = tick(deadline);
-    if (when < base_) when = base_;
-    const std::uint64_t difference = when ^ base_;
-    if (difference >> wheel_bits != 0) return far_;
-    const unsigned level =
-        (31u - static_cast<unsigned>(__builtin_clz(static_cast<unsigned>(difference) | 1u))) / slot_bits;
-    return lists_[level][(when >> (level * slot_bits)) % slots];
+  unsigned place_of(std::int64_t deadline) const {
+    const std::uint64_t when = tick(deadline) < base_ ? base_ : tick(deadline), difference = when ^ base_;
+    const unsigned level = (63u - static_cast<unsigned>(__builtin_clzll(difference | 1u))) / slot_bits;
+    return level >= levels ? far : level * slots + static_cast<unsigned>(when >> (level * slot_bits)) % slots;
   }
   void place(TimerNode& node) {
-    List<TimerNode>& list = place_of(node.deadline);
-    if (&list != &far_) {
-      const auto index = static_cast<unsigned>(&list - &lists_[0][0]);
-      occupied_[index / slots] |= 1u << (index % slots);
-    }
-    list.push_back(node);
+    const unsigned index = place_of(node.deadline);
+    occupied_[index / slots] |= 1u << (index % slots);
+    lists_[index].push_back(node);
   }
-
-  // What is due goes to `runs`, a bottom-up merge sort by way of the `next` links, where runs[i] has up to 2^i nodes; the
-  // rest goes to its place as seen from the new base_.
-  void sift(List<TimerNode>& list, std::int64_t now, TimerNode* (&runs)[32]) {
-    List<TimerNode> waiting;
-    waiting.take(list);
-    while (TimerNode* run = waiting.pop_front()) {
-      unsigned i = 0;
-      if (run->deadline > now) place(*run);
-      if (run->linked()) continue;
-      for (; i < 31 && runs[i] != nullptr; ++i) run = merge(std::exchange(runs[i], nullptr), run);
-      runs[i] = merge(runs[i], run);
-    }
+  static bool is_long(const List<TimerNode>& list) {
+    const ListNode* node = list.head_.next;
+    for (unsigned left = few; left != 0 && node != &list.head_; --left) node = node->next;
+    return node != &list.head_;
   }
-  static TimerNode* merge(TimerNode* a, TimerNode* b) {
-    ListNode head;
-    ListNode* tail = &head;
-    while (a != nullptr && b != nullptr) {
-      TimerNode*& least = b->before(*a) ? b : a;
-      tail = tail->next = least;
-      least = static_cast<TimerNode*>(least->next);
+  // Empties a list. What is due `until` then goes to `due`, in order, behind what is there; the rest to its place as seen
+  // from the new base_. A timer goes before the last few at most: where it belongs further ahead, it begins a new run, and
+  // runs are merged bottom-up, runs[i] from 2^i. So n timers take n * (8 + log2(n)) comparisons at most.
+  void sift(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
+    ListNode *runs[32], *const before = due.head_.prev, *const end = &list.head_, *following = end->next;
+    std::uint32_t count = 0;
+    const auto cut_run = [&](std::uint32_t merged) {  // with those of runs[i] whose bits are set
+      ListNode* run = before->next;
+      due.head_.prev->next = nullptr, due.head_.prev = before, before->next = &due.head_;
+      for (unsigned i = 0; merged >> i != 0; ++i)
+        if ((merged >> i & 1u) != 0) run = merge(runs[i], run);
+      return run;
+    };
+    for (end->next = end->prev = end; following != end;) {
+      TimerNode& node = *due.from(following);
+      following = std::exchange(node.next, nullptr);
+      if (node.deadline > until) place(node);
+      if (node.linked()) continue;
+      ListNode* at = due.head_.prev;
+      unsigned left = few;
+      while (left != 0 && at != before && node.before(*due.from(at))) --left, at = at->prev;
+      if (left == 0) runs[__builtin_ctz(count + 1)] = cut_run(count & ~(count + 1)), ++count, at = before;
+      due.insert(node, at);
     }
-    tail->next = a != nullptr ? a : b;
-    return static_cast<TimerNode*>(head.next);
+    for (ListNode *node = count != 0 ? cut_run(count) : nullptr, *after; node != nullptr; node = after)
+      after = std::exchange(node->next, nullptr), due.push_back(*due.from(node));
   }
-  List<TimerNode> lists_[levels][slots];
-  List<TimerNode> far_;
+  static ListNode* merge(ListNode* a, ListNode* b) {
+    ListNode head, *tail = &head;
+    for (; a != nullptr; a = a->next) {
+      if (List<TimerNode>::from(b)->before(*List<TimerNode>::from(a))) std::swap(a, b);
+      tail = tail->next = a;
+    }
+    tail->next = b;
+    return head.next;
+  }
+  List<TimerNode> lists_[levels * slots + 2];
   std::uint64_t base_ = 0;  // in ticks; nothing before it is left in the wheel
-  std::int64_t next_ = 0;
-  std::uint32_t occupied_[levels] = {};
-  std::uint32_t count_ = 0;
+  std::int64_t next_ = 0, until_ = 0;
+  std::uint32_t occupied_[levels + 1] = {}, count_ = 0;
+  bool firing_ = false;  // those until `until_`
 };
 }  // namespace detail
 
@@ -1575,8 +1575,8 @@ class Reactor : detail::Pinned {
   [[gnu::noinline]] void fire_timers() {
     detail::List<detail::TimerNode> due;
     firing_until_ = now_;
-    timers_.expire(now_.time_since_epoch().count(), due);
-    for (; detail::TimerNode* const node = due.front(); ++stats_.timers_fired) static_cast<Timer*>(node)->fire();
+    while (timers_.expire(firing_until_.time_since_epoch().count(), due))
+      for (; detail::TimerNode* const node = due.front(); ++stats_.timers_fired) static_cast<Timer*>(node)->fire();
     firing_until_ = Instant();
     timers_.refresh();
   }
@@ -3104,8 +3104,8 @@ inline void Reactor::close() {
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
   detail::List<detail::TimerNode> timers;
-  timers_.expire(INT64_MAX, timers);
-  while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
+  while (timers_.expire(INT64_MAX, timers))
+    while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
   table_vacancy_.notify(SIZE_MAX), retry_accepts();

@@ -140,10 +140,10 @@ class Bench {
   // Hands out all that is due, calling `during` after each; compares with the model.
   template <class During> bool expire(During&& during) {
     mote::detail::List<TimerNode> due;
-    wheel_.expire(now, due);
     const std::uint64_t last = order_;  // what is armed from here on is not among them, even if due
     bool right = true;
-    while (TimerNode* const node = due.front()) {
+    while (due.front() != nullptr || wheel_.expire(now, due)) {
+      TimerNode* const node = due.front();
       const std::size_t i = static_cast<Node*>(node)->number;
       const auto expected = first_until(last);
       if (expected == model_.end() || std::get<0>(*expected) > now || std::get<2>(*expected) != i) right = false;
@@ -305,6 +305,72 @@ TEST_CASE("timer wheel: a crowd that is due within one tick is waited for withou
   }
 }
 
+// The finest lists are 512 ns wide: what falls into one of them is sorted, whichever way it was armed or put off.
+TEST_CASE("timer wheel: a crowd within one tick comes in order, however it was armed") {
+  constexpr std::size_t size = 3000;
+  constexpr std::int64_t begin = 512'000'000, width = 512;
+  std::mt19937_64 random(7);
+  for (const int how : {0, 1, 2, 3, 4, 5}) {
+    INFO("way " << how);
+    Bench bench(size);
+    bench.now = begin - 1;
+    for (std::size_t i = 0; i < size; ++i) {
+      const auto place = static_cast<std::int64_t>(i);
+      const std::int64_t upwards = place * width / std::int64_t{size};
+      const std::int64_t deadlines[] = {upwards,
+                                        width - 1 - upwards,
+                                        static_cast<std::int64_t>(random() % 512),
+                                        place % 9 * 60,  // each before the last eight, again and again
+                                        480 - place % 9 * 60,
+                                        i % 2 == 0 ? upwards : width - 1 - upwards};
+      bench.arm(i, begin + deadlines[how]);
+    }
+    for (std::size_t i = size; i-- > 0;)  // to the same time, which makes it the latest in order
+      if (i % 3 == 0) bench.put_off(i, bench.deadline(i));
+    bench.now = begin + width / 2;
+    CHECK(bench.expire());
+    CHECK_FALSE(bench.empty());
+    bench.now = begin + width - 1;
+    CHECK(bench.expire());
+    CHECK(bench.empty());
+  }
+}
+
+TEST_CASE("timer wheel: crowds of every width, put off and cancelled in part, against a sorted model") {
+  const std::uint64_t chosen = seed();
+  MESSAGE("MOTE_TEST_SEED=" << chosen);
+  std::mt19937_64 random(chosen);
+  const auto below = [&](std::int64_t n) {
+    return static_cast<std::int64_t>(random() % static_cast<std::uint64_t>(n));
+  };
+  for (const std::int64_t width : {std::int64_t{1}, std::int64_t{300}, 5 * microsecond, 100 * microsecond, millisecond,
+                                   33 * millisecond, second, 60 * second, hour, 30 * hour}) {
+    for (const std::int64_t part : {1, 3, 20}) {  // of the width at a time
+      INFO("seed " << chosen << ", width " << width << ", part " << part);
+      Bench bench(1500);
+      bench.now = below(2 * year);
+      for (std::size_t i = 0; i < bench.size(); ++i) bench.arm(i, bench.now + 1 + below(width));
+      bool right = true;
+      int left = 300;
+      for (; right && !bench.empty() && left != 0; --left) {
+        for (int i = 0; i < 20; ++i) {
+          const auto node = static_cast<std::size_t>(below(1500));
+          if (below(3) == 0) bench.cancel(node);
+          else if (bench.armed(node) && bench.deadline(node) > bench.now)
+            bench.put_off(node, bench.deadline(node) + below(width));
+        }
+        if (below(2) == 0 && bench.next() > bench.now) bench.now = bench.next();
+        else bench.now += below(width / part + 1);
+        right = bench.expire([&](std::size_t i) {
+          if (below(8) == 0) bench.arm(i, bench.now + below(width));
+          if (below(8) == 0) bench.cancel(static_cast<std::size_t>(below(1500)));
+        });
+      }
+      CHECK(right);
+    }
+  }
+}
+
 TEST_CASE("timer wheel: a due timer may be cancelled, and others armed, while the due ones are handed out") {
   Bench bench(6);
   bench.now = second;
@@ -331,10 +397,9 @@ TEST_CASE("timer wheel: taken apart, it gives every armed timer") {
   bench.now = second;
   for (std::size_t i = 0; i < bench.size(); ++i) bench.arm(i, bench.now + (std::int64_t{1} << (i + 10)));
   mote::detail::List<TimerNode> all;
-  bench.wheel().expire(INT64_MAX, all);
   std::size_t found = 0;
-  while (TimerNode* const node = all.front()) {
-    bench.cancel(static_cast<Node*>(node)->number);
+  while (all.front() != nullptr || bench.wheel().expire(INT64_MAX, all)) {
+    bench.cancel(static_cast<Node*>(all.front())->number);
     if (++found > bench.size()) break;
   }
   CHECK(found == bench.size());
