@@ -312,6 +312,7 @@ template <std::size_t N> void streams() {
   for (const int fd : others) must(reactor.add(fd, Interest::read, handler), "add");
   const bool first = N == small;
   const auto count = [&](const char* name, const char* state, auto&& work) { worst({name, state, "O(1)"}, N, work); };
+  const auto usually = [&](const char* name, auto&& work) { first ? usual(name, work) : work(); };
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) bench::fail("socketpair");
   mote::Stream stream, peer;
@@ -328,10 +329,10 @@ template <std::size_t N> void streams() {
     count("Stream::read", "nothing there: tries, arms its descriptor, waits", read);
     count("Stream::read, waits again", "nothing there, n registered", read);
     give();
-    if (first) usual("Stream::try_read", [&] { n = stream.try_read(bytes); });
+    usually("Stream::try_read", [&] { n = stream.try_read(bytes); });
     count("Stream::try_read", "nothing there", [&] { n = stream.try_read(bytes); });
     view = {bytes, 32};
-    if (first) usual("Stream::write_all", write);
+    usually("Stream::write_all", write);
     view = {much, sizeof much};
     count("Stream::write_all", "the socket is full: tries, arms its descriptor, waits", write);
     count("Stream::try_write", "the socket is full", [&] { n = stream.try_write(mote::ByteView(bytes, 32)); });
@@ -342,10 +343,10 @@ template <std::size_t N> void streams() {
   });
   world.turn();
   world.in_task([&](Task& task) {
-    if (first) usual("Stream::read", [&] { static_cast<void>(stream.read(bytes).poll(task)); });
+    usually("Stream::read", [&] { static_cast<void>(stream.read(bytes).poll(task)); });
   });
   while (peer.try_read(mote::ByteSpan(much, sizeof much))) continue;
-  if (first) usual("Stream::try_write", [&] { n = stream.try_write(mote::ByteView(bytes, 32)); });
+  usually("Stream::try_write", [&] { n = stream.try_write(mote::ByteView(bytes, 32)); });
   // Both directions are waited for when it goes.
   auto reading = [&](Task& task) { return wait_for(task, stream.read(bytes)); };
   world.spawn(1, reading);
