@@ -342,9 +342,8 @@ template <std::size_t N> void streams() {
     give();
   });
   world.turn();
-  world.in_task([&](Task& task) {
-    usually("Stream::read", [&] { static_cast<void>(stream.read(bytes).poll(task)); });
-  });
+  world.in_task(
+      [&](Task& task) { usually("Stream::read", [&] { static_cast<void>(stream.read(bytes).poll(task)); }); });
   while (peer.try_read(mote::ByteSpan(much, sizeof much))) continue;
   usually("Stream::try_write", [&] { n = stream.try_write(mote::ByteView(bytes, 32)); });
   // Both directions are waited for when it goes.
