@@ -125,7 +125,7 @@ def times_part(results, contenders, scenarios, plots):
     rounds = ', '.join(sorted({str(times[s]['rounds']) for s in names}))
     plotted = ''.join(f'![{scenarios[s][0]}](bench/times_{s}.svg)\n' for s in names)
     return (f'### Server CPU time per message\n\nA ratio to the hand-written loop in the same round: the median of {rounds} '
-            'rounds, and between which two ratios the middle half of them lies. The yardstick itself is there twice: '
+            'round(s), and between which two ratios the middle half of them lies. The yardstick itself is there twice: '
             'how far it is from 1.00 is the noise.\n\n'
             + table(['', *(scenarios[s][0] for s in names)], rows) + '\n' + plotted + '\n')
 
@@ -167,6 +167,23 @@ def counts_part(results, contenders, scenarios, plots):
     return out + '\n'
 
 
+# How the micro benchmarks are headed, and what a row is called.
+MICRO_TITLES = {
+    'timers': ('Timers', '{case}, {size} of them'),
+    'chain': ('Callbacks: a chain of descriptors', '{case} active of {size}'),
+    'registered': ('An event among many descriptors', '{case} active of {size}'),
+    'crossover': ('epoll and poll with few descriptors', '{case} active of {size}'),
+    'tasks': ('Tasks and coroutines, from spawn to end', '{case}'),
+    'other': ('Registration, mailbox, channel', '{case}'),
+    'wake': ('Wake-ups from another thread', '{case}'),
+}
+CASE_TITLES = {'arm': 'arm', 'cancel': 'cancel', 'rearm_random': 're-arm at random', 'rearm_idle': 're-arm an idle timeout',
+               'expire': 'expire', 'task': 'a task', 'coroutine': 'a coroutine', 'child': 'a coroutine that is awaited',
+               'task_yield': 'a step of a task', 'coroutine_yield': 'a step of a coroutine',
+               'register': 'register and unregister', 'mailbox': 'a message by mailbox',
+               'channel': 'a message by channel', 'round_trip': 'there and back', 'flood': 'a wake-up under load'}
+
+
 def micro_part(results, known, plots):
     """known: {what: (cases, sizes, parties)}, in the order in which they are shown."""
     out = ''
@@ -180,7 +197,8 @@ def micro_part(results, known, plots):
         base, rows = parties[0], []
         for case, sizes in cases.items():
             for size, entry in sizes.items():
-                row = [f'{case}, {int(size):,}']
+                title, row_title = MICRO_TITLES[what]
+                row = [row_title.format(case=CASE_TITLES.get(case, case), size=f'{int(size):,}')]
                 for party in parties:
                     ns, counted = entry.get('ns', {}).get(party), entry.get('instructions', {}).get(party)
                     reference = entry.get('ns', {}).get(base)
@@ -198,19 +216,23 @@ def micro_part(results, known, plots):
                               if entry.get('instructions', {}).get(p)] for p in parties}
                 series = {p: points for p, points in series.items() if len(points) > 1}
                 if series:
-                    plots[f'{what}_{case}.svg'] = lines(f'{what}: {case}, instructions', series, 'how many there are')
-        out += (f'### Micro: {what}\n\nPer operation: **instructions** in user space, and CPU time as a ratio to the first '
+                    plots[f'{what}_{case}.svg'] = lines(
+                        f'{title}: {CASE_TITLES.get(case, case + " active")}, instructions', series, 'how many there are')
+        out += (f'### {title}\n\nPer operation: **instructions** in user space, and CPU time as a ratio to the first '
                 f'({base})' + ('; *system calls*' if what in ('other', 'wake') else '') + '.\n\n' + table(['', *parties], rows) + '\n')
-        out += ''.join(f'![{what}, {c}](bench/{what}_{c}.svg)\n' for c in cases if f'{what}_{c}.svg' in plots) + '\n'
+        images = ''.join(f'![{title}, {c}](bench/{what}_{c}.svg)\n' for c in cases if f'{what}_{c}.svg' in plots)
+        out += images + '\n' if images else ''
+        if what == 'crossover':
+            out += crossover_sentence(results)
     return out
 
 
 def sizes_part(results, contenders):
     out = ''
-    for target, entries in results.get('sizes', {}).items():
+    for target, entries in sorted(results.get('sizes', {}).items(), reverse=True):
         rows = [[contenders[n], number(entries[n].get('text'), 0), number(entries[n].get('static_text'), 0),
                  number(entries[n].get('static_file'), 0)] for n in contenders if n in entries]
-        out += (f'### Size, {target}, -Os\n\nBytes: `.text` of the echo above an empty program; the same with its library, '
+        out += (f'### {target}, -Os\n\nBytes: `.text` of the echo above an empty program; the same with its library, '
                 'linked statically, above a program that opens a listener; the whole static file, stripped.\n\n'
                 + table(['', '.text', 'static .text', 'static file'], rows) + '\n')
     return out
@@ -220,10 +242,10 @@ def targets_part(results, contenders, scenarios):
     rows = targets.table(results, contenders, scenarios)
     if not rows:
         return ''
-    return ('### Targets and results\n\n' + table(
+    return '## Targets and results\n\n' + table(
         ['what', 'target', 'result', ''],
-        [[what, target, result, 'met' if met else '**not met**'] for what, target, result, met in rows]).replace('---:', '---')
-        + '\n')
+        [[what, target, result, 'met' if met else '**not met**'] for what, target, result, met in rows]).replace(
+            '---:', '---') + '\n'
 
 
 def per_size(entry):
@@ -240,7 +262,7 @@ def worst_part(results):
     found = results.get('worst')
     if not found:
         return ''
-    out = ('### Worst cases: instructions of each operation\n\nIn user space, the C library\'s part of a system call '
+    out = ('### Instructions of each operation\n\nIn user space, the C library\'s part of a system call '
            'included, reading the clock not. The first figure is that of a reactor that has nothing else to do. Then the '
            'state in which the operation takes longest, made in three sizes: *n* is 16 / 256 / 4,096, if nothing else is '
            'said. Where the bound is not O(1), the figures are per item of what it names. What is flat from 256 on does '
@@ -267,7 +289,7 @@ def worst_part(results):
         most = [max(entry[key], poll.get(key, 0)) for key in ('events', 'steps', 'turns')]
         rows.append([entry['name'], str(entry['priorities']), f'{most[0]:,} (≤ {events:,})', f'{most[1]:,} (≤ {steps:,})',
                      str(most[2]), number(entry['instructions'], 0), number(poll.get('instructions'), 0)])
-    return out + ('### Worst cases: latency in a flood\n\n1,000 descriptors are ready all the time, and 1,000 tasks of the '
+    return out + ('### Latency in a flood\n\n1,000 descriptors are ready all the time, and 1,000 tasks of the '
                   'lowest priority wake themselves in every step. What comes before the one that has just become ready: '
                   'the most events and steps of others, and in brackets how many the bounds of a turn allow (a batch of '
                   '256 events, one step of each task that is awake, 16 steps of each lower priority); the turns that end '
@@ -282,7 +304,7 @@ def include_part(results):
         return ''
     rows = [[f'`#include <{header}>`', number(found['lines'][name], 0), number(found['seconds'][name], 2)]
             for name, header in (('mote', 'mote.hpp'), ('iostream', 'iostream'))]
-    return (f"### Cost of the include\n\n{found['compiler']} -std=c++17 -O2: lines after the preprocessor, and CPU seconds; "
+    return (f"### To include it\n\n{found['compiler']} -std=c++17 -O2: lines after the preprocessor, and CPU seconds; "
             f"{found['ratio']:.2f} times `<iostream>` in the same round.\n\n" + table(['', 'lines', 'seconds'], rows) + '\n')
 
 
@@ -300,12 +322,12 @@ def crossover(results):
     return None
 
 
-def crossover_part(results):
+def crossover_sentence(results):
     at = crossover(results)
     if at is None:
         return ''
-    return (f'### epoll or poll\n\nWith 8 descriptors active, poll takes less CPU time than epoll as long as no more than about '
-            f'**{round(at / 5) * 5 or 5}** are registered (kernel included; the table *crossover* above).\n\n')
+    return (f'With 8 descriptors active, poll takes less CPU time than epoll, the kernel\'s included, as long as no more than '
+            f'about **{round(at / 5) * 5 or 5}** are registered.\n\n')
 
 
 def environment_part(results):
@@ -320,10 +342,15 @@ def environment_part(results):
 def write(results, contenders, scenarios, micro, documents):
     """Replaces the part between the markers of performance.md, and the plots."""
     plots = {}
+    def group(title, *parts):
+        return f'## {title}\n\n' + ''.join(parts) if any(parts) else ''
     generated = (environment_part(results) + targets_part(results, contenders, scenarios)
-                 + times_part(results, contenders, scenarios, plots) + counts_part(results, contenders, scenarios, plots)
-                 + micro_part(results, micro, plots) + crossover_part(results) + worst_part(results)
-                 + sizes_part(results, contenders) + include_part(results))
+                 + group('Echo servers', times_part(results, contenders, scenarios, plots),
+                         counts_part(results, contenders, scenarios, plots))
+                 + group('Single things', micro_part(results, micro, plots))
+                 + group('Worst cases', worst_part(results))
+                 + group('Size', sizes_part(results, contenders), include_part(results)))
+    generated = re.sub('\n{3,}', '\n\n', generated)
     page = os.path.join(documents, 'performance.md')
     with open(page) as file:
         old = file.read()

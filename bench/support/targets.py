@@ -10,7 +10,7 @@ MARGIN = 1.05  # by which an exact count may exceed the published one: compilers
 
 # System calls per message or connection, at most.
 SYSTEM_CALLS = {'ping_1': 3.0, 'ping_64': 2.02, 'churn': 6.5}
-INSTRUCTIONS = {'ping_64': {'mote_tasks': 130, 'mote_coroutines': 180}, 'ping_1': {'mote_tasks': 170, 'mote_coroutines': 230}}
+INSTRUCTIONS = {'ping_1': {'mote_tasks': 170, 'mote_coroutines': 230}, 'ping_64': {'mote_tasks': 130, 'mote_coroutines': 180}}
 TIMERS = ('arm', 'cancel', 'expire')
 SPAWNED = {'task': 150, 'coroutine': 400}
 REARM_INSTRUCTIONS, REARM_TIME, DISPATCH, PAIR, WAKE = 40, 0.4, 80, 1.05, 1.05
@@ -26,6 +26,10 @@ def median_ratio(entry, who, reference):
     if not ns.get(who) or not ns.get(reference):
         return None
     return statistics.median(a / b for a, b in zip(ns[who], ns[reference]))
+
+
+def by_size(entries):
+    return sorted(entries.items(), key=lambda item: int(item[0]))
 
 
 def shown(value, digits=2):
@@ -45,8 +49,8 @@ class Rows(list):
 
 
 def times(rows, results, names, scenarios):
-    for scenario, measured in results.get('times', {}).items():
-        ratios = measured['ratios']
+    for scenario in scenarios:
+        ratios = results.get('times', {}).get(scenario, {}).get('ratios', {})
         ours = {who: ratios[who] for who in OURS if who in ratios}
         if not ours or scenario == 'churn':  # for which there is no target but its system calls
             continue
@@ -92,12 +96,12 @@ def table(results, names, scenarios):
     timers = micro.get('timers', {})
     idle = timers.get('rearm_idle', {})
     rows.compare('re-arm of an idle timeout, instructions', f'≤ {REARM_INSTRUCTIONS} at every size',
-                 {f'{int(n):,}:': e.get('instructions', {}).get('mote') for n, e in idle.items()}, REARM_INSTRUCTIONS, 0)
+                 {f'{int(n):,}:': e.get('instructions', {}).get('mote') for n, e in by_size(idle)}, REARM_INSTRUCTIONS, 0)
     rows.compare("re-arm of an idle timeout, time as a ratio to libev's", f'≤ {REARM_TIME} at every size',
-                 {f'{int(n):,}:': median_ratio(e, 'mote', 'libev') for n, e in idle.items()}, REARM_TIME)
+                 {f'{int(n):,}:': median_ratio(e, 'mote', 'libev') for n, e in by_size(idle)}, REARM_TIME)
     for case in TIMERS:
         rows.compare(f"timers: {case}, time as a ratio to libev's", '< 1 at every size',
-                     {f'{int(n):,}:': median_ratio(e, 'mote', 'libev') for n, e in timers.get(case, {}).items()}, 0.9999)
+                     {f'{int(n):,}:': median_ratio(e, 'mote', 'libev') for n, e in by_size(timers.get(case, {}))}, 0.9999)
     chain = micro.get('chain', {}).get('100', {}).get('100', {}).get('instructions', {})
     rows.compare('dispatch of a callback, 100 of 100 descriptors active, instructions', f'≤ {DISPATCH}',
                  {'': chain.get('mote')}, DISPATCH, 0)
