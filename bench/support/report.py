@@ -125,7 +125,7 @@ def times_part(results, contenders, scenarios, plots):
     rounds = ', '.join(sorted({str(times[s]['rounds']) for s in names}))
     plotted = ''.join(f'![{scenarios[s][0]}](bench/times_{s}.svg)\n' for s in names)
     return (f'### Server CPU time per message\n\nA ratio to the hand-written loop in the same round: the median of {rounds} '
-            'round(s), and between which two ratios the middle half of them lies. The yardstick itself is there twice: '
+            'rounds, and between which two ratios the middle half of them lies. The yardstick itself is there twice: '
             'how far it is from 1.00 is the noise.\n\n'
             + table(['', *(scenarios[s][0] for s in names)], rows) + '\n' + plotted + '\n')
 
