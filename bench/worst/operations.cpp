@@ -150,8 +150,17 @@ template <std::size_t N, bool poll> void waiting() {
   const bench::Descriptors fds(N);
   mote::Ready ready[1];
   const auto wait = [&] { must(selector.wait(ready, mote::Duration::zero()), "wait"); };
+  const auto add = [&](std::size_t i) { must(selector.add(fds[i], Interest::read, i), "add"); };
+  const auto modify = [&] { must(selector.modify(fds[N - 1], Interest::none, 0), "modify"); };
+  const auto remove = [&] { must(selector.remove(fds[N - 1]), "remove"); };
+  if (N == small && !poll) {
+    usual("EpollSelector::add", [&] { add(N - 1); });
+    usual("EpollSelector::modify", modify);
+    usual("EpollSelector::remove", remove);
+  }
   for (std::size_t i = 0; i != N; ++i) {
-    must(selector.add(fds[i], Interest::read, i), "add");
+    if (i + 1 == N && !poll) worst({"EpollSelector::add", "the last of n", "O(1)"}, N, [&] { add(i); });
+    else add(i);
     if (i != 0) continue;
     static_cast<void>(eventfd_write(fds[0], 1));
     if (N == small) usual(name, wait);
@@ -162,6 +171,9 @@ template <std::size_t N, bool poll> void waiting() {
   static_cast<void>(eventfd_write(fds[0], 1));  // the one that was seen last is the last to be looked at
   if (poll) worst({name, "one of n is ready", "O(descriptors)"}, N, wait, N);
   else worst({name, "one of n is ready", "O(1)"}, N, wait);
+  if (poll) return;
+  worst({"EpollSelector::modify", "one of n", "O(1)"}, N, modify);
+  worst({"EpollSelector::remove", "one of n", "O(1)"}, N, remove);
 }
 
 // ---- timers ---------------------------------------------------------------------------------------------------------
