@@ -13,6 +13,9 @@ struct Echo : mote::StateMachine {
   mote::Result<std::size_t> received;
   mote::Result<void> sent;
 
+  // Else, as an aggregate, it would be made member by member, and its buffer zeroed for every connection.
+  explicit Echo(mote::Stream&& from) : client(std::move(from)) {}
+
   mote::Step step() {
     MOTE_BEGIN();
     for (;;) {

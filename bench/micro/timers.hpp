@@ -64,7 +64,7 @@ template <class Timers> int time_timers(int argc, char** argv) {
       cancel_all();
     } else if (arguments.is("expire")) {
       pick_delays(0, 2000);
-      arm_all();
+      for (std::size_t i = 0; i < n; ++i) timers.arm(order[i], delays[i]);  // settling, some would fire too early
       const timespec pause{0, 4000000};
       nanosleep(&pause, nullptr);
       fired += n;

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""What each echo server weighs: compiled for size, for this machine and for 32-bit ARM (Thumb-2)."""
+"""What each echo server weighs: compiled for size, for this machine and for 32-bit ARM (Thumb-2). And what the header
+costs who includes it."""
 import os
+import resource
 import shutil
+import statistics
 import subprocess
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -54,31 +57,54 @@ def build(target, source, flags, libraries, out):
     return text_of(out), os.path.getsize(out)
 
 
-def measure(contenders, temporary, progress):
-    """By target and contender, in bytes: text (above an empty program), static_text (with its library, above a static
-    program that opens a listener), static_file."""
+def measure(target, contenders, temporary, progress):
+    """By contender, in bytes: text (above an empty program), static_text (with its library, above a static program that
+    opens a listener), static_file. Nothing where the target's compiler is missing."""
     result = {}
-    for target, (compiler, _, _) in TARGETS.items():
-        if shutil.which(compiler) is None:
+    out = os.path.join(temporary, 'program')
+    if shutil.which(TARGETS[target][0]) is None:
+        return result
+    empty = build(target, 'support/empty.cpp', QUIET, [], out)
+    static_empty = build(target, 'support/empty.cpp', [*QUIET, '-DBENCH_LISTEN', '-static'], [], out)
+    if empty is None or static_empty is None:
+        return result
+    for name in contenders:
+        if name not in PROGRAMS:
             continue
-        out = os.path.join(temporary, 'program')
-        empty = build(target, 'support/empty.cpp', QUIET, [], out)
-        static_empty = build(target, 'support/empty.cpp', [*QUIET, '-DBENCH_LISTEN', '-static'], [], out)
-        if empty is None or static_empty is None:
-            continue
-        table = result[target] = {}
-        for name in contenders:
-            if name not in PROGRAMS:
-                continue
-            progress(f'sizes: {target}, {name}')
-            source, flags, libraries = PROGRAMS[name]
-            entry = {}
-            shared = build(target, source, flags, libraries, out)
-            if shared is not None:
-                entry['text'] = shared[0] - empty[0]
-            static = build(target, source, [*flags, '-static'], [STATIC_NAMES.get(library, library) for library in libraries], out)
-            if static is not None:
-                entry['static_text'], entry['static_file'] = static[0] - static_empty[0], static[1]
-            if entry:
-                table[name] = entry
+        progress(f'sizes: {target}, {name}')
+        source, flags, libraries = PROGRAMS[name]
+        entry = {}
+        shared = build(target, source, flags, libraries, out)
+        if shared is not None:
+            entry['text'] = shared[0] - empty[0]
+        static = build(target, source, [*flags, '-static'], [STATIC_NAMES.get(library, library) for library in libraries], out)
+        if static is not None:
+            entry['static_text'], entry['static_file'] = static[0] - static_empty[0], static[1]
+        if entry:
+            result[name] = entry
+    return result
+
+
+def include(temporary, rounds, progress):
+    """What it costs to include mote.hpp in C++17, and <iostream> beside it: lines after the preprocessor, CPU seconds of
+    the compiler in turns, and the ratio of the same round."""
+    compiler = next((name for name in ('g++-12', 'g++') if shutil.which(name)), None)
+    command = [compiler, '-std=c++17', '-O2', '-I' + os.path.join(os.path.dirname(HERE), 'include')]
+    files, result = {}, {'compiler': compiler, 'lines': {}, 'seconds': {}}
+    for name, what in (('iostream', '<iostream>'), ('mote', '<mote.hpp>')):
+        files[name] = os.path.join(temporary, name + '.cpp')
+        with open(files[name], 'w') as file:
+            file.write(f'#include {what}\n')
+        text = subprocess.run([*command, '-E', files[name]], stdout=subprocess.PIPE, check=True).stdout
+        result['lines'][name] = text.count(b'\n')
+    taken = {name: [] for name in files}
+    for number in range(rounds):
+        progress(f'include: round {number + 1} of {rounds}')
+        for name, path in files.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            subprocess.run([*command, '-c', path, '-o', os.path.join(temporary, name + '.o')], check=True)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            taken[name].append(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime)
+    result['seconds'] = {name: statistics.median(each) for name, each in taken.items()}
+    result['ratio'] = statistics.median(mote / other for mote, other in zip(taken['mote'], taken['iostream']))
     return result
