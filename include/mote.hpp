@@ -370,9 +370,14 @@ class TimerWheel {
   std::int64_t next() const { return next_; }  // nothing is due before it (exact unless a timer was moved or cancelled)
   void insert(TimerNode& node, std::int64_t now) {
     if (count_ == 0) base_ = tick(now);
-    if (count_++ == 0 || node.deadline < next_) next_ = node.deadline;
+    expect(node.deadline);
     !firing_ || node.deadline > until_ ? place(node) : lists_[later].push_back(node);
   }
+  // Something that is due then but has no node: it counts, too, until forgotten, and is to be expected after each refresh().
+  void expect(std::int64_t deadline) {
+    if (count_++ == 0 || deadline < next_) next_ = deadline;
+  }
+  void forget() { --count_; }
   // Its list's bit may stay set: whoever comes across an empty list clears it.
   void erase(TimerNode& node) { node.unlink(), --count_; }
 
@@ -1242,6 +1247,7 @@ class Timer : private detail::TimerNode {
  private:
   friend class Reactor;
   void start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback);
+  static void expire(Reactor& reactor, bool fire);  // fires those that are due; or cancels all
   void fire();
   Reactor* reactor_ = nullptr;
   std::int64_t period_ = 0;  // ns; 0: once
@@ -1573,12 +1579,16 @@ class Reactor : detail::Pinned {
     return report({Observation::selector_rebuilt, nullptr, {}, {}}), Result<void>();
   }
   [[gnu::noinline]] void fire_timers() {
-    detail::List<detail::TimerNode> due;
-    firing_until_ = now_;
-    while (timers_.expire(firing_until_.time_since_epoch().count(), due))
-      for (; detail::TimerNode* const node = due.front(); ++stats_.timers_fired) static_cast<Timer*>(node)->fire();
-    firing_until_ = Instant();
-    timers_.refresh();
+    if (expire_timers_ != nullptr) expire_timers_(*this, true);
+    if (accept_again_ == Instant()) return;
+    timers_.forget();
+    if (accept_again_ <= now_) accept_again_ = Instant(), ++stats_.timers_fired, retry_accepts();
+    else timers_.expect(accept_again_.time_since_epoch().count());
+  }
+  void pause_accepts() {
+    if (accept_again_ != Instant()) return;
+    accept_again_ = saturating_add(read_clock(), limits::accept_pause);
+    timers_.expect(accept_again_.time_since_epoch().count());
   }
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
@@ -1735,7 +1745,9 @@ class Reactor : detail::Pinned {
   detail::List<Waker, detail::Hook<2>> inbox_;
   detail::WaitQueue table_vacancy_;
   detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
-  Timer accept_timer_;
+  Instant accept_again_{};          // when it lets them have another try; 0: they wait for no such time
+  // Timer::expire(), by way of a pointer, so that a program without timers has nothing of them.
+  void (*expire_timers_)(Reactor&, bool) = nullptr;
   std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
   pid_t process_ = 0;  // whose threads and signal handlers wake it
   Fd wake_fd_;
@@ -1782,6 +1794,7 @@ inline Result<void> Task::set_priority(std::uint32_t level) {
 inline void Timer::start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback) {
   cancel();
   reactor_ = &reactor, period_ = period, callback_ = callback;
+  reactor.expire_timers_ = &Timer::expire;
   TimerNode::deadline = deadline.time_since_epoch().count();
   order = ++reactor.timer_order_;
   reactor.timers_.insert(*this, reactor.now_.time_since_epoch().count());
@@ -1807,6 +1820,19 @@ inline bool Timer::cancel() {
   if (!linked()) return false;
   reactor_->timers_.erase(*this);
   return true;
+}
+inline void Timer::expire(Reactor& reactor, bool fire) {
+  detail::List<detail::TimerNode> due;
+  reactor.firing_until_ = reactor.now_;
+  const std::int64_t until = fire ? reactor.now_.time_since_epoch().count() : INT64_MAX;
+  while (reactor.timers_.expire(until, due)) {
+    while (detail::TimerNode* const node = due.front()) {
+      if (fire) static_cast<Timer*>(node)->fire(), ++reactor.stats_.timers_fired;
+      else reactor.timers_.erase(*node);
+    }
+  }
+  reactor.firing_until_ = Instant();
+  reactor.timers_.refresh();
 }
 inline void Timer::fire() {
   cancel();
@@ -2915,10 +2941,7 @@ class Listener : public Source {
     if (error == EAGAIN) return clear(slot_->reading, Slot::ready), wait_for(task, Interest::read, "a connection");
     if (!detail::is_one_of(error, {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED})) return accepted;
     detail::WaitQueue& queue = reactor_->accept_retry_;
-    if (!reactor_->accept_timer_.armed()) {
-      reactor_->accept_timer_.arm(*reactor_, limits::accept_pause,
-                                  Delegate<void()>::of<&Reactor::retry_accepts>(*reactor_));
-    }
+    reactor_->pause_accepts();
     return queue.wait(task, "a descriptor or memory from the system");
   }
 };
@@ -3103,9 +3126,8 @@ inline void Reactor::close() {
   destroy_all_tasks();
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
-  detail::List<detail::TimerNode> timers;
-  while (timers_.expire(INT64_MAX, timers))
-    while (detail::TimerNode* const timer = timers.front()) timers_.erase(*timer);
+  if (expire_timers_ != nullptr) expire_timers_(*this, false);
+  if (std::exchange(accept_again_, Instant()) != Instant()) timers_.forget();
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
   table_vacancy_.notify(SIZE_MAX), retry_accepts();
