@@ -698,11 +698,7 @@ constexpr int to_milliseconds(Duration timeout) {
   return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
 inline Error last_error() { return Error(System::error()); }
-inline bool is_one_of(int error, std::initializer_list<int> errors) {
-  for (const int e : errors)
-    if (e == error) return true;
-  return false;
-}
+template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
 template <class Call> auto retry(Call call) {  // a call that a signal interrupted
   auto n = call();
   while (n < 0 && System::error() == EINTR) n = call();
@@ -2808,7 +2804,7 @@ class Stream : public Source {
     return detail::operation<void>([this, &endpoint](Task& task) {
       const Result<void> result = attempt_connect(task, endpoint);
       const int error = result ? 0 : result.error().code();
-      if (!detail::is_one_of(error, {0, detail::not_yet.code(), EISCONN, EBUSY})) close(), interrupted_ = false;
+      if (!detail::is_one_of(error, 0, detail::not_yet.code(), EISCONN, EBUSY)) close(), interrupted_ = false;
       return result;
     });
   }
@@ -2907,42 +2903,45 @@ class Listener : public Source {
   }
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: never opened.
   auto accept() {
-    return detail::operation<Stream>([this](Task& task) { return attempt_accept(task); });
+    return detail::operation<Stream>([this](Task& task) -> Result<Stream> {
+      Stream stream;
+      const Result<void> accepted = attempt_accept(task, stream);
+      return accepted ? Result<Stream>(std::move(stream)) : accepted.error();
+    });
   }
   // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM, EPERM (a
   // firewall's), ECONNABORTED (many in a row): watch() for nothing and try again later, for the listener stays ready.
   Result<Stream> try_accept() {
-    if (slot_ == nullptr) return Error(EBADF);
+    Stream stream;
+    const Result<void> accepted = slot_ != nullptr ? accept_into(stream) : Error(EBADF);
+    return accepted ? Result<Stream>(std::move(stream)) : accepted.error();
+  }
+ private:
+  Result<void> accept_into(Stream& stream) {
     if (reactor_->vacancies() == 0) return Error(ENOBUFS);
     for (int i = 0; i < limits::accepts_per_poll; ++i) {
       Fd fd(System::accept(slot_->fd));
-      if (fd) {
-        Stream stream;
-        const unsigned kind = Slot::is_socket | Slot::is_stream | (slot_->flags & Slot::is_tcp);
-        const Result<void> opened = stream.register_as(*reactor_, std::move(fd), kind);
-        return opened ? Result<Stream>(std::move(stream)) : opened.error();
-      }
+      const unsigned kind = Slot::is_socket | Slot::is_stream | (slot_->flags & Slot::is_tcp);
+      if (fd) return stream.register_as(*reactor_, std::move(fd), kind);
       // Gone before it was accepted, or an error of its network: see accept(2).
-      const bool gone =
-          detail::is_one_of(System::error(), {EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
-                                              EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT});
-      if (!gone) return Error(System::error());  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL
+      const int error = System::error();
+      const bool gone = detail::is_one_of(error, EINTR, ECONNABORTED, EPROTO, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET,
+                                          EHOSTUNREACH, EOPNOTSUPP, ENETUNREACH, ETIMEDOUT);
+      if (!gone) return Error(error);  // EAGAIN; EMFILE ENFILE ENOBUFS ENOMEM EPERM; EBADF EINVAL
     }
     return Error(ECONNABORTED);
   }
- private:
-  Result<Stream> attempt_accept(Task& task) {
+  Result<void> attempt_accept(Task& task, Stream& stream) {
     if (reactor_ == nullptr) return Error(EBADF);
     reactor_->table_vacancy_.forget(task), reactor_->accept_retry_.forget(task);
     if (Error answer; !enter(task, Interest::read, answer)) return answer;
     if (reactor_->vacancies() == 0) return reactor_->table_vacancy_.wait(task, "a free slot in the table");
-    Result<Stream> accepted = slot_->may_read() ? try_accept() : Error(EAGAIN);
+    const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) return clear(slot_->reading, Slot::ready), wait_for(task, Interest::read, "a connection");
-    if (!detail::is_one_of(error, {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED})) return accepted;
-    detail::WaitQueue& queue = reactor_->accept_retry_;
+    if (!detail::is_one_of(error, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED)) return accepted;
     reactor_->pause_accepts();
-    return queue.wait(task, "a descriptor or memory from the system");
+    return reactor_->accept_retry_.wait(task, "a descriptor or memory from the system");
   }
 };
 
