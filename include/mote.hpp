@@ -317,20 +317,19 @@ struct ListNode : Pinned {
   }
 };
 
-// Node: the base of T that is linked, one Hook per list it can be in.
-template <class T, class Node = ListNode> struct List {
+// What lists of whatever have in common: once in a program.
+struct ListBase {
   bool empty() const { return head_.next == nullptr || head_.next == &head_; }
-  void push_back(Node& node) { ring(), insert(node, head_.prev); }
-  void push_front(Node& node) { ring(), insert(node, &head_); }
-  T* front() { return empty() ? nullptr : from(head_.next); }
-  T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
-  T* pop_front() {
+  void append(ListNode& node) { ring(), insert(node, head_.prev); }
+  void prepend(ListNode& node) { ring(), insert(node, &head_); }
+  ListNode* first() { return empty() ? nullptr : head_.next; }
+  ListNode* take_first() {
     if (empty()) return nullptr;
     ListNode* const node = head_.next;
     head_.next = node->next, node->next->prev = &head_;
-    return node->next = nullptr, from(node);
+    return node->next = nullptr, node;
   }
-  void take(List& other) {  // all of other's nodes, in order, behind its own
+  void take(ListBase& other) {  // all of other's nodes, in order, behind its own
     if (other.empty()) return;
     ring();
     head_.prev->next = other.head_.next, other.head_.next->prev = head_.prev;
@@ -340,13 +339,21 @@ template <class T, class Node = ListNode> struct List {
   void ring() {
     if (head_.next == nullptr) head_.next = head_.prev = &head_;  // a list of zeros becomes a ring at its first use
   }
-  static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
   void insert(ListNode& node, ListNode* before) {
     MOTE_ASSERT(!node.linked());
     node.prev = before, node.next = before->next;
     before->next->prev = &node, before->next = &node;
   }
   ListNode head_;
+};
+// Node: the base of T that is linked, one Hook per list it can be in.
+template <class T, class Node = ListNode> struct List : ListBase {
+  void push_back(Node& node) { append(node); }
+  void push_front(Node& node) { prepend(node); }
+  T* front() { return from(first()); }
+  T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
+  T* pop_front() { return from(take_first()); }
+  static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
 };
 template <int Which> struct Hook : ListNode {};
 struct TimerNode : ListNode {
