@@ -1936,12 +1936,13 @@ class SignalSet {
     for (const int signal : signals) add(signal);
   }
   constexpr void add(int signal) {
-    if (signal >= 1 && signal <= 64) words_[(signal - 1) / 32] |= bit(signal);
+    if (signal >= 1 && signal <= 64) words_[word(signal)] |= bit(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[(signal - 1) / 32] & bit(signal)) != 0; }  // of 1 to 64
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
   constexpr bool valid() const { return !invalid_; }  // nothing but signals has been added
-  static constexpr std::uint32_t bit(int signal) { return 1u << ((signal - 1) % 32); }
+  static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
+  static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
  private:
   std::uint32_t words_[2] = {};
   bool invalid_ = false;
@@ -1951,7 +1952,7 @@ namespace detail {
 struct SignalTable {
   struct Saved {
     void (*handler)(int) = nullptr;
-    SignalSet mask;
+    unsigned char mask[8] = {};  // the first 64 of a sigset_t
     int flags = 0;
   };
   std::atomic<Signals*> owner[65] = {};
@@ -2013,7 +2014,7 @@ class Signals : detail::Pinned {
     table().running.fetch_add(1);
     Signals* const owner = table().owner[signal].load();
     if (is_claimed(owner)) {
-      owner->arrived_[(signal - 1) / 32].fetch_or(SignalSet::bit(signal), std::memory_order_acq_rel);
+      owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
       owner->waker_.wake();
     }
     table().running.fetch_sub(1);
@@ -2032,21 +2033,18 @@ class Signals : detail::Pinned {
     set_.add(signal);
     if (old.sa_handler == &Signals::on_signal) return {};  // inherited, too: what was saved then still stands
     detail::SignalTable::Saved& saved = table().saved[signal];
-    saved = {old.sa_handler, {}, old.sa_flags};
-    for (int s = 1; s <= 64; ++s)
-      if (::sigismember(&old.sa_mask, s) == 1) saved.mask.add(s);
-    return {};
+    saved.handler = old.sa_handler, saved.flags = old.sa_flags;
+    return ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask), Result<void>();
   }
   void give_back(int signal) {
-    struct sigaction current, before;
+    struct sigaction action;  // ours, and then what was there before
     if (table().owner[signal].load() != this) return;
-    if (System::sigaction(signal, nullptr, &current) == 0 && current.sa_handler == &Signals::on_signal) {
+    if (System::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
-      ::memset(&before, 0, sizeof before);
-      before.sa_handler = saved.handler, before.sa_flags = saved.flags;
-      for (int s = 1; s <= 64; ++s)
-        if (saved.mask.contains(s)) ::sigaddset(&before.sa_mask, s);
-      System::sigaction(signal, &before, nullptr);
+      ::memset(&action, 0, sizeof action);
+      action.sa_handler = saved.handler, action.sa_flags = saved.flags;
+      ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
+      System::sigaction(signal, &action, nullptr);
     }
     table().owner[signal].store(nullptr);
   }
@@ -2060,12 +2058,12 @@ class Signals : detail::Pinned {
     }
   }
   Result<int> take(int after = 0) {
-    for (int w = after / 32; w < 2; ++w) {
-      std::uint32_t seen = arrived_[w].load(std::memory_order_acquire);
-      if (w == after / 32) seen &= ~0u << (after % 32);
-      if (seen == 0) continue;
-      arrived_[w].fetch_and(~(seen & (0u - seen)), std::memory_order_acq_rel);
-      return w * 32 + __builtin_ctz(seen) + 1;
+    while (++after <= 64) {
+      std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(after)];
+      const std::uint32_t bit = SignalSet::bit(after);
+      if ((word.load(std::memory_order_relaxed) & bit) == 0) continue;
+      word.fetch_and(~bit, std::memory_order_acquire);
+      return after;
     }
     return Error(EAGAIN);
   }
