@@ -639,9 +639,10 @@ class GracefulShutdown {
   // which leaves tasks as they stand (amid a shutdown: ends the grace period). Errors: of open() and Reactor::run().
   Result<ShutdownReport> run() {
     if (reactor_.running()) return Error(EBUSY);
-    if (const Result<void> opened = open(); !opened) return opened.error();
-    const Result<ShutdownReport> result = run_phases();
-    return close(), result;
+    ShutdownReport report;
+    Result<void> ran = open();
+    if (ran) ran = run_phases(report), close();
+    return ran ? Result<ShutdownReport>(report) : ran.error();
   }
   void request() { advance(0); }                     // as a signal would; from the loop's thread, also before run()
   bool requested() const { return requests_ != 0; }  // for tasks that would go on for ever
@@ -653,34 +654,31 @@ class GracefulShutdown {
     if (++requests_ == 1) signal_ = signal;
     if (in_phase_ && requests_ > limit_) reactor_.stop_.store(1, std::memory_order_relaxed);
   }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests; returns how many ended.
-  Result<std::uint32_t> phase(Duration duration, std::uint32_t requests) {
-    const std::uint64_t ended = reactor_.stats_.tasks_ended;
+  // Runs until all is done, the time is up, or there have been more than `requests` requests; tells how many ended.
+  Result<void> phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
+    const std::uint64_t before = reactor_.stats_.tasks_ended;
     const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
     limit_ = requests, in_phase_ = true, reactor_.attend_to(Reactor::draining, requests_ != 0);
     const Result<void> ran = requests_ > limit_ ? Result<void>() : reactor_.run_until(end);
     in_phase_ = false, reactor_.attend_to(Reactor::draining, false);
-    if (!ran) return ran.error();
-    return static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - ended);
+    return ended = static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - before), ran;
   }
-  Result<ShutdownReport> run_phases() {
-    ShutdownReport report;
-    Result<std::uint32_t> ended = phase(forever, 0);
-    if (!ended || requests_ == 0) return ended ? Result<ShutdownReport>(report) : ended.error();
+  Result<void> run_phases(ShutdownReport& report) {
+    Result<void> ran = phase(forever, 0, report.drained);
+    report.drained = 0;  // those have ended before it began
+    if (!ran || requests_ == 0) return ran;
     report.signal = signal_;
     reactor_.close_listeners();
     if (on_begin_) on_begin_();
-    if (ended = phase(grace_, 1); !ended) return ended.error();
-    report.drained = *ended;
+    if (ran = phase(grace_, 1, report.drained); !ran) return ran;
     if (reactor_.stats_.tasks != 0 || reactor_.holds_ != 0) {
       reactor_.cancel_all_tasks();
       const bool at_once = requests_ > 1;
-      if (ended = phase(at_once ? Duration::zero() : cleanup_, at_once ? UINT32_MAX : 1); !ended) return ended.error();
-      report.cancelled = *ended;
+      ran = phase(at_once ? Duration::zero() : cleanup_, at_once ? UINT32_MAX : 1, report.cancelled);
+      if (!ran) return ran;
       report.destroyed = reactor_.destroy_all_tasks();
     }
-    report.forced = requests_ > 1;
-    return report;
+    return report.forced = requests_ > 1, ran;
   }
   Reactor& reactor_;
   SignalSet signals_wanted_;
