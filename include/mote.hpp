@@ -205,10 +205,9 @@ struct Clock {
 using Instant = Clock::time_point;
 constexpr Duration forever = Duration::max();
 constexpr Instant saturating_add(Instant t, Duration d) {
-  const std::int64_t a = t.time_since_epoch().count(), b = d.count();
-  if (b > 0 && a > INT64_MAX - b) return Instant::max();
-  if (b < 0 && a < INT64_MIN - b) return Instant::min();
-  return Instant(Duration(a + b));
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(t.time_since_epoch().count(), d.count(), &sum)) return Instant(Duration(sum));
+  return d.count() > 0 ? Instant::max() : Instant::min();
 }
 
 // Bytes that belong to somebody else: a pointer and a size, or an array or container of one-byte elements (of which a
