@@ -1359,8 +1359,8 @@ class Reactor : detail::Pinned {
   void set_frame_pool(FrameSource& pool) { frame_pool_ = &pool; }
   FrameSource* frame_pool() const { return frame_pool_; }
   template <class F> void for_each_task(F&& visit);  // visit(Task&): all live ones; what, where, since when. O(pools)
-  void cancel_all_tasks();
-  std::uint32_t destroy_all_tasks();  // at once, but not the running one; returns how many
+  void cancel_all_tasks() { static_cast<void>(end_all_tasks(false)); }
+  std::uint32_t destroy_all_tasks() { return end_all_tasks(true); }  // but not the running one; returns how many
   void close_listeners();
  protected:
   constexpr Reactor() = default;
@@ -1606,6 +1606,7 @@ class Reactor : detail::Pinned {
   void retry_accepts() { accept_retry_.notify(SIZE_MAX); }
   void deliver_wakeups();
   void forget_other_threads();
+  std::uint32_t end_all_tasks(bool at_once);
   void finish(Task& task, int code);
   MOTE_COLD void tell_end(Task& task, int code);
   void destroy(Task& task);
@@ -2383,13 +2384,11 @@ template <class F> void Reactor::for_each_task(F&& visit) {
       if (pool->at(i).is_alive()) visit(pool->at(i));
   }
 }
-inline void Reactor::cancel_all_tasks() {
-  for_each_task([](Task& task) { task.cancel(); });
-}
-inline std::uint32_t Reactor::destroy_all_tasks() {
+inline std::uint32_t Reactor::end_all_tasks(bool at_once) {
   const std::uint64_t before = stats_.tasks_destroyed;
-  for_each_task([this](Task& task) {
-    if (&task != current_) destroy(task);
+  for_each_task([this, at_once](Task& task) {
+    if (!at_once) task.cancel();
+    else if (&task != current_) destroy(task);
   });
   return static_cast<std::uint32_t>(stats_.tasks_destroyed - before);
 }
