@@ -753,13 +753,10 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : detail::last_error();  // EINTR; EBADF: closed
   }
   Result<void> on_rebuild() {
-    Fd fresh(System::epoll_create());
-    if (!fresh && set_) {  // EMFILE ENFILE: make room ourselves
-      set_.close();
-      fresh = Fd(System::epoll_create());
-    }
-    if (!fresh) return detail::last_error();
-    return set_ = std::move(fresh), count_ = 0, Result<void>();
+    int fresh = System::epoll_create();
+    if (fresh < 0 && set_) set_.close(), fresh = System::epoll_create();  // EMFILE ENFILE: make room ourselves
+    if (fresh < 0) return detail::last_error();
+    return set_ = Fd(fresh), count_ = 0, Result<void>();
   }
   int on_descriptor() const { return set_.get(); }
  private:
@@ -1670,22 +1667,22 @@ class Reactor : detail::Pinned {
     }
     const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
     if (!member) return drop_from_set(slot), Result<void>();
-    if (!slot.is(Slot::in_set)) return add_to_set(slot);
-    const Result<void> modified = selector_->modify(slot.fd, slot.wanted, token(slot));
-    if (modified) slot.known = slot.wanted;
-    if (modified || modified.error() != ENOENT) return modified;
-    drop_from_set(slot);  // closed behind our back, and the number is another file's by now
-    return add_to_set(slot);
-  }
-  Result<void> add_to_set(Slot& slot) {
-    Result<void> added = selector_->add(slot.fd, slot.wanted, token(slot));
-    if (!added && (added.error() == EEXIST || added.error() == EPERM)) {
-      if (registered_elsewhere(slot)) return Error(EEXIST);
-      if (added.error() == EPERM) return slot.set(Slot::always_ready), sync(slot);
-      added = selector_->modify(slot.fd, slot.wanted, token(slot));  // what a closed duplicate left behind
+    if (slot.is(Slot::in_set)) {
+      const Result<void> modified = tell_selector(slot, true);
+      if (modified || modified.error() != ENOENT) return modified;
+      drop_from_set(slot);  // closed behind our back, and the number is another file's by now
     }
-    if (added) slot.set(Slot::in_set), slot.known = slot.wanted;
-    return added;
+    const Result<void> added = tell_selector(slot, false);
+    if (added || !detail::is_one_of(added.error().code(), EEXIST, EPERM)) return added;
+    if (registered_elsewhere(slot)) return Error(EEXIST);
+    if (added.error() == EPERM) return slot.set(Slot::always_ready), sync(slot);
+    return tell_selector(slot, true);  // what a closed duplicate left behind
+  }
+  Result<void> tell_selector(Slot& slot, bool known) {
+    const Result<void> told = known ? selector_->modify(slot.fd, slot.wanted, token(slot))
+                                    : selector_->add(slot.fd, slot.wanted, token(slot));
+    if (told) slot.set(Slot::in_set), slot.known = slot.wanted;
+    return told;
   }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
