@@ -1576,7 +1576,7 @@ class Reactor : detail::Pinned {
       const Handler handler = slot.handler;
       if (handler) handler(Readiness::error);
     }
-    return report({Observation::selector_rebuilt, nullptr, {}, {}}), Result<void>();
+    return report(Observation::selector_rebuilt), Result<void>();
   }
   [[gnu::noinline]] void fire_timers() {
     if (expire_timers_ != nullptr) expire_timers_(*this, true);
@@ -1607,6 +1607,9 @@ class Reactor : detail::Pinned {
   void finish(Task& task, int code);
   MOTE_COLD void tell_end(Task& task, int code);
   void destroy(Task& task);
+  MOTE_COLD void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
+    report({kind, task, error, {}});
+  }
   MOTE_COLD void report(const Observation& observation) {
     if (observer_) return observer_(observation);
     if (observation.kind != Observation::task_failed) return;
@@ -1626,7 +1629,7 @@ class Reactor : detail::Pinned {
       index = ++fresh_;
       slots_[index].generation = 1;
     } else {
-      report({Observation::table_full, nullptr, Error(ENOBUFS), {}});
+      report(Observation::table_full, nullptr, Error(ENOBUFS));
       return Error(ENOBUFS);
     }
     if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
@@ -2366,7 +2369,7 @@ inline void Reactor::tell_end(Task& task, int code) {
   if (failure) ++stats_.tasks_failed;
   if (task.handle_ != nullptr && task.handle_->group_ != nullptr) return task.handle_->group_->ended(task);
   if (task.handle_ != nullptr) return static_cast<void>(task.joiner_.notify());
-  if (failure) report({Observation::task_failed, &task, Error(code), {}});
+  if (failure) report(Observation::task_failed, &task, Error(code));
   task.pool_->release(task);
 }
 inline void Reactor::destroy(Task& task) {
@@ -2395,7 +2398,7 @@ inline void TaskHandle::detach() {
   task->handle_ = nullptr, task->joiner_.notify();  // whoever joins by this handle finds it empty
   if (task->state_ != Task::State::finished) return;
   if (task->code_ != 0 && task->code_ != ECANCELED) {
-    task->reactor().report({Observation::task_failed, task, Error(task->code_), {}});
+    task->reactor().report(Observation::task_failed, task, Error(task->code_));
   }
   task->pool_->release(*task);
 }
