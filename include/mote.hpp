@@ -2917,12 +2917,12 @@ class Listener : public Source {
   // firewall's), ECONNABORTED (many in a row): watch() for nothing and try again later, for the listener stays ready.
   Result<Stream> try_accept() {
     Stream stream;
-    const Result<void> accepted = slot_ != nullptr ? accept_into(stream) : Error(EBADF);
+    if (slot_ == nullptr) return Error(EBADF);
+    const Result<void> accepted = reactor_->vacancies() != 0 ? accept_into(stream) : Error(ENOBUFS);
     return accepted ? Result<Stream>(std::move(stream)) : accepted.error();
   }
  private:
-  Result<void> accept_into(Stream& stream) {
-    if (reactor_->vacancies() == 0) return Error(ENOBUFS);
+  Result<void> accept_into(Stream& stream) {  // where there is a free slot
     for (int i = 0; i < limits::accepts_per_poll; ++i) {
       Fd fd(System::accept(slot_->fd));
       const unsigned kind = Slot::is_socket | Slot::is_stream | (slot_->flags & Slot::is_tcp);
