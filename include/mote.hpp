@@ -2465,52 +2465,17 @@ class Endpoint {
   // "192.0.2.1", "2001:db8::1", "fe80::1%eth0". EINVAL: no numeric address · ENODEV: no such interface.
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
     Endpoint e;
-    if (::inet_pton(AF_INET, address, &e.v4_.sin_addr) == 1) {
-      e.v4_.sin_family = AF_INET, e.v4_.sin_port = htons(port), e.size_ = sizeof e.v4_;
-      return e;
-    }
-    char plain[INET6_ADDRSTRLEN] = {};
-    const char* const scope = ::strchr(address, '%');
-    const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
-    if (length >= sizeof plain) return Error(EINVAL);
-    for (std::size_t i = 0; i < length; ++i) plain[i] = address[i];
-    e = Endpoint();
-    if (::inet_pton(AF_INET6, plain, &e.v6_.sin6_addr) != 1) return Error(EINVAL);
-    e.v6_.sin6_family = AF_INET6, e.v6_.sin6_port = htons(port), e.size_ = sizeof e.v6_;
-    if (scope != nullptr && (e.v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
-    return e;
+    return e.made(e.set_ip(address, port));
   }
   // A path (a listener leaves it behind: unlink() it before), or after '@' an abstract name. ENAMETOOLONG · EINVAL: empty.
   static Result<Endpoint> unix_path(const char* path) {
     Endpoint e;
-    const std::size_t length = ::strlen(path);
-    if (length == 0) return Error(EINVAL);
-    if (length >= sizeof e.unix_.sun_path) return Error(ENAMETOOLONG);
-    const bool abstract = path[0] == '@';
-    e.unix_.sun_family = AF_UNIX;
-    ::memcpy(e.unix_.sun_path, path, length + 1);
-    if (abstract) e.unix_.sun_path[0] = '\0';
-    e.size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
-    return e;
+    return e.made(e.set_path(path));
   }
   // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". EINVAL and as above.
   static Result<Endpoint> parse(const char* text) {
-    if (::strncmp(text, "unix:", 5) == 0) return unix_path(text + 5);
-    const bool brackets = text[0] == '[';
-    const char* const begin = text + (brackets ? 1 : 0);
-    const char* const end = ::strchr(begin, brackets ? ']' : ':');
-    char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
-    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
-    ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
-    const char* digit = end + (brackets ? 2 : 1);
-    unsigned port = 0;
-    if (*digit == '\0') return Error(EINVAL);
-    for (; *digit != '\0'; ++digit) {
-      port = port * 10 + static_cast<unsigned>(*digit - '0');
-      if (*digit < '0' || *digit > '9' || port > 65535) return Error(EINVAL);
-    }
-    return ip(address, static_cast<std::uint16_t>(port));
+    Endpoint e;
+    return e.made(e.set(text));
   }
   // As parse() takes it; "-" for none, as of the peer of an unbound Unix socket.
   Text text() const {
@@ -2540,6 +2505,52 @@ class Endpoint {
   socklen_t size() const { return size_; }
   void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
  private:
+  Result<Endpoint> made(Result<void> set) const { return set ? Result<Endpoint>(*this) : set.error(); }
+  Result<void> set_ip(const char* address, std::uint16_t port) {
+    if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) {
+      v4_.sin_family = AF_INET, v4_.sin_port = htons(port), size_ = sizeof v4_;
+      return {};
+    }
+    char plain[INET6_ADDRSTRLEN] = {};
+    const char* const scope = ::strchr(address, '%');
+    const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
+    if (length >= sizeof plain) return Error(EINVAL);
+    for (std::size_t i = 0; i < length; ++i) plain[i] = address[i];
+    v6_.sin6_family = AF_INET6, v6_.sin6_port = htons(port), size_ = sizeof v6_;
+    v6_.sin6_flowinfo = 0;  // where a part of an IPv4 address may be
+    if (::inet_pton(AF_INET6, plain, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (scope != nullptr && (v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
+    return {};
+  }
+  Result<void> set_path(const char* path) {
+    const std::size_t length = ::strlen(path);
+    if (length == 0) return Error(EINVAL);
+    if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
+    const bool abstract = path[0] == '@';
+    unix_.sun_family = AF_UNIX;
+    ::memcpy(unix_.sun_path, path, length + 1);
+    if (abstract) unix_.sun_path[0] = '\0';
+    size_ = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + length + (abstract ? 0 : 1));
+    return {};
+  }
+  Result<void> set(const char* text) {
+    if (::strncmp(text, "unix:", 5) == 0) return set_path(text + 5);
+    const bool brackets = text[0] == '[';
+    const char* const begin = text + (brackets ? 1 : 0);
+    const char* const end = ::strchr(begin, brackets ? ']' : ':');
+    char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
+    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
+    ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
+    const char* digit = end + (brackets ? 2 : 1);
+    unsigned port = 0;
+    if (*digit == '\0') return Error(EINVAL);
+    for (; *digit != '\0'; ++digit) {
+      port = port * 10 + static_cast<unsigned>(*digit - '0');
+      if (*digit < '0' || *digit > '9' || port > 65535) return Error(EINVAL);
+    }
+    return set_ip(address, static_cast<std::uint16_t>(port));
+  }
   union {
     sockaddr any_;
     sockaddr_in v4_;
