@@ -902,10 +902,10 @@ struct Outcome {
   Error error;  // of a failed one
 };
 namespace detail {
-// A place where one task can be noted as waiting. Neither side dangles: a task that ends leaves all such places, and a
-// place that goes leaves its task. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
+// A place where one task can be noted as waiting. Neither side dangles: a task that ends leaves all such places, and who
+// has one clears it (no destructor: large tables need no visit at the end). It stays linked after a wake-up, so waiting
+// again for the same thing costs nothing.
 struct Waiter : ListNode {
-  ~Waiter() { clear(); }
   void wait(Task& task, std::uint32_t what = 1) {
     if (task_ != &task) attach(task);
     waits_ = what;
@@ -1859,7 +1859,7 @@ inline void Timer::fire() {
 // then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 48 bytes.
 class Waker : public detail::Hook<2> {
  public:
-  ~Waker() { close(); }
+  ~Waker() { close(), waiter_.clear(); }
   // EBUSY: open already · and what Reactor::enable_wakeups() answers.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
     if (is_open()) return Error(EBUSY);
@@ -2406,6 +2406,7 @@ inline void TaskHandle::detach() {
 // A timer to await, for one task (EBUSY) and one use at a time: two parts of one await need two. Not to be moved in use.
 class TaskTimer {
  public:
+  ~TaskTimer() { waiter_.clear(); }
   // Completes after `delay`, never early. ECANCELED EBUSY.
   auto sleep(Duration delay) {
     return detail::operation<void>([this, delay](Task& task) -> Result<void> {
