@@ -1977,15 +1977,15 @@ class Signals : detail::Pinned {
   ~Signals() { close(); }
   // EINVAL: a number that is no signal, or cannot be caught (SIGKILL, SIGSTOP) · EBUSY: open already, or one of them
   // belongs to another Signals · and what Reactor::enable_wakeups() answers. On failure nothing is changed.
-  Result<void> open(Reactor& reactor, SignalSet signals, Delegate<void(int)> callback = {}) {
+  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
     for (int s = 1; s <= 64; ++s)  // what a forked child has inherited claims nothing
-      if (signals.contains(s) && is_claimed(table().owner[s].load())) return Error(EBUSY);
+      if (signals.contains(s) && is_claimed(table().owner[s].load(std::memory_order_acquire))) return Error(EBUSY);
     const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
     if (!opened) return opened;
     callback_ = callback, process_ = System::process();
-    for (auto& word : arrived_) word.store(0);
+    for (auto& word : arrived_) word.store(0, std::memory_order_relaxed);
     for (int s = 1; s <= 64; ++s) {
       if (!signals.contains(s)) continue;
       if (const Result<void> claimed = claim(s); !claimed) return close(), claimed;
@@ -2026,10 +2026,10 @@ class Signals : detail::Pinned {
     ::memset(&ours, 0, sizeof ours);
     ours.sa_handler = &Signals::on_signal;
     ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
-    table().owner[signal].store(this);
+    table().owner[signal].store(this, std::memory_order_release);
     if (System::sigaction(signal, &ours, &old) != 0) {
       const Error error(System::error());  // EINVAL
-      return table().owner[signal].store(nullptr), error;
+      return table().owner[signal].store(nullptr, std::memory_order_relaxed), error;
     }
     set_.add(signal);
     if (old.sa_handler == &Signals::on_signal) return {};  // inherited, too: what was saved then still stands
@@ -2039,7 +2039,7 @@ class Signals : detail::Pinned {
   }
   void give_back(int signal) {
     struct sigaction action;  // ours, and then what was there before
-    if (table().owner[signal].load() != this) return;
+    if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
     if (System::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
       ::memset(&action, 0, sizeof action);
@@ -2055,7 +2055,7 @@ class Signals : detail::Pinned {
       if (!signal) return;
       const Delegate<void(int)> callback = callback_;
       callback(last = *signal);  // may close or destroy this object: then nothing of it may be touched
-      if (table().owner[last].load() != this) return;
+      if (table().owner[last].load(std::memory_order_relaxed) != this) return;
     }
   }
   Result<int> take(int after = 0) {
