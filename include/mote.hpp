@@ -138,6 +138,13 @@ template <class T> class [[nodiscard]] Result {
   constexpr T&& operator*() && { return MOTE_ASSERT(error_ == 0), static_cast<T&&>(value_); }
   constexpr T* operator->() { return &**this; }
   constexpr const T* operator->() const { return &**this; }
+  // The value is filled in where it is: fill(value) gives a Result<void> that says how it went.
+  template <class Fill> static Result filled_in(Fill&& fill) {
+    Result result;
+    const auto filled = fill(result.value_);
+    result.error_ = filled ? 0 : filled.error().code();
+    return result;
+  }
  private:
   T value_{};
   int error_ = EAGAIN;
@@ -2465,18 +2472,15 @@ class Endpoint {
 
   // "192.0.2.1", "2001:db8::1", "fe80::1%eth0". EINVAL: no numeric address · ENODEV: no such interface.
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
-    Endpoint e;
-    return e.made(e.set_ip(address, port));
+    return Result<Endpoint>::filled_in([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
   }
   // A path (a listener leaves it behind: unlink() it before), or after '@' an abstract name. ENAMETOOLONG · EINVAL: empty.
   static Result<Endpoint> unix_path(const char* path) {
-    Endpoint e;
-    return e.made(e.set_path(path));
+    return Result<Endpoint>::filled_in([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
   // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". EINVAL and as above.
   static Result<Endpoint> parse(const char* text) {
-    Endpoint e;
-    return e.made(e.set(text));
+    return Result<Endpoint>::filled_in([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
   // As parse() takes it; "-" for none, as of the peer of an unbound Unix socket.
   Text text() const {
@@ -2506,7 +2510,6 @@ class Endpoint {
   socklen_t size() const { return size_; }
   void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
  private:
-  Result<Endpoint> made(Result<void> set) const { return set ? Result<Endpoint>(*this) : set.error(); }
   Result<void> set_ip(const char* address, std::uint16_t port) {
     if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) {
       v4_.sin_family = AF_INET, v4_.sin_port = htons(port), size_ = sizeof v4_;
@@ -2920,18 +2923,15 @@ class Listener : public Source {
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: never opened.
   auto accept() {
     return detail::operation<Stream>([this](Task& task) -> Result<Stream> {
-      Stream stream;
-      const Result<void> accepted = attempt_accept(task, stream);
-      return accepted ? Result<Stream>(std::move(stream)) : accepted.error();
+      return Result<Stream>::filled_in([&](Stream& stream) { return attempt_accept(task, stream); });
     });
   }
   // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM, EPERM (a
   // firewall's), ECONNABORTED (many in a row): watch() for nothing and try again later, for the listener stays ready.
   Result<Stream> try_accept() {
-    Stream stream;
     if (slot_ == nullptr) return Error(EBADF);
-    const Result<void> accepted = reactor_->vacancies() != 0 ? accept_into(stream) : Error(ENOBUFS);
-    return accepted ? Result<Stream>(std::move(stream)) : accepted.error();
+    if (reactor_->vacancies() == 0) return Error(ENOBUFS);
+    return Result<Stream>::filled_in([this](Stream& stream) { return accept_into(stream); });
   }
  private:
   Result<void> accept_into(Stream& stream) {  // where there is a free slot
