@@ -2248,6 +2248,12 @@ class TaskPoolBase : public detail::ListNode {
     ++stats.tasks_spawned;
     if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
   }
+  static Result<TaskHandle> handle_of(const Result<Task*>& claimed) {
+    return Result<TaskHandle>::filled_in([&claimed](TaskHandle& handle) -> Result<void> {
+      if (!claimed) return claimed.error();
+      return handle.hold(**claimed), Result<void>();
+    });
+  }
   void close() {
     for (std::uint32_t i = 0; reactor_ != nullptr && i < fresh_; ++i) {
       Task& task = at(i);
@@ -2328,16 +2334,14 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
     static constexpr Type type{[](Task& task) { object(task).~T(); },
                                [](Task& task) { return detail::TaskName<T>::of(object(task)); }};
     const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
-    if (!claimed) return claimed.error();
+    if (!claimed) return handle_of(claimed);
     T* const made = detail::construct<T>(static_cast<Slot&>(**claimed).bytes, std::forward<A>(arguments)...);
     if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = *claimed;
     start(**claimed, [](Task& task) -> Step {
       if constexpr (detail::HasPlainStep<T>::value) return object(task).step();
       else return object(task).step(task);
     });
-    Result<TaskHandle> handle{TaskHandle()};
-    handle->hold(**claimed);
-    return handle;
+    return handle_of(claimed);
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
