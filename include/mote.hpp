@@ -2915,10 +2915,10 @@ class Listener : public Source {
       const int on = 1;
       return !wanted || System::setsockopt(fd.get(), level, name, &on, sizeof on) == 0;
     };
-    const bool all_set = set(ip && options.reuse_address, SOL_SOCKET, SO_REUSEADDR) &&
-                         set(ip && options.reuse_port, SOL_SOCKET, SO_REUSEPORT) &&
-                         set(ip && options.no_delay, IPPROTO_TCP, TCP_NODELAY) &&
-                         set(ipv6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY);
+    const bool all_set =
+        !ip ||
+        (set(options.reuse_address, SOL_SOCKET, SO_REUSEADDR) && set(options.reuse_port, SOL_SOCKET, SO_REUSEPORT) &&
+         set(options.no_delay, IPPROTO_TCP, TCP_NODELAY) && set(ipv6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY));
     if (!all_set) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
