@@ -327,7 +327,6 @@ struct ListNode : Pinned {
 struct ListBase {
   bool empty() const { return head_.next == nullptr || head_.next == &head_; }
   void append(ListNode& node) { ring(), insert(node, head_.prev); }
-  void prepend(ListNode& node) { ring(), insert(node, &head_); }
   ListNode* first() { return empty() ? nullptr : head_.next; }
   ListNode* take_first() {
     if (empty()) return nullptr;
@@ -355,7 +354,7 @@ struct ListBase {
 // Node: the base of T that is linked, one Hook per list it can be in.
 template <class T, class Node = ListNode> struct List : ListBase {
   void push_back(Node& node) { append(node); }
-  void push_front(Node& node) { prepend(node); }
+  void push_front(Node& node) { ring(), insert(node, &head_); }
   T* front() { return from(first()); }
   T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
   T* pop_front() { return from(take_first()); }
@@ -808,8 +807,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     std::uint32_t cell = home(fd);
     while (index_[cell] != 0) cell = (cell + 1) & mask;
     set(count_, fd, interest, token);
-    index_[cell] = ++count_;
-    return {};
+    return index_[cell] = ++count_, Result<void>();
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
     const std::uint32_t cell = find(fd);
@@ -823,9 +821,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     erase(cell);
     if (position == --count_) return {};
     index_[find(fds_[count_].fd)] = position + 1;  // the last entry takes the place
-    fds_[position] = fds_[count_];
-    tokens_[position] = tokens_[count_];
-    return {};
+    return fds_[position] = fds_[count_], tokens_[position] = tokens_[count_], Result<void>();
   }
   void on_forget(int fd) { static_cast<void>(on_remove(fd)); }
   // Where more are ready than fit, the next wait's answer begins with the others.
@@ -910,8 +906,7 @@ struct Outcome {
 };
 namespace detail {
 // A place where one task can be noted as waiting. Neither side dangles: a task that ends leaves all such places, and who
-// has one clears it (no destructor: large tables need no visit at the end). It stays linked after a wake-up, so waiting
-// again for the same thing costs nothing.
+// has one clears it at the end. It stays linked after a wake-up, so waiting again for the same thing costs nothing.
 struct Waiter : ListNode {
   void wait(Task& task, std::uint32_t what = 1) {
     if (task_ != &task) attach(task);
@@ -1304,21 +1299,18 @@ class Reactor : detail::Pinned {
     slot.handler = handler;
     const Result<void> added = want(slot, interest);
     if (added) return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
-    release(slot);
-    return added.error();
+    return release(slot), added.error();
   }
   Result<void> modify(Registration registration, Interest interest) {  // ENOENT: no longer there · ENOMEM
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
-    slot->set(Slot::muted, false);
-    return want(*slot, interest);
+    return slot->set(Slot::muted, false), want(*slot, interest);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close.
   Result<void> remove(Registration registration) {  // ENOENT
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
-    drop_from_set(*slot);
-    return release(*slot), Result<void>();
+    return drop_from_set(*slot), release(*slot), Result<void>();
   }
   std::uint32_t vacancies() const { return capacity_ - stats_.descriptors; }
 
@@ -1337,8 +1329,7 @@ class Reactor : detail::Pinned {
     if (wake_fd_) {
       Fd fresh(System::event_fd());
       if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM
-      wake_fd_ = std::move(fresh);
-      slots_[0].fd = wake_fd_.get();
+      wake_fd_ = std::move(fresh), slots_[0].fd = wake_fd_.get();
     }
     forget_other_threads();
     return rebuild();
@@ -1349,8 +1340,7 @@ class Reactor : detail::Pinned {
     if (wake_fd_) return {};
     Fd fresh(System::event_fd());
     if (!fresh) return detail::last_error();  // EMFILE ENFILE ENOMEM; ENODEV cannot be
-    slots_[0].fd = fresh.get();
-    slots_[0].generation = 1;
+    slots_[0].fd = fresh.get(), slots_[0].generation = 1;
     slots_[0].handler = Handler::of<&Reactor::drain_wake_descriptor>(*this);
     const Result<void> added = want(slots_[0], Interest::read);
     if (added) wake_fd_ = std::move(fresh), process_ = System::process();
@@ -1633,8 +1623,7 @@ class Reactor : detail::Pinned {
     if (index != 0) {
       free_ = slots_[index].next_free;
     } else if (fresh_ < capacity_) {
-      index = ++fresh_;
-      slots_[index].generation = 1;
+      index = ++fresh_, slots_[index].generation = 1;
     } else {
       report(Observation::table_full, nullptr, Error(ENOBUFS));
       return Error(ENOBUFS);
@@ -1652,10 +1641,8 @@ class Reactor : detail::Pinned {
     slot.wanted = slot.known = Interest::none, slot.last = Readiness::none;
     slot.reading = slot.writing = 0;
     slot.flags = 0, slot.owner = nullptr, slot.handler = {};
-    slot.next_free = free_;
-    free_ = static_cast<std::uint32_t>(&slot - slots_);
-    --stats_.descriptors;
-    table_vacancy_.notify(SIZE_MAX);
+    slot.next_free = free_, free_ = static_cast<std::uint32_t>(&slot - slots_);
+    --stats_.descriptors, table_vacancy_.notify(SIZE_MAX);
   }
   Slot* find(Registration registration) {
     if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
@@ -1672,8 +1659,7 @@ class Reactor : detail::Pinned {
     if (slot.is(Slot::always_ready)) {
       const Interest known = slot.wanted & (Interest::read | Interest::write);
       if (slot.handler) count_always_ready((any(known) ? 1 : 0) - (any(slot.known) ? 1 : 0));
-      slot.known = known;
-      return {};
+      return slot.known = known, Result<void>();
     }
     const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
     if (!member) return drop_from_set(slot), Result<void>();
@@ -1702,11 +1688,9 @@ class Reactor : detail::Pinned {
   }
   void count_always_ready(int more) { attend_to(never_waiting, (always_ready_ += more) != 0); }
   bool registered_elsewhere(const Slot& slot) const {
-    for (std::uint32_t i = 0; i <= fresh_; ++i) {
-      const Slot& other = slots_[i];
-      if (&other != &slot && other.fd == slot.fd && (other.flags & (Slot::in_set | Slot::always_ready)) != 0)
+    for (const Slot* other = slots_; other <= slots_ + fresh_; ++other)
+      if (other != &slot && other->fd == slot.fd && (other->flags & (Slot::in_set | Slot::always_ready)) != 0)
         return true;
-    }
     return false;
   }
   std::uint64_t token(const Slot& slot) const {
@@ -1757,8 +1741,7 @@ class Reactor : detail::Pinned {
   detail::WaitQueue table_vacancy_;
   detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
   Instant accept_again_{};          // when it lets them have another try; 0: they wait for no such time
-  // Timer::expire(), by way of a pointer, so that a program without timers has nothing of them.
-  void (*expire_timers_)(Reactor&, bool) = nullptr;
+  void (*expire_timers_)(Reactor&, bool) = nullptr;  // Timer's; null: a program without timers has none of it
   std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
   pid_t process_ = 0;  // whose threads and signal handlers wake it
   Fd wake_fd_;
@@ -1804,8 +1787,7 @@ inline Result<void> Task::set_priority(std::uint32_t level) {
 }
 inline void Timer::start(Reactor& reactor, Instant deadline, std::int64_t period, Callback callback) {
   cancel();
-  reactor_ = &reactor, period_ = period, callback_ = callback;
-  reactor.expire_timers_ = &Timer::expire;
+  reactor_ = &reactor, period_ = period, callback_ = callback, reactor.expire_timers_ = &Timer::expire;
   TimerNode::deadline = deadline.time_since_epoch().count();
   order = ++reactor.timer_order_;
   reactor.timers_.insert(*this, reactor.now_.time_since_epoch().count());
@@ -1829,8 +1811,7 @@ inline void Timer::rearm(Duration delay) {
 }
 inline bool Timer::cancel() {
   if (!linked()) return false;
-  reactor_->timers_.erase(*this);
-  return true;
+  return reactor_->timers_.erase(*this), true;
 }
 inline void Timer::expire(Reactor& reactor, bool fire) {
   detail::List<detail::TimerNode> due;
@@ -1842,8 +1823,7 @@ inline void Timer::expire(Reactor& reactor, bool fire) {
       else reactor.timers_.erase(*node);
     }
   }
-  reactor.firing_until_ = Instant();
-  reactor.timers_.refresh();
+  reactor.firing_until_ = Instant(), reactor.timers_.refresh();
 }
 inline void Timer::fire() {
   cancel();
@@ -1915,8 +1895,7 @@ class Waker : public detail::Hook<2> {
   }
   void deliver() {
     if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
-    signalled_ = true;
-    waiter_.notify();
+    signalled_ = true, waiter_.notify();
     const Delegate<void()> callback = callback_;
     if (callback) callback();
   }
@@ -1993,11 +1972,9 @@ class Signals : detail::Pinned {
     if (!opened) return opened;
     callback_ = callback, process_ = System::process();
     for (auto& word : arrived_) word.store(0, std::memory_order_relaxed);
-    for (int s = 1; s <= 64; ++s) {
-      if (!signals.contains(s)) continue;
-      if (const Result<void> claimed = claim(s); !claimed) return close(), claimed;
-    }
-    return {};
+    Result<void> claimed;
+    for (int s = 1; s <= 64 && claimed; ++s) claimed = signals.contains(s) ? claim(s) : claimed;
+    return claimed ? void() : close(), claimed;
   }
   void close() {
     if (process_ == 0) return;
@@ -2007,8 +1984,7 @@ class Signals : detail::Pinned {
     // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
     // threads, but may have copied the count while it was not zero.)
     while (process_ == System::process() && table().running.load() != 0) System::yield();
-    process_ = 0;
-    waker_.close();
+    process_ = 0, waker_.close();
   }
   // The lowest-numbered signal that has come. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
   auto next() {
@@ -2070,8 +2046,7 @@ class Signals : detail::Pinned {
       std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(after)];
       const std::uint32_t bit = SignalSet::bit(after);
       if ((word.load(std::memory_order_relaxed) & bit) == 0) continue;
-      word.fetch_and(~bit, std::memory_order_acquire);
-      return after;
+      return word.fetch_and(~bit, std::memory_order_acquire), after;
     }
     return Error(EAGAIN);
   }
@@ -2250,8 +2225,7 @@ class TaskPoolBase : public detail::ListNode {
   }
   static Result<TaskHandle> handle_of(const Result<Task*>& claimed) {
     return Result<TaskHandle>::filled_in([&claimed](TaskHandle& handle) -> Result<void> {
-      if (!claimed) return claimed.error();
-      return handle.hold(**claimed), Result<void>();
+      return claimed ? (handle.hold(**claimed), Result<void>()) : claimed.error();
     });
   }
   void close() {
@@ -2260,9 +2234,7 @@ class TaskPoolBase : public detail::ListNode {
       if (task.state_ == Task::State::live) reactor_->destroy(task);
       if (task.handle_ != nullptr) task.handle_->detach();
     }
-    vacancy_.notify(SIZE_MAX);
-    unlink();
-    reactor_ = nullptr;
+    vacancy_.notify(SIZE_MAX), unlink(), reactor_ = nullptr;
   }
   auto vacancy(std::uint32_t capacity) {
     return detail::operation<void>([this, capacity](Task& task) {
@@ -2390,10 +2362,9 @@ inline void Reactor::destroy(Task& task) {
   destroying_ = outer;
 }
 template <class F> void Reactor::for_each_task(F&& visit) {
-  for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool)) {
+  for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool))
     for (std::uint32_t i = 0; i < pool->fresh_; ++i)
       if (pool->at(i).is_alive()) visit(pool->at(i));
-  }
 }
 inline std::uint32_t Reactor::end_all_tasks(bool at_once) {
   const std::uint64_t before = stats_.tasks_destroyed;
@@ -2499,8 +2470,7 @@ class Endpoint {
       ::snprintf(text.data, sizeof text.data, "[%s%s]:%u", host, scope, unsigned{port()});
     } else if (family() == AF_UNIX && size_ > offsetof(sockaddr_un, sun_path)) {
       const std::size_t length = size_ - offsetof(sockaddr_un, sun_path);
-      ::memcpy(text.data, "unix:", 5);
-      ::memcpy(text.data + 5, unix_.sun_path, length);
+      ::memcpy(text.data, "unix:", 5), ::memcpy(text.data + 5, unix_.sun_path, length);
       if (unix_.sun_path[0] == '\0') text.data[5] = '@';
     } else {
       text.data[0] = '-';
@@ -2515,10 +2485,8 @@ class Endpoint {
   void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
  private:
   Result<void> set_ip(const char* address, std::uint16_t port) {
-    if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) {
-      v4_.sin_family = AF_INET, v4_.sin_port = htons(port), size_ = sizeof v4_;
-      return {};
-    }
+    v4_.sin_family = AF_INET, v4_.sin_port = htons(port), size_ = sizeof v4_;
+    if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) return {};
     char plain[INET6_ADDRSTRLEN] = {};
     const char* const scope = ::strchr(address, '%');
     const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
@@ -2618,8 +2586,7 @@ class Source {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
-    reactor_->drop_from_set(slot);
-    reactor_->release(slot);
+    reactor_->drop_from_set(slot), reactor_->release(slot);
     return fd;
   }
   int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
@@ -2888,8 +2855,7 @@ class Stream : public Source {
       if (error != 0) return Error(error);
     }
     if (!slot_->may_write()) return wait_for(task, Interest::write, "a connection");
-    slot_->set(Slot::connecting, false);
-    return {};
+    return slot_->set(Slot::connecting, false), Result<void>();
   }
 };
 
@@ -2960,8 +2926,7 @@ class Listener : public Source {
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) return clear(slot_->reading, Slot::ready), wait_for(task, Interest::read, "a connection");
     if (!detail::is_one_of(error, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, ECONNABORTED)) return accepted;
-    reactor_->pause_accepts();
-    return reactor_->accept_retry_.wait(task, "a descriptor or memory from the system");
+    return reactor_->pause_accepts(), reactor_->accept_retry_.wait(task, "a descriptor or memory from the system");
   }
 };
 
@@ -3060,8 +3025,7 @@ template <std::size_t N> class LineReader {
     if (too_long) skipping_ = true;
     if (skipping_) begin_ = end_;
     ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
-    end_ -= std::exchange(begin_, 0u);
-    seen_ = end_;
+    end_ -= std::exchange(begin_, 0u), seen_ = end_;
     return Error(too_long ? EMSGSIZE : EAGAIN);
   }
   Result<ByteView> take_rest() {
@@ -3150,8 +3114,7 @@ inline void Reactor::close() {
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
   table_vacancy_.notify(SIZE_MAX), retry_accepts();
-  wake_fd_.close();
-  selector_ = nullptr;
+  wake_fd_.close(), selector_ = nullptr;
 }
 
 }  // namespace MOTE_NAMESPACE
