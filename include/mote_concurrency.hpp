@@ -1,4 +1,4 @@
-// mote - structured concurrency: what tasks do together, how a program ends, and C++20 coroutines.
+// mote - concurrency: other threads and signals, what tasks do together, how a program ends, and C++20 coroutines.
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
 //
@@ -6,7 +6,7 @@
 //   MOTE_AWAIT(sent, samples.send(sample));    // in a StateMachine
 //   auto sample = co_await samples.receive();  // in a coroutine
 //
-// The second half of mote.hpp, which includes it at its end; include either. Sections 10 and 11 are C++17; section 12 is
+// The second half of mote.hpp, which includes it at its end; include either. Sections 9 to 11 are C++17; section 12 is
 // there from C++20 on, and without it the program is the same to the byte.
 
 #include "mote.hpp"
@@ -24,6 +24,237 @@
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
+
+// =====================================================================================================================
+// 9. Wake-ups and signals
+// =====================================================================================================================
+// Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
+// one. Either a callback is called in the loop's thread, or a task awaits wait(). The reactor may go first; wake() is
+// then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 48 bytes.
+class Waker : public detail::Hook<2> {
+ public:
+  ~Waker() { close(), waiter_.clear(); }
+  // EBUSY: open already · and what Reactor::enable_wakeups() answers.
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
+    if (is_open()) return Error(EBUSY);
+    if (const Result<void> enabled = reactor.enable_wakeups(); !enabled) return enabled;
+    callback_ = callback, signalled_ = closed_ = false;
+    reactor.inbox_.push_back(*this), ++reactor.inbox_size_;
+    reactor_.store(&reactor);
+    if (pending_.load() != 0) reactor.attend_to(Reactor::woken);  // woken before it was open
+    return {};
+  }
+  void close() {
+    Reactor* const reactor = reactor_.exchange(nullptr);
+    if (reactor == nullptr) return;
+    // Somebody is in the midst of wake(), and about to use the reactor. (A forked child may have copied the count.)
+    while (users_.load() != 0 && reactor->process_ == System::process()) System::yield();
+    unlink(), --reactor->inbox_size_;
+    closed_ = true, waiter_.notify();
+  }
+  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake.
+  void wake() {
+    users_.fetch_add(1);  // close() waits for us. All three are sequentially consistent, against open() and close()
+    if (pending_.exchange(1) == 0) {
+      if (Reactor* const reactor = reactor_.load()) reactor->notify();
+    }
+    users_.fetch_sub(1, std::memory_order_release);
+  }
+  bool is_open() const { return reactor_.load(std::memory_order_relaxed) != nullptr; }
+  // Completes when it has been woken since the last wait(). For one task at a time (EBUSY). ECANCELED: cancelled, or
+  // closed · EBADF: never opened.
+  auto wait() {
+    return detail::operation<void>([this](Task& task) {
+      return when(task, [this] { return std::exchange(signalled_, false) ? Result<void>() : Error(EAGAIN); });
+    });
+  }
+ private:
+  friend class Reactor;
+  friend class Signals;
+  template <class T, std::size_t N> friend class Mailbox;
+  template <class GetResult, class R = std::invoke_result_t<GetResult>>
+  R when(Task& task, GetResult&& get_result) {  // it gives EAGAIN: wait for a wake-up
+    return detail::attempt<R>(task, waiter_, "a wake-up", [&]() -> R {
+      R result = get_result();
+      if (result || result.error() != EAGAIN || is_open()) return result;
+      return Error(closed_ ? ECANCELED : EBADF);
+    });
+  }
+  void deliver() {
+    if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
+    signalled_ = true, waiter_.notify();
+    const Delegate<void()> callback = callback_;
+    if (callback) callback();
+  }
+  std::atomic<Reactor*> reactor_{nullptr};
+  std::atomic<std::uint32_t> users_{0}, pending_{0};
+  Delegate<void()> callback_;
+  detail::Waiter waiter_;
+  bool signalled_ = false, closed_ = false;
+};
+inline void Reactor::deliver_wakeups() {
+  attend_to(woken, false);
+  detail::List<Waker, detail::Hook<2>> batch;  // safe whatever the callbacks open and close
+  batch.take(inbox_);
+  while (Waker* const waker = batch.pop_front()) {
+    inbox_.push_back(*waker);
+    waker->deliver();
+  }
+}
+
+// Signals 1 to 64, as two 32-bit words.
+class SignalSet {
+ public:
+  constexpr SignalSet() = default;
+  constexpr SignalSet(std::initializer_list<int> signals) {
+    for (const int signal : signals) add(signal);
+  }
+  constexpr void add(int signal) {
+    if (signal >= 1 && signal <= 64) words_[word(signal)] |= bit(signal);
+    else invalid_ = true;
+  }
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
+  constexpr bool valid() const { return !invalid_; }  // nothing but signals has been added
+  static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
+  static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
+ private:
+  std::uint32_t words_[2] = {};
+  bool invalid_ = false;
+};
+namespace detail {
+// Who has claimed which signal: process-wide, as signals are. The saved dispositions are in a short form.
+struct SignalTable {
+  struct Saved {
+    void (*handler)(int) = nullptr;
+    unsigned char mask[8] = {};  // the first 64 of a sigset_t
+    int flags = 0;
+  };
+  std::atomic<Signals*> owner[65] = {};
+  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads
+  Saved saved[65] = {};
+};
+inline SignalTable signal_table;
+}  // namespace detail
+inline void Reactor::forget_other_threads() {  // which a forked child may have copied in the midst of what they did
+  detail::signal_table.running.store(0);
+  for (Waker* waker = inbox_.front(); waker != nullptr; waker = inbox_.after(*waker)) waker->users_.store(0);
+  process_ = System::process(), attend_to(woken);
+}
+
+// Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the loop,
+// nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and opens
+// its own). No signal mask is changed, no child is reaped; what was installed before is put back by close(), unless
+// somebody has replaced our handler meanwhile. Repeats of a signal before the loop comes around count once.
+class Signals : detail::Pinned {
+ public:
+  ~Signals() { close(); }
+  // EINVAL: a number that is no signal, or cannot be caught (SIGKILL, SIGSTOP) · EBUSY: open already, or one of them
+  // belongs to another Signals · and what Reactor::enable_wakeups() answers. On failure nothing is changed.
+  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
+    if (process_ != 0) return Error(EBUSY);
+    if (!signals.valid()) return Error(EINVAL);
+    for (int s = 1; s <= 64; ++s)  // what a forked child has inherited claims nothing
+      if (signals.contains(s) && is_claimed(table().owner[s].load(std::memory_order_acquire))) return Error(EBUSY);
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    if (!opened) return opened;
+    callback_ = callback, process_ = System::process();
+    for (auto& word : arrived_) word.store(0, std::memory_order_relaxed);
+    Result<void> claimed;
+    for (int s = 1; s <= 64 && claimed; ++s) claimed = signals.contains(s) ? claim(s) : claimed;
+    return claimed ? void() : close(), claimed;
+  }
+  void close() {
+    if (process_ == 0) return;
+    for (int s = 1; s <= 64; ++s)
+      if (set_.contains(s)) give_back(s);
+    set_ = {};
+    // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
+    // threads, but may have copied the count while it was not zero.)
+    while (process_ == System::process() && table().running.load() != 0) System::yield();
+    process_ = 0, waker_.close();
+  }
+  // The lowest-numbered signal that has come. For one task at a time (EBUSY). ECANCELED · EBADF: not open.
+  auto next() {
+    return detail::operation<int>([this](Task& task) { return waker_.when(task, [this] { return take(); }); });
+  }
+ private:
+  static detail::SignalTable& table() { return detail::signal_table; }
+  static bool is_claimed(const Signals* by) { return by != nullptr && by->process_ == System::process(); }
+  static void on_signal(int signal) {
+    const int saved_errno = errno;
+    table().running.fetch_add(1);
+    Signals* const owner = table().owner[signal].load();
+    if (is_claimed(owner)) {
+      owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
+      owner->waker_.wake();
+    }
+    table().running.fetch_sub(1);
+    errno = saved_errno;
+  }
+  Result<void> claim(int signal) {
+    struct sigaction ours, old;
+    ::memset(&ours, 0, sizeof ours);
+    ours.sa_handler = &Signals::on_signal;
+    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
+    table().owner[signal].store(this, std::memory_order_release);
+    if (System::sigaction(signal, &ours, &old) != 0) {
+      const Error error(System::error());  // EINVAL
+      return table().owner[signal].store(nullptr, std::memory_order_relaxed), error;
+    }
+    set_.add(signal);
+    if (old.sa_handler == &Signals::on_signal) return {};  // inherited, too: what was saved then still stands
+    detail::SignalTable::Saved& saved = table().saved[signal];
+    saved.handler = old.sa_handler, saved.flags = old.sa_flags;
+    return ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask), Result<void>();
+  }
+  void give_back(int signal) {
+    struct sigaction action;  // ours, and then what was there before
+    if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
+    if (System::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == &Signals::on_signal) {
+      const detail::SignalTable::Saved& saved = table().saved[signal];
+      ::memset(&action, 0, sizeof action);
+      action.sa_handler = saved.handler, action.sa_flags = saved.flags;
+      ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
+      System::sigaction(signal, &action, nullptr);
+    }
+    table().owner[signal].store(nullptr);
+  }
+  void deliver() {
+    for (int last = 0; callback_;) {  // one pass: what the callbacks raise again comes in the next turn
+      const Result<int> signal = take(last);
+      if (!signal) return;
+      const Delegate<void(int)> callback = callback_;
+      callback(last = *signal);  // may close or destroy this object: then nothing of it may be touched
+      if (table().owner[last].load(std::memory_order_relaxed) != this) return;
+    }
+  }
+  Result<int> take(int after = 0) {
+    while (++after <= 64) {
+      std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(after)];
+      const std::uint32_t bit = SignalSet::bit(after);
+      if ((word.load(std::memory_order_relaxed) & bit) == 0) continue;
+      return word.fetch_and(~bit, std::memory_order_acquire), after;
+    }
+    return Error(EAGAIN);
+  }
+  SignalSet set_;
+  std::atomic<std::uint32_t> arrived_[2] = {};
+  Delegate<void(int)> callback_;
+  Waker waker_;
+  pid_t process_ = 0;  // that opened it; 0: closed
+};
+// Everything that refers to the reactor is made to forget it, in whatever order they go.
+inline void Reactor::close() {
+  destroy_all_tasks();
+  while (TaskPoolBase* const pool = pools_.front()) pool->close();
+  while (Waker* const waker = inbox_.front()) waker->close();
+  if (expire_timers_ != nullptr) expire_timers_(*this, false);
+  if (std::exchange(accept_again_, Instant()) != Instant()) timers_.forget();
+  for (std::uint32_t i = 1; i <= fresh_; ++i)
+    if (slots_[i].owner != nullptr) slots_[i].owner->close();
+  table_vacancy_.notify(SIZE_MAX), retry_accepts();
+  wake_fd_.close(), selector_ = nullptr;
+}
 
 // =====================================================================================================================
 // 10. Synchronisation
