@@ -2594,8 +2594,18 @@ class Stream : public Source {
   }
 
   // One attempt, for the callback style. EAGAIN: nothing to read, or no room to write, now; and as above.
-  Result<std::size_t> try_read(ByteSpan buffer) { return slot_ != nullptr ? try_receive(buffer) : Error(EBADF); }
-  Result<std::size_t> try_write(ByteView bytes) { return slot_ != nullptr ? try_send(bytes) : Error(EBADF); }
+  Result<std::size_t> try_read(ByteSpan buffer) {
+    if (slot_ == nullptr) return Error(EBADF);
+    if (!slot_->is(Slot::is_stream)) return try_receive(buffer);
+    const ssize_t n = System::recv(slot_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : received(buffer, n);
+  }
+  Result<std::size_t> try_write(ByteView bytes) {
+    if (slot_ == nullptr) return Error(EBADF);
+    if (!slot_->is(Slot::is_stream) || bytes.empty()) return try_send(bytes);
+    const ssize_t n = System::send(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : sent(bytes, n);
+  }
   // The peer reads the end of the stream after what was written. ENOTCONN · ENOTSOCK: a pipe or terminal · EBADF.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
