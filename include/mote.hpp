@@ -472,18 +472,18 @@ class TimerWheel {
       return run;
     };
     for (end->next = end->prev = end; following != end;) {
-      TimerNode& node = *due.from(following);
+      TimerNode& node = *List<TimerNode>::from(following);
       following = std::exchange(node.next, nullptr);
       if (node.deadline > until) place(node);
       if (node.linked()) continue;
       ListNode* at = due.head_.prev;
       unsigned left = few;
-      while (left != 0 && at != before && node.before(*due.from(at))) --left, at = at->prev;
+      while (left != 0 && at != before && node.before(*List<TimerNode>::from(at))) --left, at = at->prev;
       if (left == 0) runs[__builtin_ctz(count + 1)] = cut_run(count & ~(count + 1)), ++count, at = before;
       due.insert(node, at);
     }
     for (ListNode *node = count != 0 ? cut_run(count) : nullptr, *after; node != nullptr; node = after)
-      after = std::exchange(node->next, nullptr), due.push_back(*due.from(node));
+      after = std::exchange(node->next, nullptr), due.push_back(*List<TimerNode>::from(node));
   }
   static ListNode* merge(ListNode* a, ListNode* b) {
     ListNode head, *tail = &head;
@@ -1077,7 +1077,10 @@ inline void RunQueue::take_all(RunQueue& other) {
   head_.next = first, first->prev = &head_, other.head_.next = &other.head_;
   head_.prev = last, last->next = &head_, other.head_.prev = &other.head_;
 }
-inline void Waiter::wake() { waits_ = 0, task_->queue(); }
+inline void Waiter::wake() {
+  MOTE_ASSERT(task_ != nullptr);
+  waits_ = 0, task_->queue();
+}
 inline void Waiter::attach(Task& task) {
   clear();
   task_ = &task;
@@ -2649,6 +2652,7 @@ class Stream : public Source {
       const Result<void> opened =
           register_as(task.reactor(), std::move(fd), Slot::is_socket | Slot::is_stream | Slot::connecting | tcp);
       if (!opened) return opened;
+      MOTE_ASSERT(slot_ != nullptr);
       const int error = System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0 ? 0 : System::error();
       if (error != 0) clear(slot_->writing, Slot::ready);
       if (error != 0 && error != EINPROGRESS && error != EINTR) return Error(error);  // interrupted, it goes on, too
