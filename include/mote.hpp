@@ -1005,7 +1005,7 @@ class Task : public detail::Hook<0> {
   bool is_giving_up() const { return giving_up_; }
   std::int32_t budget() const { return budget_; }
   // Makes the next attempt answer ECANCELED, for operations that are made of others.
-  void request_cancellation(bool on = true) { budget_ = share_ = on ? 0 : limits::operations_per_step; }
+  void request_cancellation(bool on = true) { budget_ = share_ = on ? 0 : std::uint8_t{limits::operations_per_step}; }
   bool is_being_cancelled() const { return share_ == 0; }
   bool take_held_cancellation() { return std::exchange(cancel_held_, false); }
   void raise_shield() {  // cancel() has no effect until every shield is lowered again
@@ -1051,9 +1051,9 @@ class Task : public detail::Hook<0> {
   Instant since_{};
   std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
-  std::int32_t share_ = 0;   // and at the begin of each: 0 where a cancellation is to be answered
   int code_ = 0;
   State state_ = State::free;
+  std::uint8_t share_ = 0;  // of operations, at the begin of each step: 0 where a cancellation is to be answered
   std::uint8_t shields_ = 0;
   bool in_queues_ = false, operation_shielded_ = false, cancel_held_ = false, giving_up_ = false;
 };

@@ -288,7 +288,7 @@ GENERATED_OPEN(TaskPlaces, Task, places_, QueuePlace[mote::limits::queues_per_ta
 GENERATED_OPEN(TaskWaits, Task, waits_, mote::detail::List<Waiter>)
 GENERATED_OPEN(TaskJoiner, Task, joiner_, Waiter)
 GENERATED_OPEN(TaskHolder, Task, handle_, mote::TaskHandle*)
-GENERATED_OPEN(TaskShare, Task, share_, std::int32_t)
+GENERATED_OPEN(TaskShare, Task, share_, std::uint8_t)
 GENERATED_OPEN(TaskCancelHeld, Task, cancel_held_, bool)
 GENERATED_OPEN(TaskShields, Task, shields_, std::uint8_t)
 GENERATED_OPEN(PoolSlots, mote::TaskPoolBase, slots_, void*)
