@@ -824,22 +824,27 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     return fds_[position] = fds_[count_], tokens_[position] = tokens_[count_], Result<void>();
   }
   void on_forget(int fd) { static_cast<void>(on_remove(fd)); }
-  // What is ready moves to the front, so that whoever is active is found without a look at all the others. Where more are
-  // ready than fit, nothing moves, and the next wait's answer begins with the others.
+  // What is ready and far behind moves to the front: whoever goes on being active is found without a look at all the
+  // others. Where more are ready than fit, nothing moves, and the next wait's answer begins with the others.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int n = System::poll(fds_, count_, detail::to_milliseconds(timeout));
     if (n < 0) return detail::last_error();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
     const bool all_fit = static_cast<std::size_t>(n) <= capacity;
     const std::size_t most = all_fit ? static_cast<std::size_t>(n) : capacity;
-    std::uint32_t at = all_fit ? 0 : start_ % count_, found = 0;
-    for (std::uint32_t left = count_; found < most && left != 0; --left, at = at + 1 == count_ ? 0 : at + 1) {
+    std::uint32_t at = all_fit || start_ >= count_ ? 0 : start_, found = 0;
+    for (bool again = at != 0; found != most; ++at) {
+      while (at + 4 <= count_ &&
+             (fds_[at].revents | fds_[at + 1].revents | fds_[at + 2].revents | fds_[at + 3].revents) == 0)
+        at += 4;
+      if (at >= count_ && !std::exchange(again, false)) break;
+      if (at >= count_) at = 0;
       const auto events = static_cast<unsigned>(fds_[at].revents);
       if (events == 0) continue;
       // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
       const unsigned closed = (events & read_closed_event) != 0 ? 0x2000u : 0u,
                      invalid = (events & POLLNVAL) != 0 ? 0x08u : 0u;
       ready[found] = {static_cast<Readiness>((events & 0x1fu) | closed | invalid), tokens_[at]};
-      if (all_fit && at != found) swap(at, found);
+      if (all_fit && at >= found + near) swap(at, found);
       ++found;
     }
     start_ = at;
@@ -854,6 +859,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 #else
   static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() says so
 #endif
+  static constexpr std::uint32_t near = 32;  // entries that are looked at anyway
   static constexpr std::uint32_t none = UINT32_MAX, mask = detail::power_of_two_above(2 * N) - 1;
   void set(std::uint32_t position, int fd, Interest interest, std::uint64_t token) {
     const unsigned events = detail::bits(interest) | (any(interest & Interest::read) ? read_closed_event : 0u);
