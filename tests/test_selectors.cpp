@@ -558,8 +558,8 @@ TEST_CASE("selector: epoll's descriptor is readable when something is ready, pol
 
 namespace {
 
-// Duplicates of one writable socket, at numbers of our choice: a table that is a multiple of the hash table's size wide,
-// so that numbers collide, and runs of them wrap around its end.
+// Duplicates of one writable socket, at numbers of our choice, many times as many as poll's hash table has cells: numbers
+// collide, and runs of them wrap around its end.
 template <class S, std::size_t N> void compare_with_model(unsigned seed, int lowest, int count) {
   Opened<S, N> selector;
   test::Pair pair = test::socket_pair();
@@ -636,6 +636,8 @@ ON_BOTH_SELECTORS("selector: thousands of random additions, changes and removals
   compare_with_model<S, 32>(2, 60, 200);
   compare_with_model<S, 5>(3, 64, 150);  // not a power of two; 16 cells
   compare_with_model<S, 1>(4, 64, 128);
+  compare_with_model<S, 100>(5, 100, 300);  // those that are ready and far behind move to poll's front
+  compare_with_model<S, 250>(6, 100, 300);
 }
 
 TEST_CASE("selector: poll removes at the same cost from a large set as from a small one") {
