@@ -1309,7 +1309,8 @@ class Reactor : detail::Pinned {
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with what
   // is ready, again and again while it stays so. hangup and error come unasked; where an event carries nothing that was
   // asked for, it is delivered once, and the next comes after modify(). The handler may do anything, also remove itself.
-  // EBADF · EEXIST: registered already · ENOBUFS: the table is full · ENOMEM, ENOSPC: the kernel's limits.
+  // EBADF · EEXIST: registered already (found out in O(descriptors)) · ENOBUFS: the table is full · ENOMEM, ENOSPC: the
+  // kernel's limits.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
     const Result<Slot*> claimed = claim(fd);
@@ -1325,7 +1326,8 @@ class Reactor : detail::Pinned {
     if (slot == nullptr) return Error(ENOENT);
     return slot->set(Slot::muted, false), want(*slot, interest);
   }
-  // After it no event of the registration is delivered, even if one has been received. Remove first, then close.
+  // After it no event of the registration is delivered, even if one has been received. Remove first, then close. It and
+  // Source::close() wake all tasks that wait for a free slot, and take as long.
   Result<void> remove(Registration registration) {  // ENOENT
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);

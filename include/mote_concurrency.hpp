@@ -29,8 +29,9 @@ inline namespace MOTE_NAMESPACE {
 // 9. Wake-ups and signals
 // =====================================================================================================================
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
-// one. Either a callback is called in the loop's thread, or a task awaits wait(). The reactor may go first; wake() is
-// then without effect. Nobody may call wake() once the waker's own destructor has begun. Size on a 32-bit board: 48 bytes.
+// one, and the loop then looks at each waker. Either a callback is called in the loop's thread, or a task awaits wait().
+// The reactor may go first; wake() is then without effect. Nobody may call wake() once the waker's own destructor has
+// begun. Size on a 32-bit board: 48 bytes.
 class Waker : public detail::Hook<2> {
  public:
   ~Waker() { close(), waiter_.clear(); }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 // Each public operation in its usual state and in its worst one, the latter in several sizes, so that its growth shows.
 // To add one: usual(NAME, call) once, worst({NAME, state, bound}, size, call) in a function that is run for each size.
+#include <algorithm>
+#include <numeric>
+
 #include "count.hpp"
 
 namespace {
@@ -87,8 +90,7 @@ template <std::size_t N, bool poll> void descriptors() {
   worst({names[4][poll], "n registered", "O(1)"}, N, [&] { again(0); });
   worst({names[1][poll], "one of n", "O(1)"}, N, [&] { must(reactor.modify(all[N / 2], Interest::none), "modify"); });
   const auto remove = [&] { must(reactor.remove(all[N / 2]), "remove"); };
-  const char* const side_by_side = "one of n that lie side by side in its table";
-  if (poll) worst({names[2][poll], side_by_side, "O(1) expected, O(descriptors) at worst"}, N, remove, N);
+  if (poll) worst({names[2][poll], "one of n", "O(1) expected, O(descriptors that collide)"}, N, remove, N);
   else worst({names[2][poll], "one of n", "O(1)"}, N, remove);
   worst(
       {names[3][poll], "n registered", "O(descriptors), only to refuse"}, N - 1, [&] { again(N - 1); }, N - 1);
@@ -100,29 +102,26 @@ template <std::size_t N, bool poll> void descriptors() {
       {names[7][poll], "n registered and ready", "O(1), a batch at most in a turn"}, N, [&] { world.turn(); }, batch);
 }
 
-// Descriptors that differ by multiples of the hash table's size: in poll's table they come to lie side by side.
+// Descriptors whose places in poll's table lie together: those that its hash function sends to the first cells.
 template <std::size_t N> void collisions() {
   static mote::PollSelector<N> selector;
-  constexpr auto cells = static_cast<int>(mote::detail::power_of_two_above(2 * N));
-  constexpr int layers = 4;
+  constexpr std::uint32_t mask = mote::detail::power_of_two_above(2 * N) - 1;
+  const auto home = [](int fd) { return (static_cast<std::uint32_t>(fd) * 2654435769u) >> __builtin_clz(mask); };
   must(selector.open(), "open");
   const int fd = eventfd(0, EFD_CLOEXEC);
+  std::vector<int> numbers(4 * (mask + 1));
+  std::iota(numbers.begin(), numbers.end(), fd + 1);
+  std::sort(numbers.begin(), numbers.end(), [&](int a, int b) { return home(a) < home(b); });
   std::vector<int> fds;
-  for (int column = 0; column < cells && fds.size() != N; ++column) {
-    int found[layers], layer = 0;
-    for (; layer != layers; ++layer) {
-      const int wanted = column + layer * cells;
-      found[layer] = fcntl(fd, F_DUPFD_CLOEXEC, wanted);
-      if (found[layer] < 0)
-        return static_cast<void>(fprintf(stderr, "worst: too few descriptors to let %zu collide\n", N));
-      if (found[layer] != wanted) break;  // taken
-    }
-    if (layer == layers) fds.insert(fds.end(), found, found + layers);
-    else
-      while (layer >= 0) close(found[layer--]);
+  for (const int wanted : numbers) {
+    if (fds.size() == N) break;
+    const int found = fcntl(fd, F_DUPFD_CLOEXEC, wanted);
+    if (found == wanted) fds.push_back(found);
+    else if (found >= 0) close(found);
   }
+  if (fds.size() != N) return static_cast<void>(fprintf(stderr, "worst: too few descriptors to let %zu collide\n", N));
   const auto add = [&](int i) { must(selector.add(i, Interest::read, 0), "add"); };
-  const char* const state = "n descriptors that collide by wrapping around";
+  const char* const state = "n descriptors whose places lie together";
   const char* const bound = "O(1) expected, O(descriptors that collide)";
   const int last = fds[fds.size() - 1];
   if (N == small) {
@@ -168,7 +167,7 @@ template <std::size_t N, bool poll> void waiting() {
     eventfd_t count;
     static_cast<void>(eventfd_read(fds[0], &count));
   }
-  static_cast<void>(eventfd_write(fds[0], 1));  // the one that was seen last is the last to be looked at
+  static_cast<void>(eventfd_write(fds[N - 1], 1));  // the last to be looked at
   if (poll) worst({name, "one of n is ready", "O(descriptors)"}, N, wait, N);
   else worst({name, "one of n is ready", "O(1)"}, N, wait);
   if (poll) return;
