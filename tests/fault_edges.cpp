@@ -76,6 +76,7 @@ template <class S, std::size_t Connections> struct World {
       Result<Stream> accepted = listener.try_accept();
       REQUIRE(accepted);
       streams[i] = std::move(*accepted);
+      REQUIRE(streams[i].set_no_delay(true));
     }
     listener.close();
   }
