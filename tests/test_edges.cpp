@@ -854,6 +854,33 @@ ON_BOTH_SELECTORS("edges: exact reads and lines, in every division of what comes
   }
 }
 
+// The kernel ends a read at a message with descriptors: a short one does not say that nothing is left. Such sockets, and
+// whatever else is adopted, are told of by levels.
+ON_BOTH_SELECTORS(
+    "edges: a Unix socket whose reads end short amid the data, at descriptors that are passed, does not hang") {
+  test::Loop<S> loop;
+  for (const bool waits : {false, true}) {
+    test::Pair pair = test::socket_pair();
+    Stream stream = test::open_stream(loop, std::move(pair.a));
+    Reading reading(loop, stream);
+    if (waits) test::turns(loop);
+    for (const char* const text : {"abc", "def", "ghi"}) {
+      iovec vector{const_cast<char*>(text), 3};
+      alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+      msghdr message{};
+      message.msg_iov = &vector, message.msg_iovlen = 1;
+      message.msg_control = control, message.msg_controllen = sizeof control;
+      cmsghdr* const header = CMSG_FIRSTHDR(&message);
+      header->cmsg_level = SOL_SOCKET, header->cmsg_type = SCM_RIGHTS, header->cmsg_len = CMSG_LEN(sizeof(int));
+      const int passed = pair.b.get();
+      ::memcpy(CMSG_DATA(header), &passed, sizeof passed);
+      REQUIRE(::sendmsg(pair.b.get(), &message, 0) == 3);
+    }
+    REQUIRE(run_until(loop, [&] { return reading.text == "abcdefghi"; }));
+    CHECK(test::comes_to_rest(loop));
+  }
+}
+
 // --- the ends of a connection ----------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("edges: released, used by hand and taken over again, a stream goes on, and loses nothing") {
