@@ -1191,8 +1191,8 @@ struct Slot {
   // How the next attempt at reading or writing goes; 0: it waits until the kernel reports.
   enum Way : std::uint8_t {
     ready = 1,   // worth trying; not after a short one or EAGAIN, until reported
-    unread = 2,  // a short one says nothing (the peer has closed, or sent urgent data): read on until EAGAIN
-    special = 4  // no stream socket, or not only read from
+    unread = 2,  // a short one says nothing (the peer has closed): read on until EAGAIN
+    special = 4  // no stream socket, or not only read from, or it has had urgent data
   };
   int fd = 0;
   std::uint32_t generation = 0, next_free = 0;
@@ -1545,7 +1545,7 @@ class Reactor : detail::Pinned {
   // event and one system call, once. Every event does one or the other: none can spin.
   [[gnu::noinline]] void wake_waiters(Slot& slot, Readiness readiness) {
     constexpr Interest reading = Interest::read | Interest::priority;
-    constexpr Readiness unread = Readiness::hangup | Readiness::read_closed | Readiness::priority;
+    constexpr Readiness unread = Readiness::hangup | Readiness::read_closed;
     auto unused = static_cast<Interest>(detail::bits(readiness) & 0x07u);
     if (any(readiness & Readiness::read_closed)) unused |= Interest::read;
     if (any(readiness & (Readiness::hangup | Readiness::error))) unused = reading | Interest::write;
@@ -1553,6 +1553,8 @@ class Reactor : detail::Pinned {
     if (any(unused & reading)) slot.reading |= Slot::ready;
     if (any(unused & Interest::write)) slot.writing |= Slot::ready;
     if (any(readiness & unread)) slot.reading |= Slot::unread;
+    // At the mark of urgent data recv() reads short, or answers EAGAIN to a pending signal, though there is more.
+    if (any(readiness & Readiness::priority)) slot.reading |= Slot::special, slot.wanted &= ~detail::by_edges;
     const Interest awaited = static_cast<Interest>(slot.reader.waits_) & reading;
     if (any(unused & awaited)) slot.reader.wake(), unused &= ~awaited;
     if (any(unused & Interest::write) && slot.writer.notify()) unused &= ~Interest::write;

@@ -13,7 +13,7 @@ PROGRAMS = [process.command(program) for program in sys.argv[1:]]
 del sys.argv[1:]
 TESTS = os.path.dirname(os.path.abspath(__file__))
 PAGE = os.path.join(TESTS, os.pardir, 'docs', 'testing.md')
-SECTIONS = ['The guarantees and their tests', 'Registration', 'Readiness', 'TCP and friends', 'Timers',
+SECTIONS = ['The guarantees and their tests', 'Registration', 'Readiness', 'TCP and friends', 'Edges', 'Timers',
             'Signals, wake-ups, fork', 'Tasks', 'Structured concurrency', 'Coroutines', 'Shutdown', 'Faults']
 
 
