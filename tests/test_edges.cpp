@@ -758,6 +758,28 @@ ON_BOTH_SELECTORS("edges: a forked child goes on with the streams that it has in
   CHECK(child.join() == 0);
 }
 
+template <class S> struct SmallBatch : S::template Config<40> { static constexpr std::size_t batch = 2; };
+// What does not fit into one batch is not forgotten by the kernel, though it was told of only once.
+ON_BOTH_SELECTORS("edges: a batch smaller than what is ready: each stream's one event comes all the same") {
+  mote::StaticReactor<SmallBatch<S>> loop;
+  REQUIRE(loop.open());
+  Maker maker(loop);
+  constexpr std::size_t count = 20;
+  std::vector<Link> links(count);
+  std::vector<std::unique_ptr<Reading>> readings;
+  for (Link& link : links) {
+    link = maker.connected();
+    readings.push_back(std::make_unique<Reading>(loop, link.stream));
+  }
+  test::turns(loop);
+  for (std::size_t round = 1; round <= 5; ++round) {
+    for (const Link& link : links) link.send("abc");
+    for (std::size_t i = 0; i < count; ++i)
+      REQUIRE(run_until(loop, [&] { return readings[i]->text.size() == round * 3; }));
+  }
+  readings.clear();
+}
+
 // --- amounts ---------------------------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("edges: SO_RCVLOWAT: whoever waits is woken when so much is there, or the end, and all is read") {
