@@ -2102,7 +2102,7 @@ template <class T, class... A> T* construct(void* place, A&&... arguments) {
 // Room for N tasks of type T. A T has `Step step()`, or `Step step(Task&)` where it does not derive from StateMachine;
 // it is made in its slot by spawn(), stepped by the run queue alone, and destroyed as soon as it ends. The pool may lie
 // in static storage (.bss) or on the stack; what it still holds when it goes is destroyed. It serves one reactor at a
-// time. Size: N * (sizeof(Task) + sizeof(T)), and 56 bytes on a 32-bit board.
+// time. Size: N * (sizeof(Task) + sizeof(T)), and 48 bytes on a 32-bit board.
 template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
  public:
   constexpr TaskPool() = default;
