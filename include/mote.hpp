@@ -1427,16 +1427,16 @@ class Reactor : detail::Pinned {
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
   Result<void> take_turns(Instant limit, bool once) {
     if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
-    const bool plain = !once && limit == Instant::max();
+    const bool endless = !once && limit == Instant::max(), plain = endless && higher_levels_ == 0;
     Result<void> done;
     enter();
     while (once || is_quiet() || !is_over()) {
-      if (plain && nothing_can_happen()) {
+      if (endless && nothing_can_happen()) {
         if (stats_.tasks != 0) done = Error(EDEADLK);
         break;
       }
       done = turn(limit, plain);
-      if (!done || (!plain && (once || (limit != Instant::max() && now() >= limit)))) break;
+      if (!done || (!endless && (once || (limit != Instant::max() && now() >= limit)))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
     return leave(), done;
@@ -1450,6 +1450,7 @@ class Reactor : detail::Pinned {
     running_ = false;
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
   }
+  // Plain: without limit, and with no queue but ready_.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
     run_tasks();
     Duration timeout = forever;

@@ -37,6 +37,23 @@ struct Noting {
   }
 };
 
+// Answers each wait at once, and notes whether it was to wait at all; with the 100th it gives up.
+class Hasty : public mote::SelectorBase<Hasty> {
+ public:
+  Result<void> open() { return attach(), Result<void>(); }
+  Result<void> on_add(int, mote::Interest, std::uint64_t) { return {}; }
+  Result<void> on_modify(int, mote::Interest, std::uint64_t) { return {}; }
+  Result<void> on_remove(int) { return {}; }
+  void on_forget(int) {}
+  Result<std::size_t> on_wait(mote::Ready*, std::size_t, mote::Duration timeout) {
+    would_wait += timeout != 0ns;
+    return ++waits < 100 ? Result<std::size_t>(0u) : mote::Error(EBADF);
+  }
+  Result<void> on_rebuild() { return {}; }
+  int on_descriptor() const { return -1; }
+  int waits = 0, would_wait = 0;
+};
+
 // Tasks 0, 1, 2, ... of these levels, all of them queued.
 template <std::size_t N> struct Crowd {
   std::vector<int> log;
@@ -254,5 +271,32 @@ ON_BOTH_SELECTORS(
     REQUIRE(loop.run_once(0ns));
     CHECK(crowd.log.size() == 20);
     CHECK(loop.next_deadline() == mote::Instant::max());
+  }
+}
+
+TEST_CASE(
+    "priorities: run() does not wait while a task of any level is ready, though nothing but a descriptor is left") {
+  for (const std::uint32_t level : {0u, 1u, 2u}) {
+    struct Yielding {
+      int steps;
+      Step step(Task& task) {
+        if (++steps == 5) task.reactor().stop();
+        task.wake();
+        return mote::pending;
+      }
+    };
+    Hasty hasty;
+    mote::StaticReactor<ThreeLevels<test::OnPoll>> loop;
+    REQUIRE(loop.open(hasty));
+    const test::Pair pipe = test::pipe_pair();
+    test::Recorder recorder;
+    REQUIRE(loop.add(pipe.a.get(), mote::Interest::read, recorder));
+    TaskPool<Yielding, 1> pool;
+    Result<TaskHandle> spawned = pool.spawn(loop, 0);
+    REQUIRE(spawned);
+    CHECK(spawned->get()->set_priority(level));
+    CHECK(loop.run());
+    CHECK(hasty.waits == 5);
+    CHECK(hasty.would_wait == 0);
   }
 }
