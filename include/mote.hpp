@@ -383,7 +383,7 @@ class TimerWheel {
   void insert(TimerNode& node, std::int64_t now) {
     if (count_ == 0) base_ = tick(now);
     expect(node.deadline);
-    !firing_ || node.deadline > until_ ? place(node) : lists_[later].push_back(node);
+    firing_ == 0 || node.deadline > until_ ? place(node) : lists_[later].push_back(node);
   }
   // Something that is due then but has no node: it counts, too, until forgotten, and is to be expected after each refresh().
   void expect(std::int64_t deadline) {
@@ -408,7 +408,7 @@ class TimerWheel {
       sift(lists_[list], crowded ? INT64_MIN : last < now ? last : now, due);
       if (start == now_tick && list < slots) break;  // what is left in it is due later within this tick
     }
-    if (firing_ = !due.empty(); firing_) return true;
+    if (firing_ = due.empty() ? 0 : 1; firing_ != 0) return true;
     if (now_tick > base_) base_ = now_tick;
     while (TimerNode* const node = lists_[later].pop_front()) place(*node);
     return false;
@@ -498,7 +498,7 @@ class TimerWheel {
   std::uint64_t base_ = 0;  // in ticks; nothing before it is left in the wheel
   std::int64_t next_ = 0, until_ = 0;
   std::uint32_t occupied_[levels + 1] = {}, count_ = 0;
-  bool firing_ = false;  // those until `until_`
+  std::uint32_t firing_ = 0;  // 1: those until `until_`
 };
 }  // namespace detail
 
