@@ -2037,11 +2037,14 @@ class TaskPoolBase : public detail::ListNode {
     });
   }
   void close() {
-    for (std::uint32_t i = 0; reactor_ != nullptr && i < fresh_; ++i) {
+    if (reactor_ == nullptr) return;
+    const bool outer = std::exchange(reactor_->destroying_, true);  // nor does an observer spawn into it
+    for (std::uint32_t i = 0; i < fresh_; ++i) {
       Task& task = at(i);
       if (task.state_ == Task::State::live) reactor_->destroy(task);
       if (task.handle_ != nullptr) task.handle_->detach();
     }
+    reactor_->destroying_ = outer;
     vacancy_.notify(SIZE_MAX), unlink(), reactor_ = nullptr;
   }
   auto vacancy(std::uint32_t capacity) {

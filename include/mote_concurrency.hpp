@@ -1184,12 +1184,11 @@ template <class Op> struct OperationAwaiter : Awaiting {
   using R = Answer<Op>;
   OperationAwaiter(PromiseBase& promise, Op& what, std::uint32_t line, const char* name)
       : Awaiting(*promise.chain), operation(what) {
-    if constexpr (!std::is_trivially_destructible_v<R>) ::new (static_cast<void*>(&answer)) Poll<R>(pending);
     chain.name = name, chain.line = line;
   }
   ~OperationAwaiter() {
     if (!taken) stop();
-    answer.~Poll<R>();
+    forget();
   }
   bool await_ready() { return look(*chain.running); }
   void await_suspend(std::coroutine_handle<> coroutine) { wait(coroutine, &look_again); }
@@ -1197,12 +1196,18 @@ template <class Op> struct OperationAwaiter : Awaiting {
   static bool look_again(Awaiting& awaiting, Task& task) { return static_cast<OperationAwaiter&>(awaiting).look(task); }
   [[gnu::always_inline]] bool look(Task& task) {
     Poll<R> fresh = operation.poll(task);
-    answer.~Poll<R>();
-    return (::new (static_cast<void*>(&answer)) Poll<R>(std::move(fresh)))->ready();
+    forget();
+    const bool ready = (::new (static_cast<void*>(&answer)) Poll<R>(std::move(fresh)))->ready();  // which may throw
+    return made = true, ready;
+  }
+  void forget() {
+    if constexpr (!std::is_trivially_destructible_v<R>)
+      if (std::exchange(made, false)) answer.~Poll<R>();
   }
   Op& operation;
   bool taken = false;  // and so it waits no more
-  union {              // without a value before the first look, where nobody can tell
+  bool made = false;   // whether `answer` is to be destroyed
+  union {
     Poll<R> answer;
   };
 };

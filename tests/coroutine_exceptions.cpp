@@ -144,4 +144,39 @@ TEST_CASE("exceptions: a pool that is exhausted throws nothing, and a parameter 
   CHECK(count.alive == 0);
   CHECK(one.size() == 0);
 }
+
+// An operation of one's own, whose value throws when it is copied for the n-th time.
+Count brittle;
+struct Brittle {
+  Brittle() : tracked(brittle) {}
+  explicit Brittle(int& copies_left) : tracked(brittle), left(&copies_left) {}
+  Brittle(const Brittle& other) : tracked(other.tracked), left(other.left) {
+    if (left != nullptr && (*left)-- == 0) throw std::bad_alloc();
+  }
+  Brittle& operator=(const Brittle&) = delete;
+  Tracked tracked;
+  int* left = nullptr;
+};
+struct GivesBrittle {
+  int& copies_left;
+  mote::Poll<mote::Result<Brittle>> poll(mote::Task&) { return mote::Result<Brittle>(Brittle(copies_left)); }
+};
+mote::Co<void> takes_brittle(mote::FrameSource&, int& copies_left) {
+  const mote::Result<Brittle> got = co_await GivesBrittle{copies_left};
+  CHECK(got);
+}
+
+ON_BOTH_SELECTORS(
+    "exceptions: where the copy of a result throws, whichever it is, all that was made is destroyed once") {
+  test::Loop<S> loop;
+  mote::Event none;
+  bool done = false;
+  for (int copies = 0; !done && copies < 20; ++copies) {
+    int left = copies;
+    done = end_of(loop, takes_brittle(frames, left), none, false).kind == mote::Outcome::Kind::done;
+    CHECK(brittle.alive == 0);
+    CHECK(frames.size() == 0);
+  }
+  CHECK(done);  // so many copies are made, and each of them has thrown once
+}
 }  // namespace

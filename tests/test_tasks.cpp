@@ -1125,6 +1125,32 @@ ON_BOTH_SELECTORS("tasks: a pool destroyed before the reactor takes its tasks al
   CHECK(loop.run());
 }
 
+ON_BOTH_SELECTORS(
+    "tasks: a pool that is being destroyed takes no more: who is told of a failure amid cannot spawn into it") {
+  test::Loop<S> loop;
+  auto pool = std::make_unique<TaskPool<Plain, 2>>();
+  TaskPool<Plain, 2>& ending = *pool;
+  auto waits = [](Task&) -> Step { return mote::pending; };
+  auto fails = [](Task&) -> Step { return mote::failed(EIO); };
+  int told = 0, answer = 0;
+  auto note = [&](const Observation& seen) {
+    if (seen.kind != Observation::task_failed) return;
+    ++told, answer = test::error_of(ending.spawn(loop, Body(waits)));
+  };
+  loop.observe(note);
+  Result<TaskHandle> first = pool->spawn(loop, Body(waits)), second = pool->spawn(loop, Body(fails));
+  REQUIRE(first);
+  REQUIRE(second);
+  turn(loop);
+  CHECK(first->destroy());
+  first->detach();  // its slot is free, and before that of the one that has failed
+  pool.reset();
+  CHECK(told == 1);
+  CHECK(answer == ECANCELED);
+  CHECK(loop.stats().tasks == 0);
+  CHECK(loop.run());
+}
+
 ON_BOTH_SELECTORS("tasks: a pool destroyed after the reactor is empty by then, and may serve another reactor") {
   auto loop = std::make_unique<test::Loop<S>>();
   TaskPool<Reader, 2> pool;
