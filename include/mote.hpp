@@ -648,6 +648,7 @@ class Selector : detail::Pinned {
 
   // Waits until something is ready or the time is up (zero: only looks; forever: no limit) and fills in at most
   // `capacity` entries: how many it returns. 0 means that the time is up, and never before. A signal does not end it.
+  // EINVAL: a capacity of 0.
   Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const bool timed = timeout > Duration::zero() && timeout != forever;
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
@@ -827,6 +828,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
   // What is ready and far behind moves to the front: whoever goes on being active is found without a look at all the
   // others. Where more are ready than fit, nothing moves, and the next wait's answer begins with the others.
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
+    if (capacity == 0) return Error(EINVAL);  // as epoll_wait(2)
     const int n = System::poll(fds_, count_, detail::to_milliseconds(timeout));
     if (n < 0) return detail::last_error();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
     const bool all_fit = static_cast<std::size_t>(n) <= capacity;
@@ -2464,7 +2466,9 @@ class Source {
   }
   // One read(). A short one says that there is no more for now, so that the next waits first; not so at the end of the
   // stream, which is read at once.
-  Result<std::size_t> try_receive(ByteSpan buffer) { return received(buffer, receive_once(buffer)); }
+  Result<std::size_t> try_receive(ByteSpan buffer) {
+    return !buffer.empty() ? received(buffer, receive_once(buffer)) : Error(EINVAL);  // it would take a datagram
+  }
   ssize_t receive_once(ByteSpan buffer) {
     Slot& slot = *slot_;
     return slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)

@@ -541,6 +541,15 @@ ON_BOTH_SELECTORS("selector: an answer larger than the ready set is filled only 
   CHECK(ready[0].token == 1);
 }
 
+ON_BOTH_SELECTORS("selector: an answer without room is EINVAL, whatever is ready") {
+  Opened<S> selector;
+  test::Pair pair = test::socket_pair();
+  Ready none;
+  CHECK(error_of(selector.wait(&none, 0, mote::forever)) == EINVAL);
+  REQUIRE(selector.add(pair.a.get(), Interest::write, 1));
+  CHECK(error_of(selector.wait(&none, 0, mote::forever)) == EINVAL);
+}
+
 TEST_CASE("selector: epoll's descriptor is readable when something is ready, poll has none") {
   Opened<test::OnEpoll> epoll;
   Opened<test::OnPoll> poll;

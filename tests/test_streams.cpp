@@ -372,6 +372,21 @@ ON_BOTH_SELECTORS("streams: a read gives what has come, waits when there is noth
   }
 }
 
+ON_BOTH_SELECTORS("streams: a read without room takes no message from a socket of another kind") {
+  test::Loop<S> loop;
+  int ends[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
+  Stream stream = open_stream(loop, Fd(ends[0]));
+  const Fd peer(ends[1]);
+  test::send_text(peer.get(), "whole");
+  CHECK(error_of(stream.try_read(ByteSpan())) == EINVAL);
+  CHECK(error_of(await(loop, [&] { return stream.read(ByteSpan()); })) == EINVAL);
+  char bytes[16];
+  const mote::Result<std::size_t> n = stream.try_read(bytes);
+  REQUIRE(n);
+  CHECK(*n == 5);
+}
+
 ON_BOTH_SELECTORS("streams: errors of a read: EINVAL without room, EBADF when not open, EISDIR, ENOTCONN") {
   test::Loop<S> loop;
   test::Pair pair = test::pipe_pair();
