@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How many system calls things cost, counted at the seam. The peers run within the loop's waits and by themselves, so
 // that every call that is counted is the loop's own.
+#include "support/echo.hpp"
 #include "support/harness.hpp"
 
 using namespace std::chrono_literals;
@@ -19,27 +20,7 @@ struct Counting {
 
 std::uint32_t count(Call call) { return Seam::state.count(call); }
 
-// One connection's task, as in the echo example.
-struct Echo : mote::StateMachine {
-  mote::Stream client;
-  char bytes[64];
-  mote::ByteView reply;
-  mote::Result<std::size_t> got;
-  mote::Result<void> sent;
-  explicit Echo(mote::Stream stream) : client(std::move(stream)) {}
-  mote::Step step() {
-    MOTE_BEGIN();
-    for (;;) {
-      MOTE_AWAIT(got, client.read(bytes));
-      if (!got) return mote::failed(got.error());
-      if (*got == 0) return mote::done();
-      reply = {bytes, *got};
-      MOTE_AWAIT(sent, client.write_all(reply));
-      if (!sent) return mote::failed(sent.error());
-    }
-    MOTE_END();
-  }
-};
+using test::Echo;  // one connection's task, as in the echo example
 
 constexpr std::uint32_t connections = 16;
 struct Serve : mote::StateMachine {

@@ -3,7 +3,8 @@
 #include <memory>
 #include <string>
 
-#include "support/harness.hpp"
+#include "support/echo.hpp"
+#include "support/operations.hpp"
 
 using mote::ByteView;
 using mote::Fd;
@@ -20,46 +21,8 @@ using Call = Seam::Call;
 
 std::uint32_t count(Call call) { return Seam::state.count(call); }
 
-// One connection's task.
-struct Echo : mote::StateMachine {
-  Stream client;
-  char bytes[64];
-  ByteView reply;
-  Result<std::size_t> got;
-  Result<void> sent;
-  explicit Echo(Stream stream) : client(std::move(stream)) {}
-  mote::Step step() {
-    MOTE_BEGIN();
-    for (;;) {
-      MOTE_AWAIT(got, client.read(bytes));
-      if (!got) return mote::failed(got.error());
-      if (*got == 0) return mote::done();
-      reply = {bytes, *got};
-      MOTE_AWAIT(sent, client.write_all(reply));
-      if (!sent) return mote::failed(sent.error());
-    }
-    MOTE_END();
-  }
-};
-
-// One operation, whose result is kept.
-template <class Make> struct Once {
-  Make make;
-  using Value = typename decltype(std::declval<Make&>()().poll(std::declval<mote::Task&>()))::value_type;
-  struct Awaiter {
-    Once& self;
-    mote::Step step(mote::Task& task) {
-      auto poll = self.make().poll(task);
-      if (!poll.ready()) return mote::pending;
-      self.result = std::move(*poll), self.done = true;
-      return mote::done();
-    }
-  };
-  Once(mote::Reactor& reactor, Make m) : make(m) { REQUIRE(pool.spawn(reactor, *this)); }
-  Value result;
-  bool done = false;
-  mote::TaskPool<Awaiter, 1> pool;
-};
+using test::Echo;  // one connection's task
+using test::Running;
 
 template <class S, std::size_t Connections> struct World {
   World() {
@@ -143,18 +106,18 @@ ON_BOTH_SELECTORS(
   for (int round = 0; round < 4; ++round) {
     view = text;
     Seam::state.reset_counts();
-    Once writing(world.loop, [&] { return stream.write_all(view); });
-    Once reading(world.loop, [&] { return stream.read(bytes); });
+    Running writing(world.loop, [&] { return stream.write_all(view); });
+    Running reading(world.loop, [&] { return stream.read(bytes); });
     std::size_t got = 0;
     world.run();
-    CHECK_FALSE(writing.done);
-    for (int turn = 0; turn < 1000 && !writing.done; ++turn) got += world.take(), world.run();
+    CHECK_FALSE(writing.done());
+    for (int turn = 0; turn < 1000 && !writing.done(); ++turn) got += world.take(), world.run();
     got += world.take();
     CHECK(error_of(writing.result) == 0);
     CHECK(got == text.size());
     world.send("x");
     world.run();
-    CHECK(reading.done);
+    CHECK(reading.done());
     CHECK(count(Call::epoll_ctl) == (!world.by_edges() || round > 0 ? 0 : 2));  // one for each direction
   }
 }
@@ -163,17 +126,17 @@ ON_BOTH_SELECTORS("edges: what nobody waits for costs no epoll_ctl, and is there
   World<S, 1> world;
   Stream& stream = world.streams[0];
   char bytes[64];
-  Once first(world.loop, [&] { return stream.read(bytes); });
+  Running first(world.loop, [&] { return stream.read(bytes); });
   world.run();
   world.send("one");
   world.run();
-  CHECK(first.done);
+  CHECK(first.done());
   Seam::state.reset_counts();
   world.send("two"), world.run();
   world.send("three"), world.run();
-  Once second(world.loop, [&] { return stream.read(bytes); });
+  Running second(world.loop, [&] { return stream.read(bytes); });
   world.run();
-  CHECK(second.done);
+  CHECK(second.done());
   CHECK(*second.result == 8);
   CHECK(count(Call::epoll_ctl) == 0);
 }
@@ -186,28 +149,28 @@ ON_BOTH_SELECTORS("edges: an EAGAIN at the mark of urgent data, though there is 
     Stream& stream = world.streams[0];
     std::string got;
     char bytes[64];
-    Once first(world.loop, [&] { return stream.read(bytes); });
+    Running first(world.loop, [&] { return stream.read(bytes); });
     world.run();
     world.send("abc"), world.send("!", MSG_OOB), world.send("def");
     Seam::state.reset_counts();
     Seam::state.faults[0] = {Call::recv, failing, EAGAIN};
     world.run();
-    CHECK(first.done);
+    CHECK(first.done());
     got.assign(bytes, *first.result);
     if (got == "abc") {
-      Once second(world.loop, [&] { return stream.read(bytes); });
+      Running second(world.loop, [&] { return stream.read(bytes); });
       world.run();
-      CHECK(second.done);
+      CHECK(second.done());
       got.append(bytes, *second.result);
     }
     CHECK(got == "abcdef");
     CHECK(Seam::state.faults_fired == 1);
     Seam::state.faults[0] = {};
-    Once third(world.loop, [&] { return stream.read(bytes); });
+    Running third(world.loop, [&] { return stream.read(bytes); });
     world.run();
     world.send("ghi");
     world.run();
-    CHECK(third.done);
+    CHECK(third.done());
     CHECK(Seam::state.waits() < 20);
   }
 }
@@ -219,43 +182,43 @@ ON_BOTH_SELECTORS(
   Stream& stream = world.streams[0];
   char bytes[64];
   Seam::state.faults[0] = {Call::epoll_ctl, 1, ENOMEM};
-  Once failing(world.loop, [&] { return stream.read(bytes); });
+  Running failing(world.loop, [&] { return stream.read(bytes); });
   world.run();
   CHECK(error_of(failing.result) == ENOMEM);
   for (int i = 0; i < 2; ++i) {  // the same task's next ones, too
-    Once reading(world.loop, [&] { return stream.read(bytes); });
+    Running reading(world.loop, [&] { return stream.read(bytes); });
     world.run();
-    CHECK_FALSE(reading.done);
+    CHECK_FALSE(reading.done());
     world.send("abc");
     world.run();
-    CHECK(reading.done);
+    CHECK(reading.done());
     CHECK(*reading.result == 3);
   }
   // The other direction fails; who reads is not disturbed.
   const std::string text(20'000'000, 'x');
   ByteView view = text;
-  Once reading(world.loop, [&] { return stream.read(bytes); });
+  Running reading(world.loop, [&] { return stream.read(bytes); });
   world.run();
   Seam::state.reset_counts();
   Seam::state.faults[0] = {Call::epoll_ctl, 1, ENOMEM};
-  Once writing(world.loop, [&] { return stream.write_all(view); });
+  Running writing(world.loop, [&] { return stream.write_all(view); });
   world.run();
   CHECK(error_of(writing.result) == ENOMEM);
   world.send("abc");
   world.run();
-  CHECK(reading.done);
+  CHECK(reading.done());
   // And so does the way back to levels, by ready(): then edges go on, and no byte is lost.
   Seam::state.reset_counts();
   Seam::state.faults[0] = {Call::epoll_ctl, 1, ENOMEM};
-  Once looking(world.loop, [&] { return stream.ready(Interest::priority); });
+  Running looking(world.loop, [&] { return stream.ready(Interest::priority); });
   world.run();
   CHECK(error_of(looking.result) == ENOMEM);
   for (int i = 0; i < 2; ++i) {
-    Once again(world.loop, [&] { return stream.read(bytes); });
+    Running again(world.loop, [&] { return stream.read(bytes); });
     world.run();
     world.send("abc");
     world.run();
-    CHECK(again.done);
+    CHECK(again.done());
   }
 }
 

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "support/echo.hpp"
 #include "support/harness.hpp"
 
 using namespace std::chrono_literals;
@@ -1095,26 +1096,7 @@ EVERY_CALL_FAILS("writing to a serial port", WriteSerialPort)
 namespace {
 
 // Echoes what comes, by whatever portions.
-struct Echo : mote::StateMachine {
-  mote::Stream& stream;
-  unsigned char bytes[24];
-  mote::ByteView reply;
-  mote::Result<std::size_t> got;
-  mote::Result<void> sent;
-  explicit Echo(mote::Stream& s) : stream(s) {}
-  mote::Step step() {
-    MOTE_BEGIN();
-    for (;;) {
-      MOTE_AWAIT(got, stream.read(bytes));
-      if (!got) return mote::failed(got.error());
-      if (*got == 0) return mote::done();
-      reply = {bytes, *got};
-      MOTE_AWAIT(sent, stream.write_all(reply));
-      if (!sent) return mote::failed(sent.error());
-    }
-    MOTE_END();
-  }
-};
+using Echo = test::BasicEcho<mote::Stream&, 24>;
 
 // The other side: sends its bytes in one piece and the end after them, and reads what comes back.
 struct EchoPeer {

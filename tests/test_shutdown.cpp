@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "support/echo.hpp"
 #include "support/harness.hpp"
 
 using mote::Clock;
@@ -30,27 +31,7 @@ using test::Plain;
 
 namespace {
 
-// Echoes until its peer has finished.
-struct Session : StateMachine {
-  Stream client;
-  char bytes[64];
-  mote::ByteView reply;
-  Result<std::size_t> got;
-  Result<void> sent;
-
-  Step step() {
-    MOTE_BEGIN();
-    for (;;) {
-      MOTE_AWAIT(got, client.read(bytes));
-      if (!got) return mote::failed(got.error());
-      if (*got == 0) return mote::done();
-      reply = {bytes, *got};
-      MOTE_AWAIT(sent, client.write_all(reply));
-      if (!sent) return mote::failed(sent.error());
-    }
-    MOTE_END();
-  }
-};
+using Session = test::Echo;  // until its peer has finished
 
 // Accepts into a pool for as long as its listener is open; the error with which that ended is kept.
 template <std::size_t N> struct Acceptor : StateMachine {

@@ -82,6 +82,18 @@ TEST_CASE("result: gives access to members, and moves its value out") {
   CHECK(only->value == -1);
 }
 
+TEST_CASE("result: is filled in where it is, and holds the error if that fails") {
+  const Result<MoveOnly> filled = Result<MoveOnly>::filled_in([](MoveOnly& only) -> Result<void> {
+    only.value = 3;
+    return {};
+  });
+  REQUIRE(filled);
+  CHECK(filled->value == 3);
+  const Result<MoveOnly> failed = Result<MoveOnly>::filled_in([](MoveOnly&) -> Result<void> { return Error(ENFILE); });
+  REQUIRE_FALSE(failed);
+  CHECK(failed.error() == ENFILE);
+}
+
 TEST_CASE("result: without a value is success, or an error") {
   const Result<void> success;
   CHECK(success);
