@@ -131,6 +131,13 @@ template <class T> class [[nodiscard]] Result {
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
   constexpr Result(U&& value) : value_(std::forward<U>(value)), error_(0) {}
+  constexpr Result(const Result&) = default;
+  constexpr Result(Result&&) = default;
+  constexpr Result& operator=(const Result&) = default;
+  constexpr Result& operator=(Result&& other) noexcept(std::is_nothrow_move_assignable<T>::value) {
+    value_ = static_cast<T&&>(other.value_), error_ = other.error_;  // by members: g++ moves the whole through the stack
+    return *this;
+  }
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return error_; }  // only of a failed Result
   constexpr T& operator*() & { return MOTE_ASSERT(error_ == 0), value_; }

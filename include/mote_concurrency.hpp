@@ -1109,14 +1109,11 @@ inline bool Chain::run(Task& stepped_by) {
   return awaiting == nullptr && !given_up;
 }
 inline bool Chain::go_on() {
-  std::coroutine_handle<> coroutine;
-  if (Awaiting* const waits = awaiting; waits == nullptr) {
-    coroutine = std::exchange(next, nullptr);
-  } else {
+  if (Awaiting* const waits = awaiting; waits != nullptr) {
     if (!waits->try_again(*waits, *running)) return false;
-    coroutine = std::coroutine_handle<>::from_address(waits->waiter), awaiting = nullptr;
+    awaiting = nullptr, std::coroutine_handle<>::from_address(waits->waiter).resume();
   }
-  for (; coroutine; coroutine = std::exchange(next, nullptr)) coroutine.resume();
+  while (awaiting == nullptr && next) std::exchange(next, nullptr).resume();
   return awaiting == nullptr;
 }
 
@@ -1160,11 +1157,11 @@ struct PromiseBase {
   Final final_suspend() const noexcept { return {}; }
 
   template <class Op>
-  auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE(), const char* name = __builtin_FUNCTION()) {
+  auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE()) {
     static_assert(HasPoll<std::remove_reference_t<Op>>,
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
     if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation);
-    else return OperationAwaiter<std::remove_reference_t<Op>>(*this, operation, line, name);
+    else return OperationAwaiter<std::remove_reference_t<Op>>(*this, operation, line);
   }
   struct TaskAwaiter {
     bool await_ready() const { return true; }
@@ -1182,9 +1179,8 @@ struct PromiseBase {
 // The operation itself lies in the coroutine's frame until the end of the expression that awaits it.
 template <class Op> struct OperationAwaiter : Awaiting {
   using R = Answer<Op>;
-  OperationAwaiter(PromiseBase& promise, Op& what, std::uint32_t line, const char* name)
-      : Awaiting(*promise.chain), operation(what) {
-    chain.name = name, chain.line = line;
+  OperationAwaiter(PromiseBase& promise, Op& what, std::uint32_t line) : Awaiting(*promise.chain), operation(what) {
+    chain.line = line;
   }
   ~OperationAwaiter() {
     if (!taken) stop();
@@ -1192,23 +1188,25 @@ template <class Op> struct OperationAwaiter : Awaiting {
   }
   bool await_ready() { return look(*chain.running); }
   void await_suspend(std::coroutine_handle<> coroutine) { wait(coroutine, &look_again); }
-  R await_resume() { return taken = true, std::move(*answer); }
+  R await_resume() { return taken = true, std::move(answer); }
   static bool look_again(Awaiting& awaiting, Task& task) { return static_cast<OperationAwaiter&>(awaiting).look(task); }
   [[gnu::always_inline]] bool look(Task& task) {
     Poll<R> fresh = operation.poll(task);
-    forget();
-    const bool ready = (::new (static_cast<void*>(&answer)) Poll<R>(std::move(fresh)))->ready();  // which may throw
-    return made = true, ready;
+    if (!fresh.ready()) return false;
+    forget();  // an answer that was given up
+    ::new (static_cast<void*>(&answer)) R(std::move(*fresh));  // which may throw
+    if constexpr (!std::is_trivially_destructible_v<R>) made = true;
+    return true;
   }
   void forget() {
     if constexpr (!std::is_trivially_destructible_v<R>)
-      if (std::exchange(made, false)) answer.~Poll<R>();
+      if (std::exchange(made, false)) answer.~R();
   }
   Op& operation;
   bool taken = false;  // and so it waits no more
   bool made = false;   // whether `answer` is to be destroyed
   union {
-    Poll<R> answer;
+    R answer;
   };
 };
 
@@ -1310,7 +1308,7 @@ template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure()
 }
 // It becomes a part of the chain of who awaits it; one that was begun before, as an operation, has a chain of its own.
 template <class C> struct CoAwaiter : Awaiting {
-  CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain), awaited(what) {}
+  CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain), awaited(what), name(chain.name) {}
   ~CoAwaiter() {  // what is a part of the chain does not outlive it, wherever it lies
     stop();
     if (waits) awaited.destroy();
@@ -1324,10 +1322,10 @@ template <class C> struct CoAwaiter : Awaiting {
     if (is_begun()) return wait(coroutine, &look_again);
     PromiseBase& promise = awaited.handle_.promise();
     promise.chain = &chain, promise.awaited_by = coroutine;
-    chain.next = awaited.handle_;
+    chain.next = awaited.handle_, chain.name = promise.own.name;
   }
   Result<typename C::Value> await_resume() {
-    waits = false;
+    waits = false, chain.name = name;
     if (taken) return Error(EBUSY);
     return awaited.handle_ != nullptr ? awaited.take() : Result<typename C::Value>(awaited.error_);
   }
@@ -1338,6 +1336,7 @@ template <class C> struct CoAwaiter : Awaiting {
     return awaiting.chain.name = begun.name, awaiting.chain.line = begun.line, ended;
   }
   C& awaited;
+  const char* name;    // of the function that awaits it
   bool taken = false;  // by another, who awaits it
   bool waits = false;  // for its end
 };
@@ -1354,8 +1353,9 @@ class Coroutine : detail::Pinned {
   }
   ~Coroutine() { handle_.destroy(); }
   Step step(Task& task) {
-    const bool ended = promise_->own.step(task);
-    task.resume_line() = promise_->own.line;
+    detail::Chain& chain = promise_->own;
+    const bool ended = chain.step(task);
+    task.resume_line() = chain.line;
     return ended ? Step(promise_->code) : Step(pending);
   }
   const char* name() const { return promise_->own.name; }
