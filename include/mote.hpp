@@ -135,7 +135,8 @@ template <class T> class [[nodiscard]] Result {
   constexpr Result(Result&&) = default;
   constexpr Result& operator=(const Result&) = default;
   constexpr Result& operator=(Result&& other) noexcept(std::is_nothrow_move_assignable<T>::value) {
-    value_ = static_cast<T&&>(other.value_), error_ = other.error_;  // by members: g++ moves the whole through the stack
+    value_ = static_cast<T&&>(other.value_),
+    error_ = other.error_;  // by members: g++ moves the whole through the stack
     return *this;
   }
   constexpr explicit operator bool() const { return error_ == 0; }
@@ -1397,7 +1398,7 @@ class Reactor : detail::Pinned {
     selector_ = &selector, slots_ = slots, capacity_ = capacity, batch_ = batch, batch_size_ = batch_size;
   }
   void attach(detail::RunQueue* higher, std::uint32_t levels) {
-    higher_ = higher, higher_levels_ = levels;
+    higher_ = higher, higher_levels_ = levels, run_higher_ = &Reactor::run_higher;
     for (std::uint32_t i = 0; i < levels; ++i) higher[i].ring();
   }
   void close();
@@ -1436,7 +1437,7 @@ class Reactor : detail::Pinned {
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
   Result<void> take_turns(Instant limit, bool once) {
     if (selector_ == nullptr || running_) return Error(running_ ? EBUSY : ENXIO);
-    const bool endless = !once && limit == Instant::max(), plain = endless && higher_levels_ == 0;
+    const bool endless = !once && limit == Instant::max(), plain = endless && run_higher_ == nullptr;
     Result<void> done;
     enter();
     while (once || is_quiet() || !is_over()) {
@@ -1461,7 +1462,8 @@ class Reactor : detail::Pinned {
   }
   // Plain: without limit, and with no queue but ready_.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
-    run_tasks();
+    if (run_higher_ != nullptr) run_higher_(*this);
+    run_tasks(ready_, run_higher_ == nullptr ? UINT32_MAX : limits::steps_below);
     Duration timeout = forever;
     if (!(plain && ready_.empty() && is_quiet() && timers_.empty() && stats_.descriptors != 0))
       timeout = time_to_wait(limit);
@@ -1486,26 +1488,25 @@ class Reactor : detail::Pinned {
     return {};
   }
   // All of the highest priority, and of each other one a few: how long the highest waits does not depend on the others.
-  [[gnu::always_inline]] void run_tasks() {
-    std::uint32_t level = higher_levels_;
+  MOTE_COLD static void run_higher(Reactor& self) {
+    std::uint32_t most = UINT32_MAX;
+    for (std::uint32_t level = self.higher_levels_; level != 0; --level, most = limits::steps_below)
+      self.run_tasks(self.higher_[level - 1], most);
+  }
+  [[gnu::always_inline]] void run_tasks(detail::RunQueue& queue, std::uint32_t most) {
+    if (queue.empty()) return;
+    running_tasks_.take_all(queue);  // what they wake, themselves included, runs in the next turn
     do {
-      detail::RunQueue& queue = level == 0 ? ready_ : higher_[level - 1];
-      if (queue.empty()) continue;
-      running_tasks_.take_all(queue);  // what they wake, themselves included, runs in the next turn
-      std::uint32_t left = level == higher_levels_ ? UINT32_MAX : limits::steps_below;
-      do {
-        Task* const task = current_ = running_tasks_.pop();
-        task->budget_ = task->share_;
-        task->waits_for_ = nullptr;
-        ++stats_.steps;
-        const Step step = measured_ == nullptr ? task->step_(*task) : measured_(*this, *task);
-        if (step.is_pending()) task->since_ = now_;
-        else current_ = nullptr, finish(*task, step.code);
-      } while (!running_tasks_.empty() && --left != 0);
-      current_ = nullptr;
-      if (!running_tasks_.empty())
-        running_tasks_.take(queue), queue.take_all(running_tasks_);  // before what came since
-    } while (level-- != 0);
+      Task* const task = current_ = running_tasks_.pop();
+      task->budget_ = task->share_;
+      task->waits_for_ = nullptr;
+      ++stats_.steps;
+      const Step step = measured_ == nullptr ? task->step_(*task) : measured_(*this, *task);
+      if (step.is_pending()) task->since_ = now_;
+      else current_ = nullptr, finish(*task, step.code);
+    } while (!running_tasks_.empty() && --most != 0);
+    current_ = nullptr;
+    if (!running_tasks_.empty()) running_tasks_.take(queue), queue.take_all(running_tasks_);  // before what came since
   }
   MOTE_COLD static Step run_measured(Reactor& reactor, Task& task) {
     const Instant start = Clock::now();
@@ -1754,7 +1755,8 @@ class Reactor : detail::Pinned {
   detail::RunQueue ready_;              // of the lowest priority
   detail::RunQueue running_tasks_;      // to be stepped in this turn
   detail::RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
-  Slot* slots_ = nullptr;               // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
+  void (*run_higher_)(Reactor&) = nullptr;
+  Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
   Selector* selector_ = nullptr;
   Task* current_ = nullptr;

@@ -1156,8 +1156,7 @@ struct PromiseBase {
   };
   Final final_suspend() const noexcept { return {}; }
 
-  template <class Op>
-  auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE()) {
+  template <class Op> auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE()) {
     static_assert(HasPoll<std::remove_reference_t<Op>>,
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
     if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation);
@@ -1193,7 +1192,7 @@ template <class Op> struct OperationAwaiter : Awaiting {
   [[gnu::always_inline]] bool look(Task& task) {
     Poll<R> fresh = operation.poll(task);
     if (!fresh.ready()) return false;
-    forget();  // an answer that was given up
+    forget();                                                  // an answer that was given up
     ::new (static_cast<void*>(&answer)) R(std::move(*fresh));  // which may throw
     if constexpr (!std::is_trivially_destructible_v<R>) made = true;
     return true;
