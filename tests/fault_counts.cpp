@@ -2,7 +2,7 @@
 // How many system calls things cost, counted at the seam. The peers run within the loop's waits and by themselves, so
 // that every call that is counted is the loop's own.
 #include "support/echo.hpp"
-#include "support/harness.hpp"
+#include "support/operations.hpp"
 
 using namespace std::chrono_literals;
 
@@ -271,6 +271,44 @@ ON_BOTH_SELECTORS("close leaves out EPOLL_CTL_DEL, and removal while the descrip
     CHECK(count(Call::close) == 0);
     CHECK(Seam::state.deleted == (loop.pollable_descriptor() >= 0 ? 1 : 0));
   }
+}
+
+ON_BOTH_SELECTORS(
+    "a read that found nothing is not tried again until there is something, however often its task is woken") {
+  Counting counting;
+  test::Loop<S, 4> loop;
+  test::Pair pair = test::socket_pair();
+  mote::Stream stream = test::open_stream(loop, std::move(pair.a));
+  char bytes[8];
+  Seam::state.reset_counts();
+  test::Running reading(loop, [&] { return stream.read(bytes); });
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(loop.run_once(0ms));
+    reading.task().wake();
+  }
+  CHECK(reading.steps == 10);
+  CHECK(count(Call::recv) == 1);
+  test::send_text(pair.b.get(), "here");
+  CHECK(*reading.finish() == 4);
+  CHECK(count(Call::recv) == 2);
+}
+
+ON_BOTH_SELECTORS("the end of a stream is there to be read again at once, even where no event has told of it") {
+  Counting counting;
+  test::Loop<S, 4> loop;
+  test::Pair pair = test::socket_pair();
+  pair.b.close();
+  mote::Stream stream = test::open_stream(loop, std::move(pair.a));
+  char bytes[8];
+  Seam::state.reset_counts();
+  for (int i = 0; i < 3; ++i) {
+    test::Running reading(loop, [&] { return stream.read(bytes); });
+    REQUIRE(loop.run_once(0ms));
+    REQUIRE(reading.done());
+    CHECK(*reading.result == 0);
+  }
+  CHECK(count(Call::recv) == 3);
+  CHECK(count(Call::epoll_ctl) == 0);
 }
 
 ON_BOTH_SELECTORS("an event for which nobody waits is disarmed by one system call, once") {
