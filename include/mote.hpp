@@ -841,24 +841,23 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     if (n < 0) return detail::last_error();  // EINTR; EINVAL: more than RLIMIT_NOFILE; ENOMEM
     const bool all_fit = static_cast<std::size_t>(n) <= capacity;
     const std::size_t most = all_fit ? static_cast<std::size_t>(n) : capacity;
-    std::uint32_t at = all_fit || start_ >= count_ ? 0 : start_, found = 0;
-    for (bool again = at != 0; found != most; ++at) {
-      while (at + 4 <= count_ &&
-             (fds_[at].revents | fds_[at + 1].revents | fds_[at + 2].revents | fds_[at + 3].revents) == 0)
-        at += 4;
-      if (at >= count_ && !std::exchange(again, false)) break;
-      if (at >= count_) at = 0;
+    std::size_t at = all_fit || start_ >= count_ ? 0 : start_, found = 0;
+    for (bool again = at != 0; found != most;) {
+      if (at = next(at); at == count_) {
+        if (!std::exchange(again, false)) break;
+        at = 0;
+        continue;
+      }
       const auto events = static_cast<unsigned>(fds_[at].revents);
-      if (events == 0) continue;
       // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
       const unsigned closed = (events & read_closed_event) != 0 ? 0x2000u : 0u,
                      invalid = (events & POLLNVAL) != 0 ? 0x08u : 0u;
       ready[found] = {static_cast<Readiness>((events & 0x1fu) | closed | invalid), tokens_[at]};
-      if (all_fit && at >= found + near) swap(at, found);
-      ++found;
+      if (all_fit && at >= 2 * found + near) swap(at, found);
+      ++at, ++found;
     }
-    start_ = at;
-    return std::size_t{found};
+    start_ = static_cast<std::uint32_t>(at);
+    return found;
   }
   Result<void> on_rebuild() { return ::memset(index_, 0, sizeof index_), count_ = 0, Result<void>(); }
   int on_descriptor() const { return -1; }
@@ -869,8 +868,33 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 #else
   static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() says so
 #endif
-  static constexpr std::uint32_t near = 32;  // entries that are looked at anyway
+  static constexpr std::uint32_t near = 64;  // so many idle ones, and one for each active one, stay
   static constexpr std::uint32_t none = UINT32_MAX, mask = detail::power_of_two_above(2 * N) - 1;
+  // Idle entries are passed in blocks. Within, what fits into two registers is OR-ed as a whole, and then read as entries
+  // again, in whichever order their bytes are: one instruction for an entry, or two with 32 bits.
+  using Lump [[gnu::vector_size(2 * sizeof(std::uintptr_t))]] = std::uintptr_t;
+  static constexpr std::uint32_t lump = sizeof(Lump) / sizeof(pollfd), block = 16;
+  static bool is_idle(const pollfd* entries) {  // all of a block
+    Lump sum = {}, more;
+#pragma GCC unroll 16
+    for (std::uint32_t i = 0; i < block; i += lump) {
+      ::memcpy(&more, __builtin_assume_aligned(entries + i, sizeof more), sizeof more);
+      sum |= more;
+    }
+    pollfd all[lump];
+    ::memcpy(all, &sum, sizeof all);
+    return (all[0].revents | all[lump - 1].revents) == 0;
+  }
+  std::size_t next(std::size_t at) const {  // the first with events from there on; count_ if there is none
+    const std::size_t whole = count_ - count_ % block;
+    while (at < count_) {
+      if (at % block == 0)
+        while (at != whole && is_idle(&fds_[at])) at += block;
+      for (const std::size_t stop = at < whole ? at - at % block + block : count_; at != stop; ++at)
+        if (fds_[at].revents != 0) return at;
+    }
+    return at;
+  }
   void set(std::uint32_t position, int fd, Interest interest, std::uint64_t token) {
     const unsigned events = detail::bits(interest) | (any(interest & Interest::read) ? read_closed_event : 0u);
     fds_[position] = {fd, static_cast<short>(events), 0};
@@ -879,7 +903,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
   static std::uint32_t home(int fd) {  // Knuth, volume 3, section 6.4: multiplied, the dense numbers are spread out
     return (static_cast<std::uint32_t>(fd) * 2654435769u) >> __builtin_clz(mask);
   }
-  void swap(std::uint32_t a, std::uint32_t b) {
+  void swap(std::size_t a, std::size_t b) {
     std::swap(index_[find(fds_[a].fd)], index_[find(fds_[b].fd)]);
     std::swap(fds_[a], fds_[b]), std::swap(tokens_[a], tokens_[b]);
   }
@@ -895,7 +919,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     }
     index_[hole] = 0;
   }
-  pollfd fds_[N] = {};
+  alignas(Lump) pollfd fds_[N] = {};
   std::uint64_t tokens_[N] = {};
   std::uint32_t index_[mask + 1] = {};   // cells: 0 free, else position + 1
   std::uint32_t count_ = 0, start_ = 0;  // where the next answer begins

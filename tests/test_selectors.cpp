@@ -530,6 +530,37 @@ ON_BOTH_SELECTORS("selector: an answer smaller than the ready set starves nobody
   }
 }
 
+ON_BOTH_SELECTORS("selector: whichever of many are ready are found, each as often as the others") {
+  // Poll passes idle entries in blocks: none is passed with them that is not idle, however many there are behind them.
+  constexpr std::size_t most = 53;
+  test::Pair pair = test::socket_pair();
+  std::vector<mote::Fd> open;
+  for (std::size_t i = 0; i < most; ++i) REQUIRE(open.emplace_back(::fcntl(pair.a.get(), F_DUPFD_CLOEXEC, 0)));
+  Opened<S, most> selector;
+  for (std::size_t count = 1; count <= most; ++count) {
+    CAPTURE(count);
+    REQUIRE(selector.add(open[count - 1].get(), Interest::read, count - 1));
+    for (std::size_t first = 0; first < count; ++first) {
+      const std::size_t second = first * 7 % count;
+      CAPTURE(first);
+      REQUIRE(selector.modify(open[first].get(), Interest::write, first));
+      REQUIRE(selector.modify(open[second].get(), Interest::write, second));
+      std::map<std::uint64_t, Readiness> expected = {{first, Readiness::writable}, {second, Readiness::writable}};
+      REQUIRE(look(selector) == expected);
+      Ready one[1];
+      std::map<std::uint64_t, std::size_t> served;
+      for (std::size_t i = 0; i < 4; ++i) {
+        REQUIRE(*selector.wait(one, mote::Duration::zero()) == 1);
+        ++served[one[0].token];
+      }
+      REQUIRE(served.size() == expected.size());
+      REQUIRE(served[first] == 4 / expected.size());
+      REQUIRE(selector.modify(open[first].get(), Interest::read, first));
+      REQUIRE(selector.modify(open[second].get(), Interest::none, second));
+    }
+  }
+}
+
 ON_BOTH_SELECTORS("selector: an answer larger than the ready set is filled only as far as something is ready") {
   Opened<S> selector;
   test::Pair pair = test::socket_pair();
@@ -569,7 +600,8 @@ namespace {
 
 // Duplicates of one writable socket, at numbers of our choice, many times as many as poll's hash table has cells: numbers
 // collide, and runs of them wrap around its end.
-template <class S, std::size_t N> void compare_with_model(unsigned seed, int lowest, int count) {
+// Of `out_of` interests two are such that the descriptor is ready.
+template <class S, std::size_t N> void compare_with_model(unsigned seed, int lowest, int count, int out_of = 4) {
   Opened<S, N> selector;
   test::Pair pair = test::socket_pair();
   std::vector<mote::Fd> open;
@@ -591,7 +623,8 @@ template <class S, std::size_t N> void compare_with_model(unsigned seed, int low
     const int spread = operation / 500 % 2 == 0 ? count : 48;
     const int fd =
         open[static_cast<std::size_t>(below(2) == 0 ? below(spread) : below(count / 64) * 64 + below(3))].get();
-    const Interest interest = interests[below(4)];
+    const int choice = below(out_of);
+    const Interest interest = choice < 4 ? interests[choice] : Interest::read;
     const auto found = model.find(fd);
     const bool known = found != model.end();
     ++token;
@@ -645,8 +678,9 @@ ON_BOTH_SELECTORS("selector: thousands of random additions, changes and removals
   compare_with_model<S, 32>(2, 60, 200);
   compare_with_model<S, 5>(3, 64, 150);  // not a power of two; 16 cells
   compare_with_model<S, 1>(4, 64, 128);
-  compare_with_model<S, 100>(5, 100, 300);  // those that are ready and far behind move to poll's front
+  compare_with_model<S, 100>(5, 100, 300);
   compare_with_model<S, 250>(6, 100, 300);
+  compare_with_model<S, 250>(7, 100, 300, 40);  // those few that are ready and far behind move to poll's front
 }
 
 TEST_CASE("selector: poll removes at the same cost from a large set as from a small one") {
