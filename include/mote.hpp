@@ -266,7 +266,7 @@ template <class R, class... A> class Delegate<R(A...)> {
   template <auto F> static constexpr Delegate of() {
     return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
   }
-  R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
+  [[gnu::always_inline]] R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
  private:
   R (*function_)(void*, A...) = nullptr;
@@ -579,8 +579,7 @@ class Fd {
   constexpr explicit Fd(int fd) : stored_(fd + 1) {}
   Fd(Fd&& other) noexcept : stored_(std::exchange(other.stored_, 0)) {}
   Fd& operator=(Fd&& other) noexcept {
-    const Fd old(release());
-    stored_ = std::exchange(other.stored_, 0);
+    close(), stored_ = std::exchange(other.stored_, 0);
     return *this;
   }
   ~Fd() { close(); }
@@ -704,12 +703,13 @@ template <class Derived> class SelectorBase : public Selector {
 };
 namespace detail {
 // For calls that count in milliseconds: rounded up, so that nothing is early; clamped, so that nothing overflows.
+constexpr int whole_milliseconds(Duration timeout) {  // of more than 0
+  const std::int64_t ms = (timeout.count() - 1) / 1'000'000 + 1;
+  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
+}
 constexpr int to_milliseconds(Duration timeout) {
   if (timeout == forever) return -1;
-  if (timeout <= Duration::zero()) return 0;
-  constexpr std::int64_t ns = 1'000'000;
-  const std::int64_t ms = timeout.count() / ns + (timeout.count() % ns != 0 ? 1 : 0);
-  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
+  return timeout > Duration::zero() ? whole_milliseconds(timeout) : 0;
 }
 inline Error last_error() { return Error(System::error()); }
 template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
@@ -786,7 +786,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
       if (n >= 0 || (System::error() != ENOSYS && System::error() != EPERM)) return n;
       coarse_ = true;
     }
-    return System::epoll_wait(set_.get(), events, most, detail::to_milliseconds(timeout));
+    return System::epoll_wait(set_.get(), events, most, detail::whole_milliseconds(timeout));
   }
   Fd set_;
   std::uint32_t count_ = 0;
@@ -1046,8 +1046,12 @@ class Task : public detail::Hook<0> {
     return (is_being_cancelled() && !giving_up_) || (answer = refuse(), false);
   }
   void queue() { linked() ? void() : run_queue_->push(*this); }
-  bool may_wait() const { return in_queues_ || operation_shielded_ || !waits_.empty(); }
-  MOTE_COLD void stop_waiting();  // wherever it is noted
+  bool may_wait() const { return in_queues_ || !waits_.empty(); }
+  MOTE_COLD void stop_waiting();  // wherever it is noted, for it ends
+  State state_ = State::free;
+  std::uint8_t share_ = 0;  // of operations, at the begin of each step: 0 where a cancellation is to be answered
+  std::uint8_t shields_ = 0;
+  bool in_queues_ = false, operation_shielded_ = false, cancel_held_ = false, giving_up_ = false;
   Step (*step_)(Task&) = nullptr;
   detail::RunQueue* run_queue_ = nullptr;  // its reactor's, of its priority
   TaskPoolBase* pool_ = nullptr;
@@ -1056,14 +1060,10 @@ class Task : public detail::Hook<0> {
   detail::QueuePlace places_[limits::queues_per_task];
   detail::Waiter joiner_;  // who waits for its end
   const char* waits_for_ = nullptr;
-  Instant since_{};
   std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
   int code_ = 0;
-  State state_ = State::free;
-  std::uint8_t share_ = 0;  // of operations, at the begin of each step: 0 where a cancellation is to be answered
-  std::uint8_t shields_ = 0;
-  bool in_queues_ = false, operation_shielded_ = false, cancel_held_ = false, giving_up_ = false;
+  Instant since_{};
 };
 
 // What functions that return `auto` give, to be awaited: poll() makes an attempt, whose Result<T> says what is awaited (T
@@ -1165,7 +1165,6 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
 inline void Task::stop_waiting() {
   for (auto& place : places_) place.leave();
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
-  in_queues_ = false, shield_operation(false);
 }
 
 using Handler = Delegate<void(Readiness)>;  // called with what the kernel reports of a descriptor
@@ -1383,7 +1382,7 @@ class Reactor : detail::Pinned {
   void close_listeners();
  protected:
   constexpr Reactor() = default;
-  ~Reactor() { close(); }
+  ~Reactor() = default;  // who has the storage closes it before that goes
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     ready_.ring(), running_tasks_.ring();
     edges_ = selector.can_report_edges() ? detail::by_edges : Interest::none;
@@ -1631,7 +1630,12 @@ class Reactor : detail::Pinned {
   std::uint32_t end_all_tasks(bool at_once);
   void finish(Task& task, int code);
   MOTE_COLD void tell_end(Task& task, int code);
-  void destroy(Task& task);
+  [[gnu::noinline]] void destroy(Task& task) {
+    MOTE_ASSERT(&task != current_);
+    const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+    ++stats_.tasks_destroyed, finish(task, ECANCELED);
+    destroying_ = outer;
+  }
   MOTE_COLD void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
     report({kind, task, error, {}});
   }
@@ -1744,6 +1748,8 @@ class Reactor : detail::Pinned {
     }
     return armed;
   }
+  Interest edges_ = Interest::none;  // detail::by_edges, where the selector knows them
+  bool running_ = false, now_known_ = false, destroying_ = false;
   detail::RunQueue ready_;              // of the lowest priority
   detail::RunQueue running_tasks_;      // to be stepped in this turn
   detail::RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
@@ -1760,8 +1766,6 @@ class Reactor : detail::Pinned {
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
   std::uint32_t holds_ = 0;                        // of work that is no task, for a shutdown to wait for
   std::uint32_t attention_ = 0;
-  Interest edges_ = Interest::none;  // detail::by_edges, where the selector knows them
-  bool running_ = false, now_known_ = false, destroying_ = false;
   Instant now_{};
   Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
   detail::List<TaskPoolBase> pools_;
@@ -2002,7 +2006,7 @@ class TaskPoolBase : public detail::ListNode {
     const char* (*name)(Task&);
   };
   constexpr TaskPoolBase() = default;
-  ~TaskPoolBase() { close(); }
+  ~TaskPoolBase() = default;  // who has the slots closes it before they go
   Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type) {
     if (reactor.destroying_) return Error(ECANCELED);
     if (reactor_ != &reactor) {  // the first task, or the first for this reactor
@@ -2168,12 +2172,6 @@ inline void Reactor::tell_end(Task& task, int code) {
   if (failure) report(Observation::task_failed, &task, Error(code));
   task.pool_->release(task);
 }
-inline void Reactor::destroy(Task& task) {
-  MOTE_ASSERT(&task != current_);
-  const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
-  ++stats_.tasks_destroyed, finish(task, ECANCELED);
-  destroying_ = outer;
-}
 template <class F> void Reactor::for_each_task(F&& visit) {
   for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool))
     for (std::uint32_t i = 0; i < pool->fresh_; ++i)
@@ -2302,12 +2300,14 @@ class Endpoint {
     if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) return {};
     char plain[INET6_ADDRSTRLEN] = {};
     const char* const scope = ::strchr(address, '%');
-    const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
-    if (length >= sizeof plain) return Error(EINVAL);
-    for (std::size_t i = 0; i < length; ++i) plain[i] = address[i];
+    if (scope != nullptr) {
+      const auto length = static_cast<std::size_t>(scope - address);
+      if (length >= sizeof plain) return Error(EINVAL);
+      ::memcpy(plain, address, length);
+    }
     v6_.sin6_family = AF_INET6, v6_.sin6_port = htons(port), size_ = sizeof v6_;
     v6_.sin6_flowinfo = 0;  // where a part of an IPv4 address may be
-    if (::inet_pton(AF_INET6, plain, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (::inet_pton(AF_INET6, scope != nullptr ? plain : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
     if (scope != nullptr && (v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
     return {};
   }
