@@ -191,10 +191,12 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Poll>::value &&
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
+  template <class Fill> static Poll filled_in(Fill&& fill) { return {fill, 0}; }  // as Result's
   constexpr bool ready() const { return value_ || value_.error() != detail::not_yet; }
   constexpr Result<T>& operator*() { return MOTE_ASSERT(ready()), value_; }
   constexpr Result<T>* operator->() { return &**this; }
  private:
+  template <class Fill> constexpr Poll(Fill& fill, int) : value_(Result<T>::filled_in(fill)) {}
   Result<T> value_;
 };
 
@@ -1314,9 +1316,9 @@ class Reactor : detail::Pinned {
   // kernel's limits.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
-    const Result<Slot*> claimed = claim(fd);
-    if (!claimed) return claimed.error();
-    Slot& slot = **claimed;
+    Slot* claimed = nullptr;
+    if (const Result<void> found = claim(fd, claimed); !found) return found.error();
+    Slot& slot = *claimed;
     slot.handler = handler;
     const Result<void> added = want(slot, interest);
     if (added) return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
@@ -1648,7 +1650,7 @@ class Reactor : detail::Pinned {
                name, static_cast<unsigned>(observation.task->line()), observation.error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
-  Result<Slot*> claim(int fd) {
+  Result<void> claim(int fd, Slot*& claimed) {
     if (selector_ == nullptr) return Error(ENXIO);
     if (fd < 0) return Error(EBADF);
     std::uint32_t index = free_;
@@ -1661,7 +1663,7 @@ class Reactor : detail::Pinned {
       return Error(ENOBUFS);
     }
     if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
-    return slots_[index].fd = fd, &slots_[index];
+    return claimed = &slots_[index], claimed->fd = fd, Result<void>();
   }
   void release(Slot& slot) {
     if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
@@ -2001,32 +2003,34 @@ class TaskPoolBase : public detail::ListNode {
   std::uint32_t size() const { return used_; }         // slots taken, by tasks and by outcomes that somebody holds
   std::uint32_t high_water() const { return fresh_; }  // a new slot is used when no other is free, and only then
  protected:
-  struct Type {
+  struct Type {  // what a pool's tasks have in common
+    Step (*step)(Task&);
     void (*destroy)(Task&);
     const char* (*name)(Task&);
+    std::uint32_t slot_size, slots;
   };
   constexpr TaskPoolBase() = default;
   ~TaskPoolBase() = default;  // who has the slots closes it before they go
-  Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type) {
+  Result<void> claim(Reactor& reactor, void* slots, const Type& type, Task*& claimed) {
     if (reactor.destroying_) return Error(ECANCELED);
     if (reactor_ != &reactor) {  // the first task, or the first for this reactor
       if (used_ != 0) return Error(EINVAL);
       unlink();
       reactor_ = &reactor;
       reactor.pools_.push_back(*this), reactor.ready_.ring();
-      slots_ = slots, stride_ = stride, type_ = &type;
+      slots_ = slots, stride_ = type.slot_size, type_ = &type;
     }
     Task* task = free_;
     if (task != nullptr) {
       free_ = static_cast<Task*>(static_cast<detail::Hook<0>*>(std::exchange(task->next, nullptr)));
     } else {
-      if (fresh_ == capacity) return Error(ENOBUFS);
+      if (fresh_ == type.slots) return Error(ENOBUFS);
       task = &at(fresh_++), task->pool_ = this;
     }
-    return ++used_, task;
+    return ++used_, claimed = task, Result<void>();
   }
-  void start(Task& task, Step (*step)(Task&)) {
-    task.step_ = step, task.run_queue_ = &reactor_->ready_;
+  void start(Task& task) {
+    task.step_ = type_->step, task.run_queue_ = &reactor_->ready_;
     task.since_ = reactor_->now_;
     task.line_ = 0, task.share_ = limits::operations_per_step, task.code_ = 0;
     task.state_ = Task::State::live, task.shields_ = 0;
@@ -2037,9 +2041,10 @@ class TaskPoolBase : public detail::ListNode {
     ++stats.tasks_spawned;
     if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
   }
-  static Result<TaskHandle> handle_of(const Result<Task*>& claimed) {
-    return Result<TaskHandle>::filled_in([&claimed](TaskHandle& handle) -> Result<void> {
-      return claimed ? (handle.hold(**claimed), Result<void>()) : claimed.error();
+  static Result<TaskHandle> handle_of(Task* task, Result<void> claimed) {
+    return Result<TaskHandle>::filled_in([=](TaskHandle& handle) {
+      if (claimed) handle.hold(*task);
+      return claimed;
     });
   }
   void close() {
@@ -2120,17 +2125,16 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are zeroed), and
   // queues its first step. ENOBUFS: full; the arguments are as they were · EINVAL: another reactor's · ECANCELED: destroying.
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
-    static constexpr Type type{[](Task& task) { object(task).~T(); },
-                               [](Task& task) { return detail::TaskName<T>::of(object(task)); }};
-    const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
-    if (!claimed) return handle_of(claimed);
-    T* const made = detail::construct<T>(static_cast<Slot&>(**claimed).bytes, std::forward<A>(arguments)...);
-    if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = *claimed;
-    start(**claimed, [](Task& task) -> Step {
-      if constexpr (detail::HasPlainStep<T>::value) return object(task).step();
-      else return object(task).step(task);
-    });
-    return handle_of(claimed);
+    static constexpr Type type{&TaskPool::step, [](Task& task) { object(task).~T(); },
+                               [](Task& task) { return detail::TaskName<T>::of(object(task)); }, sizeof(Slot), N};
+    Task* task = nullptr;
+    const Result<void> claimed = claim(reactor, slots_, type, task);
+    if (claimed) {
+      T* const made = detail::construct<T>(static_cast<Slot*>(task)->bytes, std::forward<A>(arguments)...);
+      if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = task;
+      start(*task);
+    }
+    return handle_of(task, claimed);
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
@@ -2142,6 +2146,10 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
     constexpr Slot() = default;
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
+  static Step step(Task& task) {
+    if constexpr (detail::HasPlainStep<T>::value) return object(task).step();
+    else return object(task).step(task);
+  }
   static T& object(Task& task) { return *static_cast<T*>(static_cast<void*>(static_cast<Slot&>(task).bytes)); }
   Slot slots_[N];
 };
@@ -2451,10 +2459,8 @@ class Source {
   }
   Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags) {  // non-blocking already
     if (slot_ != nullptr) return Error(EBUSY);
-    const Result<Slot*> claimed = reactor.claim(fd.get());
-    if (!claimed) return claimed.error();
+    if (const Result<void> claimed = reactor.claim(fd.get(), slot_); !claimed) return claimed;
     reactor_ = &reactor;
-    slot_ = *claimed;
     slot_->owner = this;
     slot_->flags = flags;
     const unsigned way =
@@ -2466,32 +2472,35 @@ class Source {
   }
   // One read(). A short one says that there is no more for now, so that the next waits first; not so at the end of the
   // stream, which is read at once.
-  Result<std::size_t> try_receive(ByteSpan buffer) {
-    return !buffer.empty() ? received(buffer, receive_once(buffer)) : Error(EINVAL);  // it would take a datagram
-  }
-  ssize_t receive_once(ByteSpan buffer) {
+  Result<std::size_t> try_receive(const ByteSpan& buffer) { return read_result(received(buffer, untried)); }
+  ssize_t receive_once(const ByteSpan& buffer) {
     Slot& slot = *slot_;
     return slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
                                     : System::read(slot.fd, buffer.data(), buffer.size());
   }
-  Result<std::size_t> received(ByteSpan buffer, ssize_t n) {
+  // `n`: what the system call has answered already, or untried. These return a size, or less than 0: an error.
+  static constexpr ssize_t untried = -2;
+  ssize_t received(const ByteSpan& buffer, ssize_t n) {
     Slot& slot = *slot_;
-    if (buffer.empty()) return Error(EINVAL);
-    while (n < 0 && System::error() == EINTR) n = receive_once(buffer);
+    if (buffer.empty()) return -EINVAL;  // it would take a datagram
+    while (n == untried || (n < 0 && System::error() == EINTR)) n = receive_once(buffer);
     if (n < 0) return receive_failed();
     const auto size = static_cast<std::size_t>(n);
     const bool drained = size < buffer.size() && size != 0 && (slot.reading & Slot::unread) == 0;
     if (drained || slot.is(Slot::blocking)) clear(slot.reading, Slot::ready);
-    return size;
+    return n;
   }
-  MOTE_COLD Result<std::size_t> receive_failed() {
-    if (System::error() == EIO && slot_->is(Slot::is_tty)) return std::size_t{0};  // unplugged, or a pty's end closed
-    const Error error = failed(slot_->reading);
+  MOTE_COLD int receive_failed() {
+    if (System::error() == EIO && slot_->is(Slot::is_tty)) return 0;  // unplugged, or a pty's end closed
+    const int error = failed(slot_->reading);
     if (error == EAGAIN) clear(slot_->reading, Slot::unread);
-    return error;
+    return -error;
+  }
+  static Result<std::size_t> read_result(ssize_t n) {
+    return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
   }
   static void clear(std::uint8_t& ways, Slot::Way way) { ways = static_cast<std::uint8_t>(ways & ~unsigned{way}); }
-  MOTE_COLD Error failed(std::uint8_t& ways) {
+  MOTE_COLD int failed(std::uint8_t& ways) {
     const int error = System::error();
     if (error != EAGAIN) return error;
     clear(ways, Slot::ready);
@@ -2503,25 +2512,22 @@ class Source {
       if (System::recv(slot_->fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
     return EAGAIN;
   }
-  Result<std::size_t> try_send(ByteView bytes) {
-    return bytes.empty() ? Result<std::size_t>(std::size_t{0}) : sent(bytes, send_once(bytes));
-  }
-  ssize_t send_once(ByteView bytes) {
+  Result<std::size_t> try_send(const ByteView& bytes) { return read_result(bytes.empty() ? 0 : sent(bytes, untried)); }
+  ssize_t send_once(const ByteView& bytes) {
     Slot& slot = *slot_;
     std::size_t size = bytes.size();
     if (slot.is(Slot::is_socket)) return System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
     return System::write(slot.fd, bytes.data(), size);
   }
-  Result<std::size_t> sent(ByteView bytes, ssize_t n) {
+  ssize_t sent(const ByteView& bytes, ssize_t n) {  // of at least one
     Slot& slot = *slot_;
-    while (n < 0 && System::error() == EINTR) n = send_once(bytes);
-    if (n < 0) return failed(slot.writing);
-    const auto size = static_cast<std::size_t>(n);
-    if (size < bytes.size() || slot.is(Slot::blocking)) clear(slot.writing, Slot::ready);
-    return size;
+    while (n == untried || (n < 0 && System::error() == EINTR)) n = send_once(bytes);
+    if (n < 0) return -failed(slot.writing);
+    if (static_cast<std::size_t>(n) < bytes.size() || slot.is(Slot::blocking)) clear(slot.writing, Slot::ready);
+    return n;
   }
-  void take(Source& other) {
+  [[gnu::noinline]] void take(Source& other) {
     reactor_ = std::exchange(other.reactor_, nullptr), slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }
@@ -2619,13 +2625,13 @@ class Stream : public Source {
     if (slot_ == nullptr) return Error(EBADF);
     if (!slot_->is(Slot::is_stream)) return try_receive(buffer);
     const ssize_t n = System::recv(slot_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : received(buffer, n);
+    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : read_result(received(buffer, n));
   }
   Result<std::size_t> try_write(ByteView bytes) {
     if (slot_ == nullptr) return Error(EBADF);
     if (!slot_->is(Slot::is_stream) || bytes.empty()) return try_send(bytes);
     const ssize_t n = System::send(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : sent(bytes, n);
+    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : read_result(sent(bytes, n));
   }
   // The peer reads the end of the stream after what was written. ENOTCONN · ENOTSOCK: a pipe or terminal · EBADF.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
@@ -2640,22 +2646,16 @@ class Stream : public Source {
  private:
   // The common case of an operation is written out where it is made; this is what it comes to else. `tried`: what the
   // system call has answered already, if it has been made. They return a size, or less than 0: an error; and an error.
-  static constexpr ssize_t untried = -2;
   [[gnu::noinline]] ssize_t read_on(Task& task, unsigned char* data, std::size_t size, ssize_t tried = untried) {
-    Result<std::size_t> n = Error(EAGAIN);
-    if (slot_->may_read()) n = tried != untried ? received({data, size}, tried) : try_receive({data, size});
-    if (n) return static_cast<ssize_t>(*n);
-    return -(n.error() != EAGAIN ? n.error() : wait_for(task, Interest::read, "data")).code();
-  }
-  static Result<std::size_t> read_result(ssize_t n) {
-    return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
+    const ssize_t n = slot_->may_read() ? received({data, size}, tried) : -EAGAIN;
+    return n != -EAGAIN ? n : -wait_for(task, Interest::read, "data").code();
   }
   [[gnu::noinline]] int write_on(Task& task, ByteView& bytes, ssize_t tried) {
     for (; !bytes.empty(); tried = untried) {
-      Result<std::size_t> n = Error(EAGAIN);
-      if (slot_->may_write()) n = tried != untried ? sent(bytes, tried) : try_send(bytes);
-      if (!n) return (n.error() == EAGAIN ? wait_for(task, Interest::write, "room to write") : n.error()).code();
-      bytes.drop_front(*n);
+      const ssize_t n = slot_->may_write() ? sent(bytes, tried) : -EAGAIN;
+      if (n == -EAGAIN) return wait_for(task, Interest::write, "room to write").code();
+      if (n < 0) return static_cast<int>(-n);
+      bytes.drop_front(static_cast<std::size_t>(n));
     }
     return 0;
   }
@@ -2718,8 +2718,8 @@ class Listener : public Source {
   }
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: never opened.
   auto accept() {
-    return detail::operation<Stream>([this](Task& task) -> Result<Stream> {
-      return Result<Stream>::filled_in([&](Stream& stream) { return attempt_accept(task, stream); });
+    return detail::operation<Stream>([this](Task& task) {
+      return Poll<Result<Stream>>::filled_in([&](Stream& stream) { return attempt_accept(task, stream); });
     });
   }
   // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM, EPERM (a
@@ -2787,7 +2787,7 @@ class Datagram : public Source {
     if (from != nullptr)
       *from = Endpoint(), message.msg_name = from->address(), message.msg_namelen = Endpoint::capacity;
     const ssize_t n = detail::retry([&] { return System::recvmsg(slot_->fd, &message, MSG_DONTWAIT); });
-    if (n < 0) return receive_failed().error();
+    if (n < 0) return Error(-receive_failed());
     if (from != nullptr) from->resize(message.msg_namelen);
     return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
   }
@@ -2798,7 +2798,7 @@ class Datagram : public Source {
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto send = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
     const ssize_t n = detail::retry(send);
-    return n < 0 ? failed(slot_->writing) : Result<void>();
+    return n < 0 ? Error(failed(slot_->writing)) : Result<void>();
   }
   // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
