@@ -1319,7 +1319,7 @@ class Reactor : detail::Pinned {
     Slot* claimed = nullptr;
     if (const Result<void> found = claim(fd, claimed); !found) return found.error();
     Slot& slot = *claimed;
-    slot.handler = handler;
+    set_handler(slot, handler);
     const Result<void> added = want(slot, interest);
     if (added) return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
     return release(slot), added.error();
@@ -1410,7 +1410,7 @@ class Reactor : detail::Pinned {
     woken = 1,         // by another thread or a signal handler
     draining = 2,      // a shutdown's run, that ends with the last task
     rebuilding = 4,    // the selector is to be made anew
-    never_waiting = 8  // some handlers' descriptors are always ready
+    never_waiting = 8  // some handlers' descriptors are always ready, or have been until now
   };
   Instant read_clock() { return now_known_ = true, now_ = Clock::now(); }
   bool attends_to(std::uint32_t what) const { return (attention_ & what) != 0; }
@@ -1567,16 +1567,21 @@ class Reactor : detail::Pinned {
     static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
   }
   MOTE_COLD Result<void> attend() {
-    if (attends_to(never_waiting)) dispatch_always_ready();
+    if (attends_to(never_waiting) && dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
     if (const Result<void> whole = attends_to(rebuilding) ? rebuild() : Result<void>(); !whole) return whole;
     if (attends_to(woken)) deliver_wakeups();
     return {};
   }
-  MOTE_COLD void dispatch_always_ready() {
-    for (std::uint32_t i = 1; i <= fresh_; ++i) {
-      const Handler handler = slots_[i].handler;
-      if (!slots_[i].is(Slot::always_ready) || !handler || !any(slots_[i].known)) continue;
-      ++stats_.events, handler(static_cast<Readiness>(slots_[i].known));
+  void set_handler(Slot& slot, Handler handler) {
+    slot.handler = handler, dispatch_always_ready_ = &Reactor::dispatch_always_ready_slots;
+  }
+  static void dispatch_always_ready_slots(Reactor& reactor) {
+    reactor.attend_to(never_waiting, false);
+    for (std::uint32_t i = 1; i <= reactor.fresh_; ++i) {
+      const Slot& slot = reactor.slots_[i];
+      const Handler handler = slot.handler;
+      if (!slot.is(Slot::always_ready) || !handler || !any(slot.known)) continue;
+      ++reactor.stats_.events, reactor.attend_to(never_waiting), handler(static_cast<Readiness>(slot.known));
     }
   }
   // Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
@@ -1609,12 +1614,13 @@ class Reactor : detail::Pinned {
     if (accept_again_ == Instant()) return;
     timers_.forget();
     if (accept_again_ <= now_) accept_again_ = Instant(), ++stats_.timers_fired, retry_accepts();
-    else timers_.expect(accept_again_.time_since_epoch().count());
+    else expect_accept_retry();
   }
+  [[gnu::noinline]] void expect_accept_retry() { timers_.expect(accept_again_.time_since_epoch().count()); }
   void pause_accepts() {
     if (accept_again_ != Instant()) return;
     accept_again_ = saturating_add(read_clock(), limits::accept_pause);
-    timers_.expect(accept_again_.time_since_epoch().count());
+    expect_accept_retry();
   }
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
@@ -1666,7 +1672,6 @@ class Reactor : detail::Pinned {
     return claimed = &slots_[index], claimed->fd = fd, Result<void>();
   }
   void release(Slot& slot) {
-    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
     if (slot.is(Slot::listening)) accept_retry_.notify(SIZE_MAX);
     slot.reader.notify(), slot.reader.clear();  // an operation that was pending finds its source closed
     slot.writer.notify(), slot.writer.clear();
@@ -1691,9 +1696,9 @@ class Reactor : detail::Pinned {
   }
   Result<void> sync(Slot& slot) {
     if (slot.is(Slot::always_ready)) {
-      const Interest known = slot.wanted & (Interest::read | Interest::write);
-      if (slot.handler) count_always_ready((any(known) ? 1 : 0) - (any(slot.known) ? 1 : 0));
-      return slot.known = known, Result<void>();
+      slot.known = slot.wanted & (Interest::read | Interest::write);
+      if (slot.handler && any(slot.known)) attend_to(never_waiting);
+      return {};
     }
     const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
     if (!member) return drop_from_set(slot), Result<void>();
@@ -1716,11 +1721,9 @@ class Reactor : detail::Pinned {
   }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
     slot.set(Slot::in_set, false), slot.known = Interest::none;
     if (slot.reader.waits_ == 0) slot.reader.clear();
   }
-  void count_always_ready(int more) { attend_to(never_waiting, (always_ready_ += more) != 0); }
   bool registered_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other)
       if (other != &slot && other->fd == slot.fd && (other->flags & (Slot::in_set | Slot::always_ready)) != 0)
@@ -1761,9 +1764,8 @@ class Reactor : detail::Pinned {
   Task* current_ = nullptr;
   FrameSource* frame_pool_ = nullptr;
   std::uint32_t capacity_ = 0, batch_size_ = 0, higher_levels_ = 0;
-  std::uint32_t free_ = 0;         // the first free slot that has been used before; 0: none
-  std::uint32_t fresh_ = 0;        // slots beyond this one have never been used
-  std::int32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
+  std::uint32_t free_ = 0;   // the first free slot that has been used before; 0: none
+  std::uint32_t fresh_ = 0;  // slots beyond this one have never been used
   std::uint32_t timer_order_ = 0;
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
   std::uint32_t holds_ = 0;                        // of work that is no task, for a shutdown to wait for
@@ -1775,7 +1777,8 @@ class Reactor : detail::Pinned {
   detail::WaitQueue table_vacancy_;
   detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
   Instant accept_again_{};          // when it lets them have another try; 0: they wait for no such time
-  void (*expire_timers_)(Reactor&, bool) = nullptr;  // Timer's; null: a program without timers has none of it
+  void (*expire_timers_)(Reactor&, bool) = nullptr;    // Timer's; null: a program without timers has none of it
+  void (*dispatch_always_ready_)(Reactor&) = nullptr;  // likewise of handlers
   std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
   pid_t process_ = 0;  // whose threads and signal handlers wake it
   Fd wake_fd_;
@@ -2419,8 +2422,7 @@ class Source {
     MOTE_ASSERT(handler);
     if (slot_->reader.waits_ != 0 || slot_->writer.waits_ != 0) return Error(EBUSY);
     slot_->reader.clear(), slot_->writer.clear();
-    if (!slot_->handler && slot_->is(Slot::always_ready)) slot_->known = Interest::none;  // counts from now on
-    slot_->handler = handler;
+    reactor_->set_handler(*slot_, handler);
     slot_->set(Slot::muted, false);
     return reactor_->want(*slot_, interest);
   }

@@ -166,9 +166,7 @@ class Signals : detail::Pinned {
   }
   void close() {
     if (process_ == 0) return;
-    for (int s = 1; s <= 64; ++s)
-      if (set_.contains(s)) give_back(s);
-    set_ = {};
+    for (int s = 1; s <= 64; ++s) give_back(s);
     // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
     // threads, but may have copied the count while it was not zero.)
     while (process_ == System::process() && table().running.load() != 0) System::yield();
@@ -202,14 +200,13 @@ class Signals : detail::Pinned {
       const Error error(System::error());  // EINVAL
       return table().owner[signal].store(nullptr, std::memory_order_relaxed), error;
     }
-    set_.add(signal);
     if (old.sa_handler == &Signals::on_signal) return {};  // inherited, too: what was saved then still stands
     detail::SignalTable::Saved& saved = table().saved[signal];
     saved.handler = old.sa_handler, saved.flags = old.sa_flags;
     return ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask), Result<void>();
   }
-  void give_back(int signal) {
-    struct sigaction action;  // ours, and then what was there before
+  void give_back(int signal) {  // if it is ours
+    struct sigaction action;    // ours, and then what was there before
     if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
     if (System::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
@@ -238,7 +235,6 @@ class Signals : detail::Pinned {
     }
     return Error(EAGAIN);
   }
-  SignalSet set_;
   std::atomic<std::uint32_t> arrived_[2] = {};
   Delegate<void(int)> callback_;
   Waker waker_;
@@ -889,7 +885,7 @@ class GracefulShutdown {
   // Runs until all is done, the time is up, or there have been more than `requests` requests; tells how many ended.
   Result<void> phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = reactor_.stats_.tasks_ended;
-    const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
+    const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
     limit_ = requests, in_phase_ = true, reactor_.attend_to(Reactor::draining, requests_ != 0);
     const Result<void> ran = requests_ > limit_ ? Result<void>() : reactor_.run_until(end);
     in_phase_ = false, reactor_.attend_to(Reactor::draining, false);
