@@ -87,11 +87,11 @@ class Waker : public detail::Hook<2> {
     const Delegate<void()> callback = callback_;
     if (callback) callback();
   }
+  bool signalled_ = false, closed_ = false;
   std::atomic<Reactor*> reactor_{nullptr};
   std::atomic<std::uint32_t> users_{0}, pending_{0};
   Delegate<void()> callback_;
   detail::Waiter waiter_;
-  bool signalled_ = false, closed_ = false;
 };
 inline void Reactor::deliver_wakeups() {
   attend_to(woken, false);
@@ -210,7 +210,6 @@ class Signals : detail::Pinned {
     if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
     if (System::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
-      ::memset(&action, 0, sizeof action);
       action.sa_handler = saved.handler, action.sa_flags = saved.flags;
       ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
       System::sigaction(signal, &action, nullptr);
@@ -908,6 +907,7 @@ class GracefulShutdown {
     }
     return report.forced = requests_ > 1, ran;
   }
+  bool open_ = false, in_phase_ = false;
   Reactor& reactor_;
   SignalSet signals_wanted_;
   Duration grace_, cleanup_;
@@ -915,7 +915,6 @@ class GracefulShutdown {
   Signals signals_;
   std::uint32_t requests_ = 0, limit_ = 0;
   int signal_ = 0;
-  bool open_ = false, in_phase_ = false;
 };
 
 // =====================================================================================================================
