@@ -2033,6 +2033,13 @@ class TaskPoolBase : public detail::ListNode {
     }
     return ++used_, claimed = task, Result<void>();
   }
+  // A task whose object is there begins, unless it has not even been claimed: what spawn() returns.
+  Result<TaskHandle> start(Task* task, Result<void> claimed) {
+    return Result<TaskHandle>::filled_in([=](TaskHandle& handle) {
+      if (claimed) start(*task), handle.hold(*task);
+      return claimed;
+    });
+  }
   void start(Task& task) {
     task.step_ = type_->step, task.run_queue_ = &reactor_->ready_;
     task.since_ = reactor_->now_;
@@ -2044,12 +2051,6 @@ class TaskPoolBase : public detail::ListNode {
     Statistics& stats = reactor_->stats_;
     ++stats.tasks_spawned;
     if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
-  }
-  static Result<TaskHandle> handle_of(Task* task, Result<void> claimed) {
-    return Result<TaskHandle>::filled_in([=](TaskHandle& handle) {
-      if (claimed) handle.hold(*task);
-      return claimed;
-    });
   }
   void close() {
     if (reactor_ == nullptr) return;
@@ -2136,9 +2137,8 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
     if (claimed) {
       T* const made = detail::construct<T>(static_cast<Slot*>(task)->bytes, std::forward<A>(arguments)...);
       if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = task;
-      start(*task);
     }
-    return handle_of(task, claimed);
+    return start(task, claimed);
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
@@ -2184,7 +2184,7 @@ inline void Reactor::tell_end(Task& task, int code) {
   if (failure) report(Observation::task_failed, &task, Error(code));
   task.pool_->release(task);
 }
-template <class F> void Reactor::for_each_task(F&& visit) {
+template <class F> [[gnu::always_inline]] inline void Reactor::for_each_task(F&& visit) {
   for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool))
     for (std::uint32_t i = 0; i < pool->fresh_; ++i)
       if (pool->at(i).is_alive()) visit(pool->at(i));

@@ -115,6 +115,11 @@ class SignalSet {
     else invalid_ = true;
   }
   constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
+  constexpr int next(int after) const {  // the lowest above it; 0: none
+    while (++after <= 64)
+      if (contains(after)) return after;
+    return 0;
+  }
   constexpr bool valid() const { return !invalid_; }  // nothing but signals has been added
   static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
   static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
@@ -154,14 +159,14 @@ class Signals : detail::Pinned {
   Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
-    for (int s = 1; s <= 64; ++s)  // what a forked child has inherited claims nothing
-      if (signals.contains(s) && is_claimed(table().owner[s].load(std::memory_order_acquire))) return Error(EBUSY);
+    for (int s = 0; (s = signals.next(s)) != 0;)  // what a forked child has inherited claims nothing
+      if (is_claimed(table().owner[s].load(std::memory_order_acquire))) return Error(EBUSY);
     const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
     if (!opened) return opened;
     callback_ = callback, process_ = System::process();
     for (auto& word : arrived_) word.store(0, std::memory_order_relaxed);
     Result<void> claimed;
-    for (int s = 1; s <= 64 && claimed; ++s) claimed = signals.contains(s) ? claim(s) : claimed;
+    for (int s = 0; claimed && (s = signals.next(s)) != 0;) claimed = claim(s);
     return claimed ? void() : close(), claimed;
   }
   void close() {
