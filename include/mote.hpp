@@ -2705,16 +2705,19 @@ class Listener : public Source {
     if (slot_ != nullptr) return Error(EBUSY);
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
     if (!fd) return detail::last_error();
-    const bool ip = endpoint.family() != AF_UNIX, ipv6 = endpoint.family() == AF_INET6;
-    const auto set = [&fd](bool wanted, int level, int name) {
+    const bool ip = endpoint.family() != AF_UNIX, ipv6_only = endpoint.family() == AF_INET6 && options.ipv6_only;
+    const bool wanted[] = {options.reuse_address, options.reuse_port, options.no_delay, ipv6_only};
+    static constexpr struct {
+      int level, name;
+    } names[] = {{SOL_SOCKET, SO_REUSEADDR},
+                 {SOL_SOCKET, SO_REUSEPORT},
+                 {IPPROTO_TCP, TCP_NODELAY},
+                 {IPPROTO_IPV6, IPV6_V6ONLY}};
+    for (std::size_t i = 0; ip && i < sizeof wanted; ++i) {
       const int on = 1;
-      return !wanted || System::setsockopt(fd.get(), level, name, &on, sizeof on) == 0;
-    };
-    const bool all_set =
-        !ip ||
-        (set(options.reuse_address, SOL_SOCKET, SO_REUSEADDR) && set(options.reuse_port, SOL_SOCKET, SO_REUSEPORT) &&
-         set(options.no_delay, IPPROTO_TCP, TCP_NODELAY) && set(ipv6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY));
-    if (!all_set) return detail::last_error();
+      if (wanted[i] && System::setsockopt(fd.get(), names[i].level, names[i].name, &on, sizeof on) != 0)
+        return detail::last_error();
+    }
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
     return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening | (ip ? unsigned{Slot::is_tcp} : 0u));

@@ -244,17 +244,14 @@ class Signals : detail::Pinned {
   Waker waker_;
   pid_t process_ = 0;  // that opened it; 0: closed
 };
-// Everything that refers to the reactor is made to forget it, in whatever order they go.
+// The reactor ends: everything that refers to it is made to forget it, in whatever order they go.
 inline void Reactor::close() {
   destroy_all_tasks();
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
   if (expire_timers_ != nullptr) expire_timers_(*this, false);
-  if (std::exchange(accept_again_, Instant()) != Instant()) timers_.forget();
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
-  table_vacancy_.notify(SIZE_MAX), retry_accepts();
-  wake_fd_.close(), selector_ = nullptr;
 }
 
 // =====================================================================================================================
@@ -852,7 +849,7 @@ struct ShutdownReport {
 // clean up, and is destroyed.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, SignalSet signals, Duration grace = std::chrono::seconds(2),
+  GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
                    Duration cleanup = std::chrono::milliseconds(500))
       : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
