@@ -2035,7 +2035,7 @@ class TaskPoolBase : public detail::ListNode {
   }
   // A task whose object is there begins, unless it has not even been claimed: what spawn() returns.
   Result<TaskHandle> start(Task* task, Result<void> claimed) {
-    return Result<TaskHandle>::filled_in([=](TaskHandle& handle) {
+    return Result<TaskHandle>::filled_in([this, task, claimed](TaskHandle& handle) {
       if (claimed) start(*task), handle.hold(*task);
       return claimed;
     });
