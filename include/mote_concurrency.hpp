@@ -881,15 +881,15 @@ class GracefulShutdown {
  private:
   void advance(int signal) {
     if (++requests_ == 1) signal_ = signal;
-    if (in_phase_ && requests_ > limit_) reactor_.stop_.store(1, std::memory_order_relaxed);
+    if (requests_ > limit_) reactor_.stop_.store(1, std::memory_order_relaxed);
   }
   // Runs until all is done, the time is up, or there have been more than `requests` requests; tells how many ended.
   Result<void> phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = reactor_.stats_.tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
-    limit_ = requests, in_phase_ = true, reactor_.attend_to(Reactor::draining, requests_ != 0);
+    limit_ = requests, reactor_.attend_to(Reactor::draining, requests_ != 0);
     const Result<void> ran = requests_ > limit_ ? Result<void>() : reactor_.run_until(end);
-    in_phase_ = false, reactor_.attend_to(Reactor::draining, false);
+    limit_ = UINT32_MAX, reactor_.attend_to(Reactor::draining, false);
     return ended = static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - before), ran;
   }
   Result<void> run_phases(ShutdownReport& report) {
@@ -909,13 +909,13 @@ class GracefulShutdown {
     }
     return report.forced = requests_ > 1, ran;
   }
-  bool open_ = false, in_phase_ = false;
+  bool open_ = false;
   Reactor& reactor_;
   SignalSet signals_wanted_;
   Duration grace_, cleanup_;
   Delegate<void()> on_begin_;
   Signals signals_;
-  std::uint32_t requests_ = 0, limit_ = 0;
+  std::uint32_t requests_ = 0, limit_ = UINT32_MAX;  // of a phase: more requests end it
   int signal_ = 0;
 };
 
