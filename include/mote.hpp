@@ -2015,7 +2015,7 @@ class TaskPoolBase : public detail::ListNode {
   };
   constexpr TaskPoolBase() = default;
   ~TaskPoolBase() = default;  // who has the slots closes it before they go
-  Result<void> claim(Reactor& reactor, void* slots, const Type& type, Task*& claimed) {
+  Result<void> claim(Reactor& reactor, void* slots, const Type& type, TaskHandle& handle) {
     if (reactor.destroying_) return Error(ECANCELED);
     if (reactor_ != &reactor) {  // the first task, or the first for this reactor
       if (used_ != 0) return Error(EINVAL);
@@ -2031,14 +2031,7 @@ class TaskPoolBase : public detail::ListNode {
       if (fresh_ == type.slots) return Error(ENOBUFS);
       task = &at(fresh_++), task->pool_ = this;
     }
-    return ++used_, claimed = task, Result<void>();
-  }
-  // A task whose object is there begins, unless it has not even been claimed: what spawn() returns.
-  Result<TaskHandle> start(Task* task, Result<void> claimed) {
-    return Result<TaskHandle>::filled_in([this, task, claimed](TaskHandle& handle) {
-      if (claimed) start(*task), handle.hold(*task);
-      return claimed;
-    });
+    return ++used_, handle.hold(*task), Result<void>();
   }
   void start(Task& task) {
     task.step_ = type_->step, task.run_queue_ = &reactor_->ready_;
@@ -2132,13 +2125,16 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
     static constexpr Type type{&TaskPool::step, [](Task& task) { object(task).~T(); },
                                [](Task& task) { return detail::TaskName<T>::of(object(task)); }, sizeof(Slot), N};
-    Task* task = nullptr;
-    const Result<void> claimed = claim(reactor, slots_, type, task);
-    if (claimed) {
-      T* const made = detail::construct<T>(static_cast<Slot*>(task)->bytes, std::forward<A>(arguments)...);
-      if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = task;
-    }
-    return start(task, claimed);
+    return Result<TaskHandle>::filled_in([&](TaskHandle& handle) {
+      const Result<void> claimed = claim(reactor, slots_, type, handle);
+      if (claimed) {
+        Task* const task = handle.task_;
+        T* const made = detail::construct<T>(static_cast<Slot*>(task)->bytes, std::forward<A>(arguments)...);
+        if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = task;
+        start(*task);
+      }
+      return claimed;
+    });
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
