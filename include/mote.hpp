@@ -1566,7 +1566,7 @@ class Reactor : detail::Pinned {
     if (slot.reader.waits_ == 0) slot.reader.clear();      // so that its next wait arms it again
     static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
   }
-  MOTE_COLD Result<void> attend() {
+  [[gnu::noinline]] MOTE_COLD Result<void> attend() {
     if (attends_to(never_waiting) && dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
     if (const Result<void> whole = attends_to(rebuilding) ? rebuild() : Result<void>(); !whole) return whole;
     if (attends_to(woken)) deliver_wakeups();
