@@ -199,10 +199,12 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Poll>::value &&
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
+  template <class Fill> static Poll filled_in(Fill&& fill) { return {fill, 0}; }  // as Result's
   constexpr bool ready() const { return value_ || value_.error() != detail::not_yet; }
   constexpr Result<T>& operator*() { return MOTE_ASSERT(ready()), value_; }
   constexpr Result<T>* operator->() { return &**this; }
  private:
+  template <class Fill> constexpr Poll(Fill& fill, int) : value_(Result<T>::filled_in(fill)) {}
   Result<T> value_;
 };
 
@@ -274,7 +276,7 @@ template <class R, class... A> class Delegate<R(A...)> {
   template <auto F> static constexpr Delegate of() {
     return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
   }
-  R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
+  [[gnu::always_inline]] R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
  private:
   R (*function_)(void*, A...) = nullptr;
@@ -502,11 +504,11 @@ class TimerWheel {
     tail->next = b;
     return head.next;
   }
-  List<TimerNode> lists_[levels * slots + 2];
   std::uint64_t base_ = 0;  // in ticks; nothing before it is left in the wheel
   std::int64_t next_ = 0, until_ = 0;
   std::uint32_t occupied_[levels + 1] = {}, count_ = 0;
   std::uint32_t firing_ = 0;  // 1: those until `until_`
+  List<TimerNode> lists_[levels * slots + 2];
 };
 }  // namespace detail
 
@@ -587,8 +589,7 @@ class Fd {
   constexpr explicit Fd(int fd) : stored_(fd + 1) {}
   Fd(Fd&& other) noexcept : stored_(std::exchange(other.stored_, 0)) {}
   Fd& operator=(Fd&& other) noexcept {
-    const Fd old(release());
-    stored_ = std::exchange(other.stored_, 0);
+    close(), stored_ = std::exchange(other.stored_, 0);
     return *this;
   }
   ~Fd() { close(); }
@@ -712,12 +713,13 @@ template <class Derived> class SelectorBase : public Selector {
 };
 namespace detail {
 // For calls that count in milliseconds: rounded up, so that nothing is early; clamped, so that nothing overflows.
+constexpr int whole_milliseconds(Duration timeout) {  // of more than 0
+  const std::int64_t ms = (timeout.count() - 1) / 1'000'000 + 1;
+  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
+}
 constexpr int to_milliseconds(Duration timeout) {
   if (timeout == forever) return -1;
-  if (timeout <= Duration::zero()) return 0;
-  constexpr std::int64_t ns = 1'000'000;
-  const std::int64_t ms = timeout.count() / ns + (timeout.count() % ns != 0 ? 1 : 0);
-  return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
+  return timeout > Duration::zero() ? whole_milliseconds(timeout) : 0;
 }
 inline Error last_error() { return Error(System::error()); }
 template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
@@ -794,7 +796,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
       if (n >= 0 || (System::error() != ENOSYS && System::error() != EPERM)) return n;
       coarse_ = true;
     }
-    return System::epoll_wait(set_.get(), events, most, detail::to_milliseconds(timeout));
+    return System::epoll_wait(set_.get(), events, most, detail::whole_milliseconds(timeout));
   }
   Fd set_;
   std::uint32_t count_ = 0;
@@ -1078,8 +1080,12 @@ class Task : public detail::Hook<0> {
     return (is_being_cancelled() && !giving_up_) || (answer = refuse(), false);
   }
   void queue() { linked() ? void() : run_queue_->push(*this); }
-  bool may_wait() const { return in_queues_ || operation_shielded_ || !waits_.empty(); }
-  MOTE_COLD void stop_waiting();  // wherever it is noted
+  bool may_wait() const { return in_queues_ || !waits_.empty(); }
+  MOTE_COLD void stop_waiting();  // wherever it is noted, for it ends
+  State state_ = State::free;
+  std::uint8_t share_ = 0;  // of operations, at the begin of each step: 0 where a cancellation is to be answered
+  std::uint8_t shields_ = 0;
+  bool in_queues_ = false, operation_shielded_ = false, cancel_held_ = false, giving_up_ = false;
   Step (*step_)(Task&) = nullptr;
   detail::RunQueue* run_queue_ = nullptr;  // its reactor's, of its priority
   TaskPoolBase* pool_ = nullptr;
@@ -1088,14 +1094,10 @@ class Task : public detail::Hook<0> {
   detail::QueuePlace places_[limits::queues_per_task];
   detail::Waiter joiner_;  // who waits for its end
   const char* waits_for_ = nullptr;
-  Instant since_{};
   std::uint32_t line_ = 0, generation_ = 0;
   std::int32_t budget_ = 0;  // operations left in this step
   int code_ = 0;
-  State state_ = State::free;
-  std::uint8_t share_ = 0;  // of operations, at the begin of each step: 0 where a cancellation is to be answered
-  std::uint8_t shields_ = 0;
-  bool in_queues_ = false, operation_shielded_ = false, cancel_held_ = false, giving_up_ = false;
+  Instant since_{};
 };
 
 // What functions that return `auto` give, to be awaited: poll() makes an attempt, whose Result<T> says what is awaited (T
@@ -1197,7 +1199,6 @@ template <class R, class GetResult> R attempt(Task& task, WaitQueue& queue, cons
 inline void Task::stop_waiting() {
   for (auto& place : places_) place.leave();
   while (detail::Waiter* const waiter = waits_.front()) waiter->clear();
-  in_queues_ = false, shield_operation(false);
 }
 
 using Handler = Delegate<void(Readiness)>;  // called with what the kernel reports of a descriptor
@@ -1248,10 +1249,10 @@ constexpr unsigned waits_in_special = 0x100;  // in waits_: not for data alone
 
 // What has happened in a reactor so far. Read it whenever you like; nothing depends on it.
 struct Statistics {
+  std::uint32_t descriptors = 0, descriptors_high = 0, tasks = 0, tasks_high = 0, timers_high = 0;
+  std::uint32_t stale_events = 0, selector_rebuilds = 0;  // events of what was removed, which at worst take a rebuild
   std::uint64_t turns = 0, events = 0, steps = 0, timers_fired = 0;
   std::uint64_t tasks_spawned = 0, tasks_ended = 0, tasks_failed = 0, tasks_destroyed = 0;
-  std::uint32_t stale_events = 0, selector_rebuilds = 0;  // events of what was removed, which at worst take a rebuild
-  std::uint32_t descriptors = 0, descriptors_high = 0, tasks = 0, tasks_high = 0, timers_high = 0;
   Duration longest_step{};  // measured while a slow-step threshold is set
 };
 
@@ -1347,10 +1348,10 @@ class Reactor : detail::Pinned {
   // kernel's limits.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
-    const Result<Slot*> claimed = claim(fd);
-    if (!claimed) return claimed.error();
-    Slot& slot = **claimed;
-    slot.handler = handler;
+    Slot* claimed = nullptr;
+    if (const Result<void> found = claim(fd, claimed); !found) return found.error();
+    Slot& slot = *claimed;
+    set_handler(slot, handler);
     const Result<void> added = want(slot, interest);
     if (added) return Registration{static_cast<std::uint32_t>(&slot - slots_), slot.generation};
     return release(slot), added.error();
@@ -1415,7 +1416,7 @@ class Reactor : detail::Pinned {
   void close_listeners();
  protected:
   constexpr Reactor() = default;
-  ~Reactor() { close(); }
+  ~Reactor() = default;  // who has the storage closes it before that goes
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     ready_.ring(), running_tasks_.ring();
     edges_ = selector.can_report_edges() ? detail::by_edges : Interest::none;
@@ -1441,7 +1442,7 @@ class Reactor : detail::Pinned {
     woken = 1,         // by another thread or a signal handler
     draining = 2,      // a shutdown's run, that ends with the last task
     rebuilding = 4,    // the selector is to be made anew
-    never_waiting = 8  // some handlers' descriptors are always ready
+    never_waiting = 8  // some handlers' descriptors are always ready, or have been until now
   };
   Instant read_clock() { return now_known_ = true, now_ = Clock::now(); }
   bool attends_to(std::uint32_t what) const { return (attention_ & what) != 0; }
@@ -1597,17 +1598,22 @@ class Reactor : detail::Pinned {
     if (slot.reader.waits_ == 0) slot.reader.clear();      // so that its next wait arms it again
     static_cast<void>(want(slot, slot.wanted & ~unused));  // fails: tried again next time
   }
-  MOTE_COLD Result<void> attend() {
-    if (attends_to(never_waiting)) dispatch_always_ready();
+  [[gnu::noinline]] MOTE_COLD Result<void> attend() {
+    if (attends_to(never_waiting) && dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
     if (const Result<void> whole = attends_to(rebuilding) ? rebuild() : Result<void>(); !whole) return whole;
     if (attends_to(woken)) deliver_wakeups();
     return {};
   }
-  MOTE_COLD void dispatch_always_ready() {
-    for (std::uint32_t i = 1; i <= fresh_; ++i) {
-      const Handler handler = slots_[i].handler;
-      if (!slots_[i].is(Slot::always_ready) || !handler || !any(slots_[i].known)) continue;
-      ++stats_.events, handler(static_cast<Readiness>(slots_[i].known));
+  void set_handler(Slot& slot, Handler handler) {
+    slot.handler = handler, dispatch_always_ready_ = &Reactor::dispatch_always_ready_slots;
+  }
+  static void dispatch_always_ready_slots(Reactor& reactor) {
+    reactor.attend_to(never_waiting, false);
+    for (std::uint32_t i = 1; i <= reactor.fresh_; ++i) {
+      const Slot& slot = reactor.slots_[i];
+      const Handler handler = slot.handler;
+      if (!slot.is(Slot::always_ready) || !handler || !any(slot.known)) continue;
+      ++reactor.stats_.events, reactor.attend_to(never_waiting), handler(static_cast<Readiness>(slot.known));
     }
   }
   // Either the registration was removed earlier in this batch; or its descriptor was closed while a duplicate, here or in
@@ -1640,12 +1646,13 @@ class Reactor : detail::Pinned {
     if (accept_again_ == Instant()) return;
     timers_.forget();
     if (accept_again_ <= now_) accept_again_ = Instant(), ++stats_.timers_fired, retry_accepts();
-    else timers_.expect(accept_again_.time_since_epoch().count());
+    else expect_accept_retry();
   }
+  [[gnu::noinline]] void expect_accept_retry() { timers_.expect(accept_again_.time_since_epoch().count()); }
   void pause_accepts() {
     if (accept_again_ != Instant()) return;
     accept_again_ = saturating_add(read_clock(), limits::accept_pause);
-    timers_.expect(accept_again_.time_since_epoch().count());
+    expect_accept_retry();
   }
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
@@ -1663,7 +1670,12 @@ class Reactor : detail::Pinned {
   std::uint32_t end_all_tasks(bool at_once);
   void finish(Task& task, int code);
   MOTE_COLD void tell_end(Task& task, int code);
-  void destroy(Task& task);
+  [[gnu::noinline]] void destroy(Task& task) {
+    MOTE_ASSERT(&task != current_);
+    const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+    ++stats_.tasks_destroyed, finish(task, ECANCELED);
+    destroying_ = outer;
+  }
   MOTE_COLD void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
     report({kind, task, error, {}});
   }
@@ -1676,7 +1688,7 @@ class Reactor : detail::Pinned {
                name, static_cast<unsigned>(observation.task->line()), observation.error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
-  Result<Slot*> claim(int fd) {
+  Result<void> claim(int fd, Slot*& claimed) {
     if (selector_ == nullptr) return Error(ENXIO);
     if (fd < 0) return Error(EBADF);
     std::uint32_t index = free_;
@@ -1689,10 +1701,9 @@ class Reactor : detail::Pinned {
       return Error(ENOBUFS);
     }
     if (++stats_.descriptors > stats_.descriptors_high) stats_.descriptors_high = stats_.descriptors;
-    return slots_[index].fd = fd, &slots_[index];
+    return claimed = &slots_[index], claimed->fd = fd, Result<void>();
   }
   void release(Slot& slot) {
-    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
     if (slot.is(Slot::listening)) accept_retry_.notify(SIZE_MAX);
     slot.reader.notify(), slot.reader.clear();  // an operation that was pending finds its source closed
     slot.writer.notify(), slot.writer.clear();
@@ -1717,9 +1728,9 @@ class Reactor : detail::Pinned {
   }
   Result<void> sync(Slot& slot) {
     if (slot.is(Slot::always_ready)) {
-      const Interest known = slot.wanted & (Interest::read | Interest::write);
-      if (slot.handler) count_always_ready((any(known) ? 1 : 0) - (any(slot.known) ? 1 : 0));
-      return slot.known = known, Result<void>();
+      slot.known = slot.wanted & (Interest::read | Interest::write);
+      if (slot.handler && any(slot.known)) attend_to(never_waiting);
+      return {};
     }
     const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
     if (!member) return drop_from_set(slot), Result<void>();
@@ -1742,11 +1753,9 @@ class Reactor : detail::Pinned {
   }
   void drop_from_set(Slot& slot) {  // ENOENT, EBADF: closed behind our back, which has removed it too
     if (slot.is(Slot::in_set) && !selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    if (slot.is(Slot::always_ready) && slot.handler && any(slot.known)) count_always_ready(-1);
     slot.set(Slot::in_set, false), slot.known = Interest::none;
     if (slot.reader.waits_ == 0) slot.reader.clear();
   }
-  void count_always_ready(int more) { attend_to(never_waiting, (always_ready_ += more) != 0); }
   bool registered_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other)
       if (other != &slot && other->fd == slot.fd && (other->flags & (Slot::in_set | Slot::always_ready)) != 0)
@@ -1776,40 +1785,41 @@ class Reactor : detail::Pinned {
     }
     return armed;
   }
-  detail::RunQueue ready_;              // of the lowest priority
-  detail::RunQueue running_tasks_;      // to be stepped in this turn
-  detail::RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
-  void (*run_higher_)(Reactor&) = nullptr;
-  Slot* slots_ = nullptr;  // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
+  // The words that are used most come first: short instructions reach 124 bytes on Thumb-2 and 127 on x86.
+  Interest edges_ = Interest::none;  // detail::by_edges, where the selector knows them
+  bool running_ = false, now_known_ = false, destroying_ = false;
+  detail::RunQueue ready_;          // of the lowest priority
+  detail::RunQueue running_tasks_;  // to be stepped in this turn
+  Slot* slots_ = nullptr;           // [0] is for the wake-up descriptor; [1] to [capacity_] are the table
   Ready* batch_ = nullptr;
   Selector* selector_ = nullptr;
   Task* current_ = nullptr;
-  FrameSource* frame_pool_ = nullptr;
+  void (*run_higher_)(Reactor&) = nullptr;  // null where there is one priority
   std::uint32_t capacity_ = 0, batch_size_ = 0, higher_levels_ = 0;
-  std::uint32_t free_ = 0;         // the first free slot that has been used before; 0: none
-  std::uint32_t fresh_ = 0;        // slots beyond this one have never been used
-  std::int32_t always_ready_ = 0;  // handlers' slots that the kernel does not wait for
-  std::uint32_t timer_order_ = 0;
+  std::uint32_t free_ = 0;   // the first free slot that has been used before; 0: none
+  std::uint32_t fresh_ = 0;  // slots beyond this one have never been used
+  std::uint32_t attention_ = 0;
+  std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
+  Fd wake_fd_;
+  Statistics stats_;
+  pid_t process_ = 0;                              // whose threads and signal handlers wake it
   std::uint32_t inbox_size_ = 0, background_ = 0;  // of which these are no reason to go on running
   std::uint32_t holds_ = 0;                        // of work that is no task, for a shutdown to wait for
-  std::uint32_t attention_ = 0;
-  Interest edges_ = Interest::none;  // detail::by_edges, where the selector knows them
-  bool running_ = false, now_known_ = false, destroying_ = false;
+  std::uint32_t timer_order_ = 0;
   Instant now_{};
-  Instant firing_until_{};  // while timers are fired: the deadlines up to here were due
+  Instant firing_until_{};              // while timers are fired: the deadlines up to here were due
+  detail::RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
+  FrameSource* frame_pool_ = nullptr;
   detail::List<TaskPoolBase> pools_;
   detail::List<Waker, detail::Hook<2>> inbox_;
   detail::WaitQueue table_vacancy_;
   detail::WaitQueue accept_retry_;  // listeners that the system refused a descriptor
   Instant accept_again_{};          // when it lets them have another try; 0: they wait for no such time
-  void (*expire_timers_)(Reactor&, bool) = nullptr;  // Timer's; null: a program without timers has none of it
-  std::atomic<std::uint32_t> stop_{0}, sleep_{asleep};
-  pid_t process_ = 0;  // whose threads and signal handlers wake it
-  Fd wake_fd_;
+  void (*expire_timers_)(Reactor&, bool) = nullptr;    // Timer's; null: a program without timers has none of it
+  void (*dispatch_always_ready_)(Reactor&) = nullptr;  // likewise of handlers
   Observer observer_;
   Duration slow_step_{};
   Step (*measured_)(Reactor&, Task&) = nullptr;  // run_measured(), where it is wanted
-  Statistics stats_;
   detail::TimerWheel timers_;
 };
 
@@ -2030,32 +2040,34 @@ class TaskPoolBase : public detail::ListNode {
   std::uint32_t size() const { return used_; }         // slots taken, by tasks and by outcomes that somebody holds
   std::uint32_t high_water() const { return fresh_; }  // a new slot is used when no other is free, and only then
  protected:
-  struct Type {
+  struct Type {  // what a pool's tasks have in common
+    Step (*step)(Task&);
     void (*destroy)(Task&);
     const char* (*name)(Task&);
+    std::uint32_t slot_size, slots;
   };
   constexpr TaskPoolBase() = default;
-  ~TaskPoolBase() { close(); }
-  Result<Task*> claim(Reactor& reactor, void* slots, std::uint32_t stride, std::uint32_t capacity, const Type& type) {
+  ~TaskPoolBase() = default;  // who has the slots closes it before they go
+  Result<void> claim(Reactor& reactor, void* slots, const Type& type, TaskHandle& handle) {
     if (reactor.destroying_) return Error(ECANCELED);
     if (reactor_ != &reactor) {  // the first task, or the first for this reactor
       if (used_ != 0) return Error(EINVAL);
       unlink();
       reactor_ = &reactor;
       reactor.pools_.push_back(*this), reactor.ready_.ring();
-      slots_ = slots, stride_ = stride, type_ = &type;
+      slots_ = slots, stride_ = type.slot_size, type_ = &type;
     }
     Task* task = free_;
     if (task != nullptr) {
       free_ = static_cast<Task*>(static_cast<detail::Hook<0>*>(std::exchange(task->next, nullptr)));
     } else {
-      if (fresh_ == capacity) return Error(ENOBUFS);
+      if (fresh_ == type.slots) return Error(ENOBUFS);
       task = &at(fresh_++), task->pool_ = this;
     }
-    return ++used_, task;
+    return ++used_, handle.hold(*task), Result<void>();
   }
-  void start(Task& task, Step (*step)(Task&)) {
-    task.step_ = step, task.run_queue_ = &reactor_->ready_;
+  void start(Task& task) {
+    task.step_ = type_->step, task.run_queue_ = &reactor_->ready_;
     task.since_ = reactor_->now_;
     task.line_ = 0, task.share_ = limits::operations_per_step, task.code_ = 0;
     task.state_ = Task::State::live, task.shields_ = 0;
@@ -2065,11 +2077,6 @@ class TaskPoolBase : public detail::ListNode {
     Statistics& stats = reactor_->stats_;
     ++stats.tasks_spawned;
     if (++stats.tasks > stats.tasks_high) stats.tasks_high = stats.tasks;
-  }
-  static Result<TaskHandle> handle_of(const Result<Task*>& claimed) {
-    return Result<TaskHandle>::filled_in([&claimed](TaskHandle& handle) -> Result<void> {
-      return claimed ? (handle.hold(**claimed), Result<void>()) : claimed.error();
-    });
   }
   void close() {
     if (reactor_ == nullptr) return;
@@ -2149,17 +2156,18 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
   // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are zeroed), and
   // queues its first step. ENOBUFS: full; the arguments are as they were · EINVAL: another reactor's · ECANCELED: destroying.
   template <class... A> Result<TaskHandle> spawn(Reactor& reactor, A&&... arguments) {
-    static constexpr Type type{[](Task& task) { object(task).~T(); },
-                               [](Task& task) { return detail::TaskName<T>::of(object(task)); }};
-    const Result<Task*> claimed = claim(reactor, slots_, sizeof(Slot), N, type);
-    if (!claimed) return handle_of(claimed);
-    T* const made = detail::construct<T>(static_cast<Slot&>(**claimed).bytes, std::forward<A>(arguments)...);
-    if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = *claimed;
-    start(**claimed, [](Task& task) -> Step {
-      if constexpr (detail::HasPlainStep<T>::value) return object(task).step();
-      else return object(task).step(task);
+    static constexpr Type type{&TaskPool::step, [](Task& task) { object(task).~T(); },
+                               [](Task& task) { return detail::TaskName<T>::of(object(task)); }, sizeof(Slot), N};
+    return Result<TaskHandle>::filled_in([&](TaskHandle& handle) {
+      const Result<void> claimed = claim(reactor, slots_, type, handle);
+      if (claimed) {
+        Task* const task = handle.task_;
+        T* const made = detail::construct<T>(static_cast<Slot*>(task)->bytes, std::forward<A>(arguments)...);
+        if constexpr (std::is_base_of<StateMachine, T>::value) static_cast<StateMachine*>(made)->task_ = task;
+        start(*task);
+      }
+      return claimed;
     });
-    return handle_of(claimed);
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t vacancies() const { return capacity() - size(); }
@@ -2171,6 +2179,10 @@ template <class T, std::size_t N> class TaskPool : public TaskPoolBase {
     constexpr Slot() = default;
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
+  static Step step(Task& task) {
+    if constexpr (detail::HasPlainStep<T>::value) return object(task).step();
+    else return object(task).step(task);
+  }
   static T& object(Task& task) { return *static_cast<T*>(static_cast<void*>(static_cast<Slot&>(task).bytes)); }
   Slot slots_[N];
 };
@@ -2201,13 +2213,7 @@ inline void Reactor::tell_end(Task& task, int code) {
   if (failure) report(Observation::task_failed, &task, Error(code));
   task.pool_->release(task);
 }
-inline void Reactor::destroy(Task& task) {
-  MOTE_ASSERT(&task != current_);
-  const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
-  ++stats_.tasks_destroyed, finish(task, ECANCELED);
-  destroying_ = outer;
-}
-template <class F> void Reactor::for_each_task(F&& visit) {
+template <class F> [[gnu::always_inline]] inline void Reactor::for_each_task(F&& visit) {
   for (TaskPoolBase* pool = pools_.front(); pool != nullptr; pool = pools_.after(*pool))
     for (std::uint32_t i = 0; i < pool->fresh_; ++i)
       if (pool->at(i).is_alive()) visit(pool->at(i));
@@ -2335,12 +2341,14 @@ class Endpoint {
     if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) return {};
     char plain[INET6_ADDRSTRLEN] = {};
     const char* const scope = ::strchr(address, '%');
-    const std::size_t length = scope != nullptr ? static_cast<std::size_t>(scope - address) : ::strlen(address);
-    if (length >= sizeof plain) return Error(EINVAL);
-    for (std::size_t i = 0; i < length; ++i) plain[i] = address[i];
+    if (scope != nullptr) {
+      const auto length = static_cast<std::size_t>(scope - address);
+      if (length >= sizeof plain) return Error(EINVAL);
+      ::memcpy(plain, address, length);
+    }
     v6_.sin6_family = AF_INET6, v6_.sin6_port = htons(port), size_ = sizeof v6_;
     v6_.sin6_flowinfo = 0;  // where a part of an IPv4 address may be
-    if (::inet_pton(AF_INET6, plain, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (::inet_pton(AF_INET6, scope != nullptr ? plain : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
     if (scope != nullptr && (v6_.sin6_scope_id = ::if_nametoindex(scope + 1)) == 0) return Error(ENODEV);
     return {};
   }
@@ -2444,8 +2452,7 @@ class Source {
     MOTE_ASSERT(handler);
     if (slot_->reader.waits_ != 0 || slot_->writer.waits_ != 0) return Error(EBUSY);
     slot_->reader.clear(), slot_->writer.clear();
-    if (!slot_->handler && slot_->is(Slot::always_ready)) slot_->known = Interest::none;  // counts from now on
-    slot_->handler = handler;
+    reactor_->set_handler(*slot_, handler);
     slot_->set(Slot::muted, false);
     return reactor_->want(*slot_, interest);
   }
@@ -2484,10 +2491,8 @@ class Source {
   }
   Result<void> register_as(Reactor& reactor, Fd&& fd, unsigned flags) {  // non-blocking already
     if (slot_ != nullptr) return Error(EBUSY);
-    const Result<Slot*> claimed = reactor.claim(fd.get());
-    if (!claimed) return claimed.error();
+    if (const Result<void> claimed = reactor.claim(fd.get(), slot_); !claimed) return claimed;
     reactor_ = &reactor;
-    slot_ = *claimed;
     slot_->owner = this;
     slot_->flags = flags;
     const unsigned way =
@@ -2499,32 +2504,35 @@ class Source {
   }
   // One read(). A short one says that there is no more for now, so that the next waits first; not so at the end of the
   // stream, which is read at once.
-  Result<std::size_t> try_receive(ByteSpan buffer) {
-    return !buffer.empty() ? received(buffer, receive_once(buffer)) : Error(EINVAL);  // it would take a datagram
-  }
-  ssize_t receive_once(ByteSpan buffer) {
+  Result<std::size_t> try_receive(const ByteSpan& buffer) { return read_result(received(buffer, untried)); }
+  ssize_t receive_once(const ByteSpan& buffer) {
     Slot& slot = *slot_;
     return slot.is(Slot::is_socket) ? System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT)
                                     : System::read(slot.fd, buffer.data(), buffer.size());
   }
-  Result<std::size_t> received(ByteSpan buffer, ssize_t n) {
+  // `n`: what the system call has answered already, or untried. These return a size, or less than 0: an error.
+  static constexpr ssize_t untried = -2;
+  ssize_t received(const ByteSpan& buffer, ssize_t n) {
     Slot& slot = *slot_;
-    if (buffer.empty()) return Error(EINVAL);
-    while (n < 0 && System::error() == EINTR) n = receive_once(buffer);
+    if (buffer.empty()) return -EINVAL;  // it would take a datagram
+    while (n == untried || (n < 0 && System::error() == EINTR)) n = receive_once(buffer);
     if (n < 0) return receive_failed();
     const auto size = static_cast<std::size_t>(n);
     const bool drained = size < buffer.size() && size != 0 && (slot.reading & Slot::unread) == 0;
     if (drained || slot.is(Slot::blocking)) clear(slot.reading, Slot::ready);
-    return size;
+    return n;
   }
-  MOTE_COLD Result<std::size_t> receive_failed() {
-    if (System::error() == EIO && slot_->is(Slot::is_tty)) return std::size_t{0};  // unplugged, or a pty's end closed
-    const Error error = failed(slot_->reading);
+  MOTE_COLD int receive_failed() {
+    if (System::error() == EIO && slot_->is(Slot::is_tty)) return 0;  // unplugged, or a pty's end closed
+    const int error = failed(slot_->reading);
     if (error == EAGAIN) clear(slot_->reading, Slot::unread);
-    return error;
+    return -error;
+  }
+  static Result<std::size_t> read_result(ssize_t n) {
+    return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
   }
   static void clear(std::uint8_t& ways, Slot::Way way) { ways = static_cast<std::uint8_t>(ways & ~unsigned{way}); }
-  MOTE_COLD Error failed(std::uint8_t& ways) {
+  MOTE_COLD int failed(std::uint8_t& ways) {
     const int error = System::error();
     if (error != EAGAIN) return error;
     clear(ways, Slot::ready);
@@ -2536,25 +2544,22 @@ class Source {
       if (System::recv(slot_->fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
     return EAGAIN;
   }
-  Result<std::size_t> try_send(ByteView bytes) {
-    return bytes.empty() ? Result<std::size_t>(std::size_t{0}) : sent(bytes, send_once(bytes));
-  }
-  ssize_t send_once(ByteView bytes) {
+  Result<std::size_t> try_send(const ByteView& bytes) { return read_result(bytes.empty() ? 0 : sent(bytes, untried)); }
+  ssize_t send_once(const ByteView& bytes) {
     Slot& slot = *slot_;
     std::size_t size = bytes.size();
     if (slot.is(Slot::is_socket)) return System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
     return System::write(slot.fd, bytes.data(), size);
   }
-  Result<std::size_t> sent(ByteView bytes, ssize_t n) {
+  ssize_t sent(const ByteView& bytes, ssize_t n) {  // of at least one
     Slot& slot = *slot_;
-    while (n < 0 && System::error() == EINTR) n = send_once(bytes);
-    if (n < 0) return failed(slot.writing);
-    const auto size = static_cast<std::size_t>(n);
-    if (size < bytes.size() || slot.is(Slot::blocking)) clear(slot.writing, Slot::ready);
-    return size;
+    while (n == untried || (n < 0 && System::error() == EINTR)) n = send_once(bytes);
+    if (n < 0) return -failed(slot.writing);
+    if (static_cast<std::size_t>(n) < bytes.size() || slot.is(Slot::blocking)) clear(slot.writing, Slot::ready);
+    return n;
   }
-  void take(Source& other) {
+  [[gnu::noinline]] void take(Source& other) {
     reactor_ = std::exchange(other.reactor_, nullptr), slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }
@@ -2652,13 +2657,13 @@ class Stream : public Source {
     if (slot_ == nullptr) return Error(EBADF);
     if (!slot_->is(Slot::is_stream)) return try_receive(buffer);
     const ssize_t n = System::recv(slot_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
-    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : received(buffer, n);
+    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : read_result(received(buffer, n));
   }
   Result<std::size_t> try_write(ByteView bytes) {
     if (slot_ == nullptr) return Error(EBADF);
     if (!slot_->is(Slot::is_stream) || bytes.empty()) return try_send(bytes);
     const ssize_t n = System::send(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : sent(bytes, n);
+    return detail::likely(n > 0) ? Result<std::size_t>(static_cast<std::size_t>(n)) : read_result(sent(bytes, n));
   }
   // The peer reads the end of the stream after what was written. ENOTCONN · ENOTSOCK: a pipe or terminal · EBADF.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
@@ -2673,22 +2678,16 @@ class Stream : public Source {
  private:
   // The common case of an operation is written out where it is made; this is what it comes to else. `tried`: what the
   // system call has answered already, if it has been made. They return a size, or less than 0: an error; and an error.
-  static constexpr ssize_t untried = -2;
   [[gnu::noinline]] ssize_t read_on(Task& task, unsigned char* data, std::size_t size, ssize_t tried = untried) {
-    Result<std::size_t> n = Error(EAGAIN);
-    if (slot_->may_read()) n = tried != untried ? received({data, size}, tried) : try_receive({data, size});
-    if (n) return static_cast<ssize_t>(*n);
-    return -(n.error() != EAGAIN ? n.error() : wait_for(task, Interest::read, "data")).code();
-  }
-  static Result<std::size_t> read_result(ssize_t n) {
-    return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
+    const ssize_t n = slot_->may_read() ? received({data, size}, tried) : -EAGAIN;
+    return n != -EAGAIN ? n : -wait_for(task, Interest::read, "data").code();
   }
   [[gnu::noinline]] int write_on(Task& task, ByteView& bytes, ssize_t tried) {
     for (; !bytes.empty(); tried = untried) {
-      Result<std::size_t> n = Error(EAGAIN);
-      if (slot_->may_write()) n = tried != untried ? sent(bytes, tried) : try_send(bytes);
-      if (!n) return (n.error() == EAGAIN ? wait_for(task, Interest::write, "room to write") : n.error()).code();
-      bytes.drop_front(*n);
+      const ssize_t n = slot_->may_write() ? sent(bytes, tried) : -EAGAIN;
+      if (n == -EAGAIN) return wait_for(task, Interest::write, "room to write").code();
+      if (n < 0) return static_cast<int>(-n);
+      bytes.drop_front(static_cast<std::size_t>(n));
     }
     return 0;
   }
@@ -2735,24 +2734,27 @@ class Listener : public Source {
     if (slot_ != nullptr) return Error(EBUSY);
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
     if (!fd) return detail::last_error();
-    const bool ip = endpoint.family() != AF_UNIX, ipv6 = endpoint.family() == AF_INET6;
-    const auto set = [&fd](bool wanted, int level, int name) {
+    const bool ip = endpoint.family() != AF_UNIX, ipv6_only = endpoint.family() == AF_INET6 && options.ipv6_only;
+    const bool wanted[] = {options.reuse_address, options.reuse_port, options.no_delay, ipv6_only};
+    static constexpr struct {
+      int level, name;
+    } names[] = {{SOL_SOCKET, SO_REUSEADDR},
+                 {SOL_SOCKET, SO_REUSEPORT},
+                 {IPPROTO_TCP, TCP_NODELAY},
+                 {IPPROTO_IPV6, IPV6_V6ONLY}};
+    for (std::size_t i = 0; ip && i < sizeof wanted; ++i) {
       const int on = 1;
-      return !wanted || System::setsockopt(fd.get(), level, name, &on, sizeof on) == 0;
-    };
-    const bool all_set =
-        !ip ||
-        (set(options.reuse_address, SOL_SOCKET, SO_REUSEADDR) && set(options.reuse_port, SOL_SOCKET, SO_REUSEPORT) &&
-         set(options.no_delay, IPPROTO_TCP, TCP_NODELAY) && set(ipv6 && options.ipv6_only, IPPROTO_IPV6, IPV6_V6ONLY));
-    if (!all_set) return detail::last_error();
+      if (wanted[i] && System::setsockopt(fd.get(), names[i].level, names[i].name, &on, sizeof on) != 0)
+        return detail::last_error();
+    }
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
     return register_as(reactor, std::move(fd), Slot::is_socket | Slot::listening | (ip ? unsigned{Slot::is_tcp} : 0u));
   }
   // The next connection that is still there. ECANCELED: cancelled, or closed, as at shutdown · EBADF: never opened.
   auto accept() {
-    return detail::operation<Stream>([this](Task& task) -> Result<Stream> {
-      return Result<Stream>::filled_in([&](Stream& stream) { return attempt_accept(task, stream); });
+    return detail::operation<Stream>([this](Task& task) {
+      return Poll<Result<Stream>>::filled_in([&](Stream& stream) { return attempt_accept(task, stream); });
     });
   }
   // One attempt, for the callback style. EAGAIN: none now · ENOBUFS: the table is full · EMFILE ENFILE ENOMEM, EPERM (a
@@ -2820,7 +2822,7 @@ class Datagram : public Source {
     if (from != nullptr)
       *from = Endpoint(), message.msg_name = from->address(), message.msg_namelen = Endpoint::capacity;
     const ssize_t n = detail::retry([&] { return System::recvmsg(slot_->fd, &message, MSG_DONTWAIT); });
-    if (n < 0) return receive_failed().error();
+    if (n < 0) return Error(-receive_failed());
     if (from != nullptr) from->resize(message.msg_namelen);
     return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
   }
@@ -2831,7 +2833,7 @@ class Datagram : public Source {
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto send = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
     const ssize_t n = detail::retry(send);
-    return n < 0 ? failed(slot_->writing) : Result<void>();
+    return n < 0 ? Error(failed(slot_->writing)) : Result<void>();
   }
   // ECONNREFUSED: an earlier datagram of a connected socket found nobody (ICMP) · ENOMEM.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {

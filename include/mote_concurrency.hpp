@@ -87,11 +87,11 @@ class Waker : public detail::Hook<2> {
     const Delegate<void()> callback = callback_;
     if (callback) callback();
   }
+  bool signalled_ = false, closed_ = false;
   std::atomic<Reactor*> reactor_{nullptr};
   std::atomic<std::uint32_t> users_{0}, pending_{0};
   Delegate<void()> callback_;
   detail::Waiter waiter_;
-  bool signalled_ = false, closed_ = false;
 };
 inline void Reactor::deliver_wakeups() {
   attend_to(woken, false);
@@ -115,6 +115,11 @@ class SignalSet {
     else invalid_ = true;
   }
   constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
+  constexpr int next(int after) const {  // the lowest above it; 0: none
+    while (++after <= 64)
+      if (contains(after)) return after;
+    return 0;
+  }
   constexpr bool valid() const { return !invalid_; }  // nothing but signals has been added
   static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
   static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
@@ -154,21 +159,19 @@ class Signals : detail::Pinned {
   Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
-    for (int s = 1; s <= 64; ++s)  // what a forked child has inherited claims nothing
-      if (signals.contains(s) && is_claimed(table().owner[s].load(std::memory_order_acquire))) return Error(EBUSY);
+    for (int s = 0; (s = signals.next(s)) != 0;)  // what a forked child has inherited claims nothing
+      if (is_claimed(table().owner[s].load(std::memory_order_acquire))) return Error(EBUSY);
     const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
     if (!opened) return opened;
     callback_ = callback, process_ = System::process();
     for (auto& word : arrived_) word.store(0, std::memory_order_relaxed);
     Result<void> claimed;
-    for (int s = 1; s <= 64 && claimed; ++s) claimed = signals.contains(s) ? claim(s) : claimed;
+    for (int s = 0; claimed && (s = signals.next(s)) != 0;) claimed = claim(s);
     return claimed ? void() : close(), claimed;
   }
   void close() {
     if (process_ == 0) return;
-    for (int s = 1; s <= 64; ++s)
-      if (set_.contains(s)) give_back(s);
-    set_ = {};
+    for (int s = 1; s <= 64; ++s) give_back(s);
     // A handler may be at work in another thread, having found us as the owner just before. (A forked child has no other
     // threads, but may have copied the count while it was not zero.)
     while (process_ == System::process() && table().running.load() != 0) System::yield();
@@ -202,18 +205,16 @@ class Signals : detail::Pinned {
       const Error error(System::error());  // EINVAL
       return table().owner[signal].store(nullptr, std::memory_order_relaxed), error;
     }
-    set_.add(signal);
     if (old.sa_handler == &Signals::on_signal) return {};  // inherited, too: what was saved then still stands
     detail::SignalTable::Saved& saved = table().saved[signal];
     saved.handler = old.sa_handler, saved.flags = old.sa_flags;
     return ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask), Result<void>();
   }
-  void give_back(int signal) {
-    struct sigaction action;  // ours, and then what was there before
+  void give_back(int signal) {  // if it is ours
+    struct sigaction action;    // ours, and then what was there before
     if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
     if (System::sigaction(signal, nullptr, &action) == 0 && action.sa_handler == &Signals::on_signal) {
       const detail::SignalTable::Saved& saved = table().saved[signal];
-      ::memset(&action, 0, sizeof action);
       action.sa_handler = saved.handler, action.sa_flags = saved.flags;
       ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
       System::sigaction(signal, &action, nullptr);
@@ -238,23 +239,19 @@ class Signals : detail::Pinned {
     }
     return Error(EAGAIN);
   }
-  SignalSet set_;
   std::atomic<std::uint32_t> arrived_[2] = {};
   Delegate<void(int)> callback_;
   Waker waker_;
   pid_t process_ = 0;  // that opened it; 0: closed
 };
-// Everything that refers to the reactor is made to forget it, in whatever order they go.
+// The reactor ends: everything that refers to it is made to forget it, in whatever order they go.
 inline void Reactor::close() {
   destroy_all_tasks();
   while (TaskPoolBase* const pool = pools_.front()) pool->close();
   while (Waker* const waker = inbox_.front()) waker->close();
   if (expire_timers_ != nullptr) expire_timers_(*this, false);
-  if (std::exchange(accept_again_, Instant()) != Instant()) timers_.forget();
   for (std::uint32_t i = 1; i <= fresh_; ++i)
     if (slots_[i].owner != nullptr) slots_[i].owner->close();
-  table_vacancy_.notify(SIZE_MAX), retry_accepts();
-  wake_fd_.close(), selector_ = nullptr;
 }
 
 // =====================================================================================================================
@@ -852,7 +849,7 @@ struct ShutdownReport {
 // clean up, and is destroyed.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, SignalSet signals, Duration grace = std::chrono::seconds(2),
+  GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
                    Duration cleanup = std::chrono::milliseconds(500))
       : reactor_(reactor), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
@@ -884,15 +881,15 @@ class GracefulShutdown {
  private:
   void advance(int signal) {
     if (++requests_ == 1) signal_ = signal;
-    if (in_phase_ && requests_ > limit_) reactor_.stop_.store(1, std::memory_order_relaxed);
+    if (requests_ > limit_) reactor_.stop_.store(1, std::memory_order_relaxed);
   }
   // Runs until all is done, the time is up, or there have been more than `requests` requests; tells how many ended.
   Result<void> phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = reactor_.stats_.tasks_ended;
-    const Instant end = duration == forever ? Instant::max() : saturating_add(Clock::now(), duration);
-    limit_ = requests, in_phase_ = true, reactor_.attend_to(Reactor::draining, requests_ != 0);
+    const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
+    limit_ = requests, reactor_.attend_to(Reactor::draining, requests_ != 0);
     const Result<void> ran = requests_ > limit_ ? Result<void>() : reactor_.run_until(end);
-    in_phase_ = false, reactor_.attend_to(Reactor::draining, false);
+    limit_ = UINT32_MAX, reactor_.attend_to(Reactor::draining, false);
     return ended = static_cast<std::uint32_t>(reactor_.stats_.tasks_ended - before), ran;
   }
   Result<void> run_phases(ShutdownReport& report) {
@@ -912,14 +909,14 @@ class GracefulShutdown {
     }
     return report.forced = requests_ > 1, ran;
   }
+  bool open_ = false;
   Reactor& reactor_;
   SignalSet signals_wanted_;
   Duration grace_, cleanup_;
   Delegate<void()> on_begin_;
   Signals signals_;
-  std::uint32_t requests_ = 0, limit_ = 0;
+  std::uint32_t requests_ = 0, limit_ = UINT32_MAX;  // of a phase: more requests end it
   int signal_ = 0;
-  bool open_ = false, in_phase_ = false;
 };
 
 // =====================================================================================================================
