@@ -764,7 +764,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > 4096 ? 4096 : static_cast<int>(capacity);
     auto* const events = reinterpret_cast<epoll_event*>(ready);  // filled in by the kernel alone
-    const bool timed = timeout > Duration::zero() && timeout != forever;
+    const bool timed = timeout != forever && timeout > Duration::zero();
     const int n = timed ? wait_timed(events, most, timeout)
                         : System::epoll_wait(set_.get(), events, most, timeout == forever ? -1 : 0);
     return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : detail::last_error();  // EINTR; EBADF: closed
@@ -1465,7 +1465,7 @@ class Reactor : detail::Pinned {
     const bool endless = !once && limit == Instant::max(), plain = endless && run_higher_ == nullptr;
     Result<void> done;
     enter();
-    while (once || is_quiet() || !is_over()) {
+    while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
         if (stats_.tasks != 0) done = Error(EDEADLK);
         break;
@@ -1487,8 +1487,9 @@ class Reactor : detail::Pinned {
   }
   // Plain: without limit, and with no queue but ready_.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
-    if (run_higher_ != nullptr) run_higher_(*this);
-    run_tasks(ready_, run_higher_ == nullptr ? UINT32_MAX : limits::steps_below);
+    std::uint32_t most = UINT32_MAX;
+    if (run_higher_ != nullptr) run_higher_(*this), most = limits::steps_below;
+    run_tasks(ready_, most);
     Duration timeout = forever;
     if (!(plain && ready_.empty() && is_quiet() && timers_.empty() && stats_.descriptors != 0))
       timeout = time_to_wait(limit);
