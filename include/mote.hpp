@@ -122,6 +122,9 @@ class Error {
   int code_ = EAGAIN;
 };
 
+namespace detail {
+struct Assignment;
+}
 // A value (of a default-constructible type), or the error that stood in its way. At first EAGAIN; Result<void>: success.
 template <class T> class [[nodiscard]] Result {
  public:
@@ -131,14 +134,6 @@ template <class T> class [[nodiscard]] Result {
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
   constexpr Result(U&& value) : value_(std::forward<U>(value)), error_(0) {}
-  constexpr Result(const Result&) = default;
-  constexpr Result(Result&&) = default;
-  constexpr Result& operator=(const Result&) = default;
-  constexpr Result& operator=(Result&& other) noexcept(std::is_nothrow_move_assignable<T>::value) {
-    value_ = static_cast<T&&>(other.value_),
-    error_ = other.error_;  // by members: g++ moves the whole through the stack
-    return *this;
-  }
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return error_; }  // only of a failed Result
   constexpr T& operator*() & { return MOTE_ASSERT(error_ == 0), value_; }
@@ -154,6 +149,7 @@ template <class T> class [[nodiscard]] Result {
     return result;
   }
  private:
+  friend struct detail::Assignment;
   T value_{};
   int error_ = EAGAIN;
 };
@@ -187,6 +183,14 @@ template <class T> class [[nodiscard]] Poll {
 };
 
 namespace detail {
+// Of what an await gives. A Result by members: g++ moves the whole through the stack.
+struct Assignment {
+  template <class To, class From> static void make(To&& to, From& from) { to = static_cast<From&&>(from); }
+  template <class T, class = std::enable_if_t<std::is_object<T>::value && std::is_move_assignable<T>::value>>
+  [[gnu::always_inline]] static void make(Result<T>& to, Result<T>& from) {
+    to.value_ = static_cast<T&&>(from.value_), to.error_ = from.error_;
+  }
+};
 constexpr Error not_yet{4096};  // an attempt has noted the task as waiting, and is to be made again; no errno value
 constexpr bool likely(bool condition) { return __builtin_expect(condition, true) != 0; }
 }  // namespace detail
@@ -1944,14 +1948,14 @@ class StateMachine : detail::Pinned {
   return ::mote::done()
 // Waits until the operation completes and assigns what it gives to `result`. The operation is written anew at each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                                     \
-  do {                                                                              \
-    mote_task.resume_line() = __LINE__;                                             \
-    [[fallthrough]];                                                                \
-    MOTE_DETAIL_SUSPENSION_POINT();                                                 \
-    auto mote_poll = (__VA_ARGS__).poll(mote_task);                                 \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);                   \
-    (result) = static_cast<typename decltype(mote_poll)::value_type&&>(*mote_poll); \
+#define MOTE_AWAIT(result, ...)                                   \
+  do {                                                            \
+    mote_task.resume_line() = __LINE__;                           \
+    [[fallthrough]];                                              \
+    MOTE_DETAIL_SUSPENSION_POINT();                               \
+    auto mote_poll = (__VA_ARGS__).poll(mote_task);               \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending); \
+    ::mote::detail::Assignment::make(result, *mote_poll);         \
   } while (false)
 // Lets everybody else run, and goes on in the next turn.
 #define MOTE_YIELD()                      \

@@ -1156,7 +1156,7 @@ struct PromiseBase {
   template <class Op> auto await_transform(Op&& operation, std::uint32_t line = __builtin_LINE()) {
     static_assert(HasPoll<std::remove_reference_t<Op>>,
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
-    if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation);
+    if constexpr (IsCo<std::decay_t<Op>>::value) return CoAwaiter<std::decay_t<Op>>(*this, operation, line);
     else return OperationAwaiter<std::remove_reference_t<Op>>(*this, operation, line);
   }
   struct TaskAwaiter {
@@ -1304,7 +1304,8 @@ template <class T> Co<T> PromiseOf<T>::get_return_object_on_allocation_failure()
 }
 // It becomes a part of the chain of who awaits it; one that was begun before, as an operation, has a chain of its own.
 template <class C> struct CoAwaiter : Awaiting {
-  CoAwaiter(PromiseBase& promise, C& what) : Awaiting(*promise.chain), awaited(what), name(chain.name) {}
+  CoAwaiter(PromiseBase& promise, C& what, std::uint32_t where)
+      : Awaiting(*promise.chain), awaited(what), name(chain.name), line(where) {}
   ~CoAwaiter() {  // what is a part of the chain does not outlive it, wherever it lies
     stop();
     if (waits) awaited.destroy();
@@ -1321,7 +1322,7 @@ template <class C> struct CoAwaiter : Awaiting {
     chain.next = awaited.handle_, chain.name = promise.own.name;
   }
   Result<typename C::Value> await_resume() {
-    waits = false, chain.name = name;
+    waits = false, chain.name = name, chain.line = line;
     if (taken) return Error(EBUSY);
     return awaited.handle_ != nullptr ? awaited.take() : Result<typename C::Value>(awaited.error_);
   }
@@ -1332,7 +1333,8 @@ template <class C> struct CoAwaiter : Awaiting {
     return awaiting.chain.name = begun.name, awaiting.chain.line = begun.line, ended;
   }
   C& awaited;
-  const char* name;    // of the function that awaits it
+  const char* name;    // of the function that awaits it,
+  std::uint32_t line;  // and where
   bool taken = false;  // by another, who awaits it
   bool waits = false;  // for its end
 };

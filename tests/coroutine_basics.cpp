@@ -310,6 +310,27 @@ struct Reports {
     line = observation.task->line();
   }
 };
+mote::Co<mote::Result<void>> fail_after(mote::FrameSource& from, mote::Event& event, std::uint32_t& line) {
+  line = __LINE__ + 1;
+  const auto failed = co_await fail(from, event);
+  co_return failed.error();
+}
+ON_BOTH_SELECTORS("coroutines: what fails after another has failed is told with its own name and line") {
+  test::Loop<S> loop;
+  Reports reports;
+  loop.observe(reports);
+  mote::CoroutinePool<1> pool;
+  mote::Event event;
+  std::uint32_t line = 0;
+  CHECK(pool.spawn(loop, fail_after(frames, event, line)));  // its handle is dropped
+  test::turns(loop);
+  event.set();
+  CHECK(loop.run());
+  CHECK(reports.failures == 1);
+  CHECK(reports.name == "fail_after");
+  CHECK(reports.line == line);
+}
+
 ON_BOTH_SELECTORS("coroutines: a failure that nobody joins is told to the observer, with the name") {
   test::Loop<S> loop;
   Reports reports;

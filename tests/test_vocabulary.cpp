@@ -94,6 +94,38 @@ TEST_CASE("result: is filled in where it is, and holds the error if that fails")
   CHECK(failed.error() == ENFILE);
 }
 
+// Copied, but not moved; and never assigned.
+struct OnlyCopied {
+  int value = 0;
+  OnlyCopied() = default;
+  OnlyCopied(const OnlyCopied&) = default;
+  OnlyCopied& operator=(const OnlyCopied&) = default;
+  OnlyCopied& operator=(OnlyCopied&&) = delete;
+};
+struct Fixed {
+  const int value = 0;
+};
+TEST_CASE("result: is assigned as its value can be") {
+  OnlyCopied three;
+  three.value = 3;
+  Result<OnlyCopied> copied, from = three;
+  copied = std::move(from);
+  REQUIRE(copied);
+  CHECK(copied->value == 3);
+  copied = {};
+  CHECK_FALSE(copied);
+  Result<int[2]> array, filled = Result<int[2]>::filled_in([](int(&values)[2]) -> Result<void> {
+                          values[1] = 4;
+                          return {};
+                        });
+  array = std::move(filled);
+  REQUIRE(array);
+  CHECK((*array)[1] == 4);
+  CHECK_FALSE(std::is_move_assignable<Result<Fixed>>::value);
+  CHECK(std::is_trivially_copyable<Result<std::size_t>>::value);
+  CHECK(std::is_nothrow_move_assignable<Result<MoveOnly>>::value == std::is_nothrow_move_assignable<MoveOnly>::value);
+}
+
 TEST_CASE("result: without a value is success, or an error") {
   const Result<void> success;
   CHECK(success);
