@@ -315,32 +315,33 @@ mote::Co<mote::Result<void>> fail_after(mote::FrameSource& from, mote::Event& ev
   const auto failed = co_await fail(from, event);
   co_return failed.error();
 }
-ON_BOTH_SELECTORS("coroutines: what fails after another has failed is told with its own name and line") {
+// One that nobody joins waits for the event, and then fails.
+template <class S> struct Unjoined {
+  Unjoined() { loop.observe(reports); }
+  void run(mote::Co<mote::Result<void>> failing) {
+    CHECK(pool.spawn(loop, std::move(failing)));  // its handle is dropped
+    test::turns(loop);
+    event.set();
+    CHECK(loop.run());
+  }
   test::Loop<S> loop;
   Reports reports;
-  loop.observe(reports);
   mote::CoroutinePool<1> pool;
   mote::Event event;
+};
+ON_BOTH_SELECTORS("coroutines: what fails after another has failed is told with its own name and line") {
+  Unjoined<S> world;
   std::uint32_t line = 0;
-  CHECK(pool.spawn(loop, fail_after(frames, event, line)));  // its handle is dropped
-  test::turns(loop);
-  event.set();
-  CHECK(loop.run());
-  CHECK(reports.failures == 1);
-  CHECK(reports.name == "fail_after");
-  CHECK(reports.line == line);
+  world.run(fail_after(frames, world.event, line));
+  CHECK(world.reports.failures == 1);
+  CHECK(world.reports.name == "fail_after");
+  CHECK(world.reports.line == line);
 }
 
 ON_BOTH_SELECTORS("coroutines: a failure that nobody joins is told to the observer, with the name") {
-  test::Loop<S> loop;
-  Reports reports;
-  loop.observe(reports);
-  mote::CoroutinePool<1> pool;
-  mote::Event event;
-  CHECK(pool.spawn(loop, fail(frames, event)));  // its handle is dropped
-  test::turns(loop);
-  event.set();
-  CHECK(loop.run());
+  Unjoined<S> world;
+  auto& [loop, reports, pool, event] = world;
+  world.run(fail(frames, event));
   CHECK(reports.failures == 1);
   CHECK(reports.error == EPROTO);
   CHECK(reports.name == "fail");

@@ -1251,6 +1251,28 @@ ON_BOTH_SELECTORS("accept: EMFILE, ENFILE, ENOBUFS and ENOMEM pause it for 100 m
   Seam::state = Seam::State();
 }
 
+ON_BOTH_SELECTORS("accept: a pause neither ends early nor is forgotten when timers expire in the meantime") {
+  Seam::start_virtual_time();
+  Accept<S> operation;
+  int ticks = 0;
+  auto tick = [&] { ++ticks; };
+  mote::Timer timer;
+  timer.arm_every(operation.loop, 30ms, tick);
+  Seam::state.reset_counts();
+  Seam::state.faults[0] = {Call::accept, 1, EMFILE, 1};
+  const mote::Instant start = mote::Clock::now();
+  CHECK(operation.attempt() == 0);
+  const mote::Duration taken = mote::Clock::now() - start;
+  CHECK(ticks >= 3);
+  CHECK(Seam::state.count(Call::accept) == 2);
+  CHECK(taken >= 100ms);
+  CHECK(taken <= 150ms);
+  timer.cancel();
+  Seam::state.before_wait = nullptr;
+  operation.finish();
+  Seam::state = Seam::State();
+}
+
 ON_BOTH_SELECTORS("accept: ECONNABORTED, EINTR and its network's errors are passed over at once, without a pause") {
   for (const int error : {ECONNABORTED, EINTR, EPROTO, ENETDOWN, EHOSTUNREACH, EOPNOTSUPP}) {
     constexpr std::uint32_t gone = 3;  // before they were accepted; the next one is there

@@ -515,6 +515,20 @@ ON_BOTH_SELECTORS("shutdown: a request before the run drains at once") {
   CHECK(run.report->cancelled == 1);
 }
 
+ON_BOTH_SELECTORS("shutdown: forced before its first period, it leaves the tasks their turn to clean up") {
+  test::Loop<S> loop;
+  TaskPool<Stuck, 2> pool;
+  for (int i = 0; i < 2; ++i) REQUIRE(pool.spawn(loop));
+  GracefulShutdown shutdown(loop, {SIGUSR1}, long_grace);
+  auto force = [&] { shutdown.request(); };
+  shutdown.on_begin(force);
+  shutdown.request();
+  const Timed run(shutdown);
+  CHECK(run.report->forced);
+  CHECK(run.report->cancelled == 2);
+  CHECK(run.report->destroyed == 0);
+}
+
 ON_BOTH_SELECTORS("shutdown: afterwards the signals' dispositions are what they were") {
   test::Loop<S> loop;
   struct sigaction before, after;
