@@ -57,7 +57,9 @@ unsigned char received[longest];
 void make_pattern() {
   std::uint32_t x = 2463534242u;
   for (std::size_t i = 0; i < period; ++i) {
-    x ^= x << 13, x ^= x >> 17, x ^= x << 5;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
     pattern[i] = static_cast<unsigned char>(x >> 11);
   }
   for (std::size_t i = 0; i < longest; ++i) pattern[period + i] = pattern[i % period];
@@ -101,7 +103,8 @@ void set_non_blocking(int fd) {
 Connection connect_and_greet(std::size_t index) {
   Connection c;
   c.fd = open_socket();
-  c.send_at = c.receive_at = index * 977 % period;
+  c.send_at = index * 977 % period;
+  c.receive_at = c.send_at;
   const sockaddr_in address = server_address();
   if (connect(c.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) die("connect");
   constexpr std::size_t size = 64;
@@ -113,7 +116,8 @@ Connection connect_and_greet(std::size_t index) {
     got += static_cast<std::size_t>(n);
   }
   if (memcmp(received, pattern + c.receive_at, size) != 0) fail("what came back is not what was sent");
-  c.send_at = c.receive_at = (c.send_at + size) % period;
+  c.send_at = (c.send_at + size) % period;
+  c.receive_at = c.send_at;
   set_non_blocking(c.fd);
   return c;
 }
@@ -127,7 +131,11 @@ void watch(Connection& c) {
 }
 
 void send_more(Connection& c) {
-  while (c.in_flight < options.window && left_to_start != 0) ++c.in_flight, --left_to_start, c.unsent += options.size;
+  while (c.in_flight < options.window && left_to_start != 0) {
+    ++c.in_flight;
+    --left_to_start;
+    c.unsent += options.size;
+  }
   while (c.unsent != 0) {
     const std::size_t most = c.unsent < longest ? c.unsent : longest;
     const ssize_t n = send(c.fd, pattern + c.send_at, most, MSG_NOSIGNAL);
@@ -148,9 +156,12 @@ bool receive(Connection& c) {
     const auto size = static_cast<std::size_t>(n);
     if (memcmp(received, pattern + c.receive_at, size) != 0) fail("what came back is not what was sent");
     c.receive_at = (c.receive_at + size) % period;
-    for (c.partial += size; c.partial >= options.size; c.partial -= options.size) {
+    c.partial += size;
+    while (c.partial >= options.size) {
       if (c.in_flight == 0) fail("more came back than was sent");
-      --c.in_flight, --left_to_finish;
+      c.partial -= options.size;
+      --c.in_flight;
+      --left_to_finish;
     }
     if (size < sizeof received) return false;
   }
@@ -163,7 +174,8 @@ void serve(Connection& c) {
 
 // Churn: connects, sends one message, gets it back, says that it is done, sees the server close.
 void begin(Connection& c) {
-  const unsigned s = source++;
+  const unsigned s = source;
+  ++source;
   --left_to_start;
   c = Connection();
   c.fd = open_socket();
@@ -172,12 +184,13 @@ void begin(Connection& c) {
   sockaddr_in from;
   memset(&from, 0, sizeof from);
   from.sin_family = AF_INET;
-  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + s % 250);  // many, lest their ports run out
+  from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1 + s % 250);  // many addresses, so that ports do not run out
   if (setsockopt(c.fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on) != 0) die("IP_BIND_ADDRESS_NO_PORT");
   if (bind(c.fd, reinterpret_cast<const sockaddr*>(&from), sizeof from) != 0) die("bind");
   const sockaddr_in address = server_address();
   c.connecting = true;
-  c.send_at = c.receive_at = std::size_t{s} * 977 % period;
+  c.send_at = std::size_t{s} * 977 % period;
+  c.receive_at = c.send_at;
   if (connect(c.fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 && errno != EINPROGRESS)
     die("connect");
   watch(c);
@@ -188,8 +201,13 @@ void churn(Connection& c, std::uint32_t events) {
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(c.fd, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) errno = error, die("connect");
-    c.connecting = false, c.in_flight = 1, c.unsent = options.size;
+    if (error != 0) {
+      errno = error;
+      die("connect");
+    }
+    c.connecting = false;
+    c.in_flight = 1;
+    c.unsent = options.size;
     ++left_to_finish;  // the message counts, and the end
     send_more(c);
   }
@@ -200,13 +218,15 @@ void churn(Connection& c, std::uint32_t events) {
   }
   if (!ended) return;
   if (!c.closing) fail("the server has closed a connection");
-  close(c.fd), c.fd = -1;
+  close(c.fd);
+  c.fd = -1;
   --left_to_finish;
   if (left_to_start != 0) begin(c);
 }
 
 void run(std::vector<Connection>& connections, std::uint64_t messages) {
-  left_to_start = left_to_finish = messages;
+  left_to_start = messages;
+  left_to_finish = messages;
   for (Connection& c : connections) {
     if (!options.churn) send_more(c);
     else if (left_to_start != 0) begin(c);
@@ -247,12 +267,19 @@ const char usage[] =
     "usage: load --port PORT [--server PID] [--connections N] [--idle N] [--size BYTES] [--window MESSAGES]\n"
     "            [--messages N] [--warm-up N] [--timeout SECONDS] [--churn]\n";
 
+[[noreturn]] void exit_with_usage() {
+  fputs(usage, stderr);
+  exit(2);
+}
+
 void parse(int argc, char** argv) {
   const option names[] = {{"port", 1, nullptr, 'p'},     {"server", 1, nullptr, 's'},  {"connections", 1, nullptr, 'c'},
                           {"idle", 1, nullptr, 'i'},     {"size", 1, nullptr, 'b'},    {"window", 1, nullptr, 'w'},
                           {"messages", 1, nullptr, 'm'}, {"warm-up", 1, nullptr, 'u'}, {"timeout", 1, nullptr, 't'},
                           {"churn", 0, nullptr, 'x'},    {nullptr, 0, nullptr, 0}};
-  for (int c; (c = getopt_long(argc, argv, "", names, nullptr)) != -1;) {
+  for (;;) {
+    const int c = getopt_long(argc, argv, "", names, nullptr);
+    if (c == -1) break;
     const auto number = optarg != nullptr ? strtoul(optarg, nullptr, 10) : 0;
     if (c == 'p') options.port = static_cast<int>(number);
     else if (c == 's') options.server = static_cast<int>(number);
@@ -264,10 +291,9 @@ void parse(int argc, char** argv) {
     else if (c == 'u') options.warm_up = number;
     else if (c == 't') options.timeout = static_cast<int>(number);
     else if (c == 'x') options.churn = true;
-    else fputs(usage, stderr), exit(2);
+    else exit_with_usage();
   }
-  if (options.port == 0 || options.size == 0 || options.window == 0 || options.connections == 0)
-    fputs(usage, stderr), exit(2);
+  if (options.port == 0 || options.size == 0 || options.window == 0 || options.connections == 0) exit_with_usage();
 }
 }  // namespace
 
@@ -285,9 +311,17 @@ int main(int argc, char** argv) {
   const Connection first = connect_and_greet(0);  // so that nothing of the server is new to it any more
   const unsigned long resident_before = resident_kilobytes();
   std::size_t index = 0;
-  for (Connection& c : idle) c = connect_and_greet(++index), watch(c);
+  for (Connection& c : idle) {
+    ++index;
+    c = connect_and_greet(index);
+    watch(c);
+  }
   if (!options.churn) {
-    for (Connection& c : active) c = connect_and_greet(++index), watch(c);
+    for (Connection& c : active) {
+      ++index;
+      c = connect_and_greet(index);
+      watch(c);
+    }
   }
   const unsigned long resident_after = resident_kilobytes();
 

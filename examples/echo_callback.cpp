@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The echo server in handlers: no tasks, a function is called when a descriptor is ready. This is the style of C event
-// loops, and the choice where a state machine is there already. What an await does by itself is done by hand here: what
-// could not be written is kept, and reading pauses meanwhile; the listener pauses while there is no room; a shutdown
-// counts the connections with hold() and release().
+// loops, and the choice where a state machine exists already. What an await does by itself is done by hand here: bytes
+// that could not be written are kept, and reading pauses meanwhile; the listener pauses while all connections are in
+// use; the shutdown counts the connections with hold() and release().
 //
 //   ./echo_callback '[::1]:7777'         and in another terminal: nc ::1 7777
 //
@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <mote.hpp>
@@ -41,7 +42,8 @@ class Connection {
     resume_accepting();
   }
  private:
-  // What is ready need not be looked at: trying tells it, and the error too if there is one.
+  // Which readiness it is does not matter: the calls below answer EAGAIN where nothing can be done, and any other
+  // error.
   void on_ready(mote::Readiness) {
     if (rest_.empty()) {
       const mote::Result<std::size_t> received = client_.try_read(chunk_);
@@ -52,7 +54,7 @@ class Connection {
     const mote::Result<std::size_t> sent = client_.try_write(rest_);
     if (!sent && sent.error() != EAGAIN) return close();
     if (sent) rest_.drop_front(*sent);
-    // What is left over goes first: until then nothing is read, and the sender has to wait.
+    // Until the rest has been sent nothing more is read, so a client that does not read cannot send for ever.
     watch(rest_.empty() ? mote::Interest::read : mote::Interest::write);
   }
 
@@ -79,7 +81,7 @@ static Connection* free_connection() {
 
 static void accept_one(mote::Readiness);
 
-// The listener stays ready while there is somebody to be accepted, so for a pause it must not be watched.
+// The listener stays ready while a connection waits in its backlog: to pause is not to watch it.
 static void pause_accepting() {
   static_cast<void>(listener.watch(mote::Interest::none, mote::Handler::of<&accept_one>()));
 }
@@ -90,7 +92,7 @@ static void accept_one(mote::Readiness) {
   mote::Result<mote::Stream> client = listener.try_accept();
   if (client) return connection->open(std::move(*client));
   if (client.error() == EAGAIN) return;  // it has gone again before it was accepted
-  // EMFILE and its kin: no descriptor, or no memory. Who knows when there is one again, so a timer has to look.
+  // EMFILE and the like: no descriptor or no memory. Nothing tells when there is one again, so a timer tries again.
   fprintf(stderr, "echo_callback: cannot accept for now: %s\n", client.error().message());
   pause_accepting();
   retry.arm(reactor, std::chrono::seconds(1), mote::Timer::Callback::of<&resume_accepting>());
@@ -103,6 +105,19 @@ static void resume_accepting() {
   if (!watching) fprintf(stderr, "echo_callback: cannot watch the listener: %s\n", watching.error().message());
 }
 
+// When the grace period is over the reactor cancels tasks; connections are ours to close. Returns how many were open.
+static unsigned close_connections() {
+  unsigned closed = 0;
+  for (Connection& connection : connections) {
+    if (!connection.is_open()) continue;
+    connection.close();
+    ++closed;
+  }
+  return closed;
+}
+
+// ---- the program --------------------------------------------------------------------------------------------
+
 static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "echo_callback: cannot %s %s: %s\n", what, about, error.message());
   return 1;
@@ -110,32 +125,44 @@ static int fail(const char* what, const char* about, mote::Error error) {
 
 static const char usage[] = "usage: echo_callback [ADDRESS:PORT | [ADDRESS]:PORT]\n";
 
-int main(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
-  if (argc > 2) return fputs(usage, stderr), 2;
+[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
+  fputs(usage, stream);
+  exit(code);
+}
+
+struct Options {
+  const char* where;
+  mote::Endpoint endpoint;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
+  if (argc > 2) exit_with_usage(stderr, 2);
   const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
   if (!endpoint) {
-    return fprintf(stderr, "echo_callback: bad address '%s': %s\n%s", where, endpoint.error().message(), usage), 2;
+    fprintf(stderr, "echo_callback: bad address '%s': %s\n", where, endpoint.error().message());
+    exit_with_usage(stderr, 2);
   }
+  return {where, *endpoint};
+}
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
-  const mote::Result<void> listens = listener.open(reactor, *endpoint);
-  if (!listens) return fail("listen on", where, listens.error());
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint);
+  if (!listens) return fail("listen on", options.where, listens.error());
   printf("echo_callback: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
          max_connections);
   resume_accepting();
 
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
-  unsigned left = 0;  // the reactor cancels tasks when the grace period is over; connections are ours to close
-  for (Connection& connection : connections) {
-    if (!connection.is_open()) continue;
-    connection.close();
-    ++left;
-  }
+  const unsigned left = close_connections();
   printf("echo_callback: stopped%s, %u connections were still open\n", report->forced ? " at once" : "", left);
   return 0;
 }

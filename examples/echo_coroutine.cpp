@@ -7,8 +7,11 @@
 // they are the compiler alone knows, and where one does not fit, the program says how many bytes it needs.
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
 #include <mote.hpp>
 
 #ifndef ECHO_MAX_CLIENTS
@@ -44,7 +47,7 @@ static mote::Co<mote::Result<void>> echo(Frames&, mote::Stream client) {
 
 static mote::Co<mote::Result<void>> accept(Frames&, mote::Listener listener) {
   for (;;) {
-    const mote::Result<void> vacancy = co_await clients.vacancy();  // the others wait in the backlog
+    const mote::Result<void> vacancy = co_await clients.vacancy();  // further clients wait in the backlog
     if (!vacancy) co_return vacancy;
     mote::Result<mote::Stream> client = co_await listener.accept();
     if (!listener.is_open()) co_return mote::Result<void>();  // the shutdown has begun
@@ -53,59 +56,124 @@ static mote::Co<mote::Result<void>> accept(Frames&, mote::Listener listener) {
   }
 }
 
+// ---- the program --------------------------------------------------------------------------------------------
+
 static const char usage[] = "usage: echo [--bind ADDR] [--grace SECONDS] [--selector epoll|poll] [--quiet] [PORT]\n";
-static int complain(const char* what, const char* about, const char* why, int exit_code) {
-  fprintf(stderr, "echo: %s '%s': %s\n%s", what, about, why, exit_code == 2 ? usage : "");
-  return exit_code;
+
+[[noreturn]] static void refuse(const char* what, const char* argument, const char* why) {
+  fprintf(stderr, "echo: %s '%s': %s\n%s", what, argument, why, usage);
+  exit(2);
+}
+
+static int fail(const char* what, const char* about, mote::Error error) {
+  fprintf(stderr, "echo: cannot %s '%s': %s\n", what, about, error.message());
+  return 1;
+}
+
+static mote::Endpoint parse_endpoint(const char* address, const char* port) {
+  char text[128];
+  snprintf(text, sizeof text, "[%s]:%s", address, port);
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse("bad address or port", text, endpoint.error().message());
+  return *endpoint;
+}
+
+static mote::Duration parse_grace(const char* text) {
+  char* end = nullptr;
+  const double seconds = strtod(text, &end);
+  // strtod() alone would take "inf" and "0x1p3", too.
+  const bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
+  if (!is_number || seconds > 1e9) refuse("bad grace period", text, "not a number of seconds");
+  return mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
+}
+
+static bool is_poll(const char* selector) {
+  if (strcmp(selector, "poll") == 0) return true;
+  if (strcmp(selector, "epoll") != 0) refuse("bad selector", selector, "neither epoll nor poll");
+  return false;
+}
+
+struct Options {
+  mote::Endpoint endpoint;
+  mote::Duration grace;
+  const char* selector;
+  bool poll;
+  bool quiet;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  const option names[] = {{"bind", required_argument, nullptr, 'b'},     {"grace", required_argument, nullptr, 'g'},
+                          {"selector", required_argument, nullptr, 's'}, {"quiet", no_argument, nullptr, 'q'},
+                          {"help", no_argument, nullptr, 'h'},           {nullptr, 0, nullptr, 0}};
+  const char* address = "127.0.0.1";
+  const char* port = "8000";
+  const char* grace = "2";
+  const char* selector = "epoll";
+  bool quiet = false;
+  for (;;) {
+    const int name = getopt_long(argc, argv, "", names, nullptr);
+    if (name == -1) break;
+    if (name == 'b') {
+      address = optarg;
+    } else if (name == 'g') {
+      grace = optarg;
+    } else if (name == 's') {
+      selector = optarg;
+    } else if (name == 'q') {
+      quiet = true;
+    } else {  // --help, or what getopt_long() has complained of
+      fputs(usage, name == 'h' ? stdout : stderr);
+      exit(name == 'h' ? 0 : 2);
+    }
+  }
+  if (optind < argc) port = argv[optind];
+  if (optind + 1 < argc) refuse("unexpected argument", argv[optind + 1], "the port is the only one");
+  return {parse_endpoint(address, port), parse_grace(grace), selector, is_poll(selector), quiet};
+}
+
+static void print_start(const Options& options, const mote::Listener& listener) {
+  if (options.quiet) return;
+  printf(
+      "echo: listening on %s, selector %s, at most %d clients, %zu bytes of static memory\n",
+      listener.local_endpoint()->text().c_str(), options.selector, ECHO_MAX_CLIENTS,
+      sizeof reactor + sizeof epoll_selector + sizeof poll_selector + sizeof clients + sizeof acceptor + sizeof frames);
+}
+
+static void print_end(const Options& options, const mote::ShutdownReport& report) {
+  if (options.quiet) return;
+  printf("echo: %s%s: %u tasks drained, %u cancelled, %u destroyed\n", strsignal(report.signal),
+         report.forced ? ", forced" : "", report.drained, report.cancelled, report.destroyed);
+}
+
+// A trial: the coroutine is made, which takes a frame from the pool, and destroyed without running.
+static bool frames_are_large_enough() {
+  const mote::Co<mote::Result<void>> trial = echo(frames, mote::Stream());
+  if (trial) return true;
+  fprintf(stderr, "echo: the pool's frames are too small: %zu bytes are needed\n", trial.frame_size());
+  return false;
 }
 
 int main(int argc, char** argv) {
-  const option options[] = {{"bind", required_argument, nullptr, 'b'},     {"grace", required_argument, nullptr, 'g'},
-                            {"selector", required_argument, nullptr, 's'}, {"quiet", no_argument, nullptr, 'q'},
-                            {"help", no_argument, nullptr, 'h'},           {nullptr, 0, nullptr, 0}};
-  const char *address = "127.0.0.1", *grace = "2", *selector = "epoll", *port = "8000";
-  bool quiet = false;
-  for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
-    if (c == 'b') address = optarg;
-    else if (c == 'g') grace = optarg;
-    else if (c == 's') selector = optarg;
-    else if (c == 'q') quiet = true;
-    else return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 0 : 2;
-  }
-  if (optind < argc) port = argv[optind++];
-  if (optind < argc) return complain("unexpected argument", argv[optind], "the port is the only one", 2);
-  char text[128], *end = nullptr;
-  snprintf(text, sizeof text, "[%s]:%s", address, port);
-  const auto endpoint = mote::Endpoint::parse(text);
-  if (!endpoint) return complain("bad address or port", text, endpoint.error().message(), 2);
-  const double seconds = strtod(grace, &end);
-  if (end == grace || grace[strspn(grace, "0123456789.")] != '\0' || *end != '\0' || seconds > 1e9)
-    return complain("bad grace period", grace, "not a number of seconds", 2);
-  const bool poll = strcmp(selector, "poll") == 0;
-  if (!poll && strcmp(selector, "epoll") != 0) return complain("bad selector", selector, "neither epoll nor poll", 2);
-  if (const auto trial = echo(frames, mote::Stream()); !trial)
-    return fprintf(stderr, "echo: the pool's frames are too small: %zu bytes are needed\n", trial.frame_size()), 1;
+  const Options options = parse(argc, argv);
+  if (!frames_are_large_enough()) return 1;
   setvbuf(stdout, nullptr, _IOLBF, 0);
-  const auto opened = poll ? reactor.open(poll_selector) : reactor.open(epoll_selector);
-  if (!opened) return complain("cannot open", selector, opened.error().message(), 1);
+
+  const mote::Result<void> opened = options.poll ? reactor.open(poll_selector) : reactor.open(epoll_selector);
+  if (!opened) return fail("open", options.selector, opened.error());
   mote::Listener listener;
   mote::Listener::Options listening;
   listening.no_delay = true;  // an echo of one byte should not wait for more
-  mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, mote::Duration(static_cast<std::int64_t>(seconds * 1e9)));
-  mote::Result<void> ready = listener.open(reactor, *endpoint, listening);
+  mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, options.grace);
+  mote::Result<void> ready = listener.open(reactor, options.endpoint, listening);
   if (ready) ready = shutdown.open();  // takes the signals over before anybody is told that they work
-  if (!ready) return complain("cannot listen on", endpoint->text().c_str(), ready.error().message(), 1);
-  if (!quiet)
-    printf("echo: listening on %s, selector %s, at most %d clients, %zu bytes of static memory\n",
-           listener.local_endpoint()->text().c_str(), selector, ECHO_MAX_CLIENTS,
-           sizeof reactor + sizeof epoll_selector + sizeof poll_selector + sizeof clients + sizeof acceptor +
-               sizeof frames);
-  if (const auto spawned = acceptor.spawn(reactor, accept(frames, std::move(listener))); !spawned)
-    return complain("cannot start", "accepting", spawned.error().message(), 1);
-  const auto report = shutdown.run();
-  if (!report) return complain("cannot go on with", selector, report.error().message(), 1);
-  if (!quiet)
-    printf("echo: %s%s: %u tasks drained, %u cancelled, %u destroyed\n", strsignal(report->signal),
-           report->forced ? ", forced" : "", report->drained, report->cancelled, report->destroyed);
+  if (!ready) return fail("listen on", options.endpoint.text().c_str(), ready.error());
+  print_start(options, listener);
+
+  const mote::Result<mote::TaskHandle> spawned = acceptor.spawn(reactor, accept(frames, std::move(listener)));
+  if (!spawned) return fail("start", "accepting", spawned.error());
+  const mote::Result<mote::ShutdownReport> report = shutdown.run();
+  if (!report) return fail("go on with", options.selector, report.error());
+  print_end(options, *report);
   return 0;
 }

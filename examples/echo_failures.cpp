@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 // What happens when a task fails. An echo server of lines, in which a client that sends `boom` makes its task fail:
-// that connection is closed, all others go on. Every client's task is joined by another one, its guard, which prints how
-// it ended as soon as it has; so at the shutdown, too.
+// that connection is closed, all others go on. Every client's task is joined by another one, its guard, which prints
+// how it ended as soon as it has ended, also during a shutdown.
 //
 //   ./echo_failures 127.0.0.1:7777         and in several terminals: telnet 127.0.0.1 7777
 //
 // Try: say something, then `boom`, in one of them. Leave another one. Press Ctrl-C while others are connected, and
-// leave them, or do not. A line of more than 255 bytes: an error that nobody had thought of is an outcome, too.
+// leave them, or do not. Send a line of more than 255 bytes: an error that nobody had thought of is an outcome, too.
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <mote.hpp>
@@ -32,12 +33,12 @@ struct Echo : mote::StateMachine {
       if (line->size() == 4 && memcmp(line->data(), "boom", 4) == 0) return mote::failed(EPROTO);
       MOTE_AWAIT(sent, client.write_all(*line));
       if (!sent) return mote::failed(sent.error());
-      reply = mote::text("\r\n");
+      reply = mote::bytes_of("\r\n");
       MOTE_AWAIT(sent, client.write_all(reply));
       if (!sent) return mote::failed(sent.error());
     }
     MOTE_END();
-  }  // the client's stream goes with the task, and is closed
+  }  // the task is destroyed now, and its stream with it, which closes the connection
 };
 
 struct Config : mote::Config {
@@ -75,9 +76,9 @@ struct Guard : mote::StateMachine {
 
   mote::Step step() {
     MOTE_BEGIN();
-    do {  // when the grace period is over the guard is cancelled, too: it waits on, for what becomes of its client
-      MOTE_AWAIT(outcome, client.join());
-    } while (!outcome && outcome.error() == ECANCELED);
+    // When the grace period is over the guard is cancelled like its client. It joins again, as the client's outcome is
+    // still to come.
+    do { MOTE_AWAIT(outcome, client.join()); } while (!outcome && outcome.error() == ECANCELED);
     if (!outcome) return mote::failed(outcome.error());
     print_outcome(peer, *outcome);
     MOTE_END();
@@ -93,7 +94,7 @@ struct Acceptor : mote::StateMachine {
   mote::Step step() {
     MOTE_BEGIN();
     for (;;) {
-      MOTE_AWAIT(vacancy, guards.vacancy());  // the guard ends after its client: where it has room, the client has, too
+      MOTE_AWAIT(vacancy, guards.vacancy());  // a guard ends after its client: room for one is room for both
       if (!vacancy) return mote::failed(vacancy.error());
       MOTE_AWAIT(accepted, listener.accept());
       if (!listener.is_open()) return mote::done();  // the shutdown has begun
@@ -113,6 +114,8 @@ struct Acceptor : mote::StateMachine {
 };
 static mote::TaskPool<Acceptor, 1> acceptor;
 
+// ---- the program --------------------------------------------------------------------------------------------
+
 static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "echo_failures: cannot %s %s: %s\n", what, about, error.message());
   return 1;
@@ -120,21 +123,38 @@ static int fail(const char* what, const char* about, mote::Error error) {
 
 static const char usage[] = "usage: echo_failures [ADDRESS:PORT | [ADDRESS]:PORT]\n";
 
-int main(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
-  if (argc > 2) return fputs(usage, stderr), 2;
+[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
+  fputs(usage, stream);
+  exit(code);
+}
+
+struct Options {
+  const char* where;
+  mote::Endpoint endpoint;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
+  if (argc > 2) exit_with_usage(stderr, 2);
   const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
   if (!endpoint) {
-    return fprintf(stderr, "echo_failures: bad address '%s': %s\n%s", where, endpoint.error().message(), usage), 2;
+    fprintf(stderr, "echo_failures: bad address '%s': %s\n", where, endpoint.error().message());
+    exit_with_usage(stderr, 2);
   }
+  return {where, *endpoint};
+}
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
   mote::Listener listener;
-  const mote::Result<void> listens = listener.open(reactor, *endpoint);
-  if (!listens) return fail("listen on", where, listens.error());
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint);
+  if (!listens) return fail("listen on", options.where, listens.error());
   printf("echo_failures: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
          max_clients);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first

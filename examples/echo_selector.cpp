@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,7 +23,8 @@ static constexpr std::size_t max_clients = 8;
 struct Client {
   mote::Fd socket;  // closes itself
   char chunk[4096];
-  std::size_t size = 0, sent = 0;  // of the chunk: what has come, and what of it has been echoed
+  std::size_t size = 0;  // bytes in the chunk
+  std::size_t sent = 0;  // of these, the bytes that have been echoed
 };
 
 static Client clients[max_clients];
@@ -30,24 +32,32 @@ static std::size_t client_count;
 static mote::Fd listener;
 static int quit_pipe[2];
 
-// What wait() gives back with an event, to say whose it is: a client's index, or one of these.
+// A token says whose event it is that wait() returns: a client's index, or one of these.
 enum : std::uint64_t { listener_token = max_clients, quit_token };
 
 // Two descriptors more than there are clients.
 static mote::EpollSelector<max_clients + 2> epoll_selector;
 static mote::PollSelector<max_clients + 2> poll_selector;
 
-static const char usage[] = "usage: echo_selector [--selector epoll|poll] [ADDRESS:PORT | [ADDRESS]:PORT]\n";
-
 static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "echo_selector: cannot %s %s: %s\n", what, about, error.message());
   return 1;
 }
 
-// A handler may do next to nothing; to write into a pipe is allowed. wait() hides the interruption, but sees the byte.
+// A signal handler may call few functions; write() is one of them. wait() goes on after EINTR, but then sees the byte.
 static void on_signal(int) {
   const int saved_errno = errno;
-  if (write(quit_pipe[1], "q", 1) < 0) errno = saved_errno;  // EAGAIN: full, so there is a byte to be seen already
+  const ssize_t written = write(quit_pipe[1], "q", 1);
+  if (written < 0) errno = saved_errno;  // EAGAIN: the pipe is full, so there is a byte to be seen already
+}
+
+static mote::Result<void> handle_signals() {
+  struct sigaction action = {};
+  action.sa_handler = on_signal;
+  for (const int signal : {SIGINT, SIGTERM}) {
+    if (sigaction(signal, &action, nullptr) != 0) return mote::Error(errno);
+  }
+  return {};
 }
 
 static mote::Result<void> listen_on(const mote::Endpoint& endpoint) {
@@ -64,10 +74,11 @@ static void accept_one(mote::Selector& selector) {
   mote::Fd socket(accept4(listener.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (!socket) {
     if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      // It stays ready, and would keep the loop spinning. Again when a client leaves, or after a quiet second.
+      // The listener stays ready, which would keep the loop spinning. It is watched again when a client leaves, or
+      // after a second without events.
       static_cast<void>(selector.modify(listener.get(), mote::Interest::none, listener_token));
     }
-    return;  // else it has gone again before it was accepted
+    return;  // after any other error: the client has gone again before it was accepted
   }
   std::size_t index = 0;
   while (clients[index].socket) ++index;
@@ -77,7 +88,8 @@ static void accept_one(mote::Selector& selector) {
     return;
   }
   clients[index].socket = std::move(socket);
-  if (++client_count == max_clients) {  // full: let them wait in the backlog
+  ++client_count;
+  if (client_count == max_clients) {  // further clients wait in the backlog
     static_cast<void>(selector.modify(listener.get(), mote::Interest::none, listener_token));
   }
 }
@@ -85,12 +97,13 @@ static void accept_one(mote::Selector& selector) {
 static void drop(mote::Selector& selector, Client& client) {
   static_cast<void>(selector.remove(client.socket.get()));  // first remove, then close
   client.socket.close();
-  client.size = client.sent = 0;
+  client.size = 0;
+  client.sent = 0;
   --client_count;
   static_cast<void>(selector.modify(listener.get(), mote::Interest::read, listener_token));
 }
 
-// Either there is something left to be sent, then it waits to write; or it waits to read. Never both.
+// A client with bytes left to be sent is watched for writing, any other for reading.
 static void serve(mote::Selector& selector, Client& client, std::size_t index) {
   const int fd = client.socket.get();
   const bool had_rest = client.size != 0;
@@ -103,11 +116,70 @@ static void serve(mote::Selector& selector, Client& client, std::size_t index) {
   const ssize_t n = send(fd, client.chunk + client.sent, client.size - client.sent, MSG_NOSIGNAL);
   if (n < 0 && errno != EAGAIN && errno != EINTR) return drop(selector, client);
   if (n > 0) client.sent += static_cast<std::size_t>(n);
-  if (client.sent == client.size) client.size = client.sent = 0;
+  if (client.sent == client.size) {
+    client.size = 0;
+    client.sent = 0;
+  }
   const bool has_rest = client.size != 0;
   if (has_rest == had_rest) return;
   const mote::Interest interest = has_rest ? mote::Interest::write : mote::Interest::read;
   if (!selector.modify(fd, interest, index)) drop(selector, client);
+}
+
+// ---- the program --------------------------------------------------------------------------------------------
+
+static const char usage[] = "usage: echo_selector [--selector epoll|poll] [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+
+[[noreturn]] static void refuse(const char* argument) {
+  fprintf(stderr, "echo_selector: cannot use '%s'\n%s", argument, usage);
+  exit(2);
+}
+
+struct Options {
+  mote::Endpoint endpoint;
+  bool poll;
+};
+
+static bool is_poll(const char* selector) {
+  if (strcmp(selector, "poll") == 0) return true;
+  if (strcmp(selector, "epoll") != 0) refuse(selector);
+  return false;
+}
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse("127.0.0.1:8000");
+  bool poll = false;
+  for (int i = 1; i < argc; ++i) {
+    if (strcmp(argv[i], "--help") == 0) {
+      fputs(usage, stdout);
+      exit(0);
+    }
+    if (strcmp(argv[i], "--selector") == 0 && i + 1 < argc) {
+      ++i;
+      poll = is_poll(argv[i]);
+    } else {
+      endpoint = mote::Endpoint::parse(argv[i]);
+      if (!endpoint) refuse(argv[i]);
+    }
+  }
+  return {*endpoint, poll};
+}
+
+// The port may have been 0: getsockname() tells which one the kernel has chosen.
+static void print_start(const char* selector) {
+  mote::Endpoint bound;
+  socklen_t size = mote::Endpoint::capacity;
+  if (getsockname(listener.get(), bound.address(), &size) == 0) bound.resize(size);
+  printf("echo_selector: listening on %s, selector %s, at most %zu clients\n", bound.text().c_str(), selector,
+         max_clients);
+}
+
+// A second without an event.
+static void on_idle(mote::Selector& selector) {
+  puts("no events");
+  if (client_count == max_clients) return;
+  static_cast<void>(selector.modify(listener.get(), mote::Interest::read, listener_token));
 }
 
 static int run(mote::Selector& selector) {
@@ -115,15 +187,13 @@ static int run(mote::Selector& selector) {
   for (;;) {
     const mote::Result<std::size_t> count = selector.wait(ready, std::chrono::seconds(1));
     if (!count) return fail("wait for", "events", count.error());
-    if (*count == 0) {
-      puts("no events");
-      if (client_count < max_clients) {
-        static_cast<void>(selector.modify(listener.get(), mote::Interest::read, listener_token));
-      }
-    }
+    if (*count == 0) on_idle(selector);
     for (std::size_t i = 0; i < *count; ++i) {
       const std::uint64_t token = ready[i].token;
-      if (token == quit_token) return puts("stopped"), 0;
+      if (token == quit_token) {
+        puts("stopped");
+        return 0;
+      }
       if (token == listener_token) {
         accept_one(selector);
       } else if (const auto index = static_cast<std::size_t>(token); clients[index].socket) {
@@ -134,44 +204,21 @@ static int run(mote::Selector& selector) {
 }
 
 int main(int argc, char** argv) {
-  mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse("127.0.0.1:8000");
-  bool use_poll = false;
-  for (int i = 1; i < argc; ++i) {
-    const char* const argument = argv[i];
-    if (strcmp(argument, "--help") == 0) return fputs(usage, stdout), 0;
-    if (strcmp(argument, "--selector") == 0 && i + 1 < argc) {
-      const char* const name = argv[++i];
-      use_poll = strcmp(name, "poll") == 0;
-      if (use_poll || strcmp(name, "epoll") == 0) continue;
-    } else {
-      endpoint = mote::Endpoint::parse(argument);
-      if (endpoint) continue;
-    }
-    return fprintf(stderr, "echo_selector: cannot use '%s'\n%s", argv[i], usage), 2;
-  }
+  const Options options = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
-  const mote::Result<void> opened = use_poll ? poll_selector.open() : epoll_selector.open();
+  const mote::Result<void> opened = options.poll ? poll_selector.open() : epoll_selector.open();
   if (!opened) return fail("open", "the selector", opened.error());
-  mote::Selector& selector = use_poll ? static_cast<mote::Selector&>(poll_selector) : epoll_selector;
-
+  mote::Selector& selector = options.poll ? static_cast<mote::Selector&>(poll_selector) : epoll_selector;
   if (pipe2(quit_pipe, O_NONBLOCK | O_CLOEXEC) != 0) return fail("make", "a pipe", errno);
-  struct sigaction action = {};
-  action.sa_handler = on_signal;
-  for (const int signal : {SIGINT, SIGTERM}) {
-    if (sigaction(signal, &action, nullptr) != 0) return fail("handle", "signals", errno);
-  }
-  const mote::Result<void> listens = listen_on(*endpoint);
-  if (!listens) return fail("listen on", endpoint->text().c_str(), listens.error());
-
+  const mote::Result<void> handles = handle_signals();
+  if (!handles) return fail("handle", "signals", handles.error());
+  const mote::Result<void> listens = listen_on(options.endpoint);
+  if (!listens) return fail("listen on", options.endpoint.text().c_str(), listens.error());
   mote::Result<void> added = selector.add(quit_pipe[0], mote::Interest::read, quit_token);
   if (added) added = selector.add(listener.get(), mote::Interest::read, listener_token);
   if (!added) return fail("wait for", "connections", added.error());
+  print_start(options.poll ? decltype(poll_selector)::name : decltype(epoll_selector)::name);
 
-  mote::Endpoint bound;  // the port may have been 0: which one has it become?
-  socklen_t size = mote::Endpoint::capacity;
-  if (getsockname(listener.get(), bound.address(), &size) == 0) bound.resize(size);
-  printf("echo_selector: listening on %s, selector %s, at most %zu clients\n", bound.text().c_str(),
-         use_poll ? decltype(poll_selector)::name : decltype(epoll_selector)::name, max_clients);
   return run(selector);
 }

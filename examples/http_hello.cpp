@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A small web server: every GET (and HEAD) is answered with one page. Keep-alive and pipelining; 400, 405 and 413 for
-// what it does not take; a limit on the time that a request may take, so that clients who trickle in a byte now and
-// then do not keep the others out. Beside serving, a service task does its work once a second.
+// what it does not take; a limit on the time that a request may take, so that clients who send a byte now and then do
+// not keep the others out. Beside serving, a service task does its work once a second.
 //
 //   ./http_hello '[::1]:8080'        and then: curl -i 'http://[::1]:8080/'        or a browser
 //
@@ -24,12 +24,13 @@ struct Config : mote::Config {
 };
 static mote::StaticReactor<Config> reactor;
 static mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
-static mote::Duration patience = std::chrono::seconds(10);  // for a whole request, and for sending the answer
+static mote::Duration patience;  // for a whole request, and for sending the answer
 
 // ---- the page -----------------------------------------------------------------------------------------------
 
 static char page[512];
-static unsigned uptime, pages_sent;
+static unsigned uptime;  // in seconds
+static unsigned pages_sent;
 
 static void render_page() {
   snprintf(page, sizeof page,
@@ -56,17 +57,21 @@ struct Service : mote::StateMachine {
 };
 static mote::TaskPool<Service, 1> service;
 static mote::TaskHandle service_task;
-static void stop_service() { service_task.cancel(); }  // it would go on for ever, and the grace period with it
+static void stop_service() { service_task.cancel(); }  // else the shutdown would wait for it, up to the grace period
 
 // ---- one request --------------------------------------------------------------------------------------------
 
 enum Status { ok = 200, bad_request = 400, method_not_allowed = 405, content_too_large = 413 };
 
-// What has been understood of a request so far; a status other than `ok` ends it at once.
+// What has been parsed of a request so far; a status other than `ok` ends it at once.
 struct Request {
   Status status = ok;
-  bool has_begun = false, is_complete = false;
-  bool is_head = false, is_http_1_0 = false, keep_alive = false, has_host = false;
+  bool has_begun = false;
+  bool is_complete = false;
+  bool is_head = false;
+  bool is_http_1_0 = false;
+  bool keep_alive = false;
+  bool has_host = false;
   int fields = 0;
 
   void add(mote::ByteView bytes) {
@@ -78,9 +83,10 @@ struct Request {
     line[bytes.size()] = '\0';  // a LineReader<N> gives N - 1 bytes at most
     if (status != ok) return;
     if (!has_begun) {
-      if (line[0] != '\0') status = begin(line);  // empty lines before a request are nothing
+      if (line[0] != '\0') status = begin(line);  // empty lines before a request are ignored
     } else if (line[0] != '\0') {
-      status = ++fields <= max_fields ? add_field(line) : content_too_large;
+      ++fields;
+      status = fields <= max_fields ? add_field(line) : content_too_large;
     } else {
       is_complete = true;
       if (!has_host && !is_http_1_0) status = bad_request;
@@ -188,17 +194,18 @@ struct Session : mote::StateMachine {
     const bool is_ok = request.status == ok;
     if (is_ok) ++pages_sent;
     const char* const body = is_ok ? page : reason(request.status);
-    const int n =
-        snprintf(answer, sizeof answer,
-                 "HTTP/1.1 %d %s\r\n"
-                 "Content-Type: %s; charset=utf-8\r\n"
-                 "Content-Length: %zu\r\n"
-                 "Connection: %s\r\n"
-                 "%s\r\n"
-                 "%s",
-                 request.status, reason(request.status), is_ok ? "text/html" : "text/plain", strlen(body),
-                 request.keep_alive ? "keep-alive" : "close",
-                 request.status == method_not_allowed ? "Allow: GET, HEAD\r\n" : "", request.is_head ? "" : body);
+    const char* const type = is_ok ? "text/html" : "text/plain";
+    const char* const connection = request.keep_alive ? "keep-alive" : "close";
+    const char* const allow = request.status == method_not_allowed ? "Allow: GET, HEAD\r\n" : "";
+    const int n = snprintf(answer, sizeof answer,
+                           "HTTP/1.1 %d %s\r\n"
+                           "Content-Type: %s; charset=utf-8\r\n"
+                           "Content-Length: %zu\r\n"
+                           "Connection: %s\r\n"
+                           "%s\r\n"
+                           "%s",
+                           request.status, reason(request.status), type, strlen(body), connection, allow,
+                           request.is_head ? "" : body);
     return {answer, static_cast<std::size_t>(n)};
   }
 };
@@ -233,35 +240,58 @@ static int fail(const char* what, const char* about, mote::Error error) {
 
 static const char usage[] = "usage: http_hello [--patience SECONDS] [ADDRESS:PORT | [ADDRESS]:PORT]\n";
 
-static int refuse(const char* argument) {
+[[noreturn]] static void refuse(const char* argument) {
   fprintf(stderr, "http_hello: cannot use '%s'\n%s", argument, usage);
-  return 2;
+  exit(2);
 }
 
-int main(int argc, char** argv) {
+static mote::Duration parse_patience(const char* text) {
+  const bool is_number = text[strspn(text, "0123456789")] == '\0';
+  const long seconds = is_number ? strtol(text, nullptr, 10) : 0;
+  if (seconds < 1 || seconds > 3600) refuse(text);
+  return std::chrono::seconds(seconds);
+}
+
+struct Options {
+  const char* where;
+  mote::Endpoint endpoint;
+  mote::Duration patience;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
   const char* where = "127.0.0.1:8080";
+  const char* patience_text = "10";
   for (int i = 1; i < argc; ++i) {
-    if (strcmp(argv[i], "--help") == 0) return fputs(usage, stdout), 0;
+    if (strcmp(argv[i], "--help") == 0) {
+      fputs(usage, stdout);
+      exit(0);
+    }
     if (strcmp(argv[i], "--patience") == 0 && i + 1 < argc) {
-      const char* const text = argv[++i];
-      const long seconds = text[strspn(text, "0123456789")] == '\0' ? strtol(text, nullptr, 10) : 0;
-      if (seconds < 1 || seconds > 3600) return refuse(text);
-      patience = std::chrono::seconds(seconds);
+      ++i;
+      patience_text = argv[i];
     } else {
       where = argv[i];
     }
   }
+  const mote::Duration limit = parse_patience(patience_text);
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) return refuse(where);
+  if (!endpoint) refuse(where);
+  return {where, *endpoint, limit};
+}
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+  patience = options.patience;
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
   mote::Listener listener;
-  mote::Listener::Options options;
-  options.no_delay = true;
-  const mote::Result<void> listens = listener.open(reactor, *endpoint, options);
-  if (!listens) return fail("listen on", where, listens.error());
+  mote::Listener::Options listening;
+  listening.no_delay = true;
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
+  if (!listens) return fail("listen on", options.where, listens.error());
   printf("http_hello: listening on http://%s/\n", listener.local_endpoint()->text().c_str());
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first

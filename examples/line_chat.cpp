@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,14 +47,14 @@ struct Member : mote::StateMachine {
         break;
       }
     }
-    tell_everybody(this, address.c_str(), mote::text("has come"));
+    tell_everybody(this, address.c_str(), mote::bytes_of("has come"));
     printf("line_chat: %s has come\n", address.c_str());
   }
   ~Member() {  // runs however the task ends
     for (Member*& place : room) {
       if (place == this) place = nullptr;
     }
-    tell_everybody(this, address.c_str(), mote::text("has left"));
+    tell_everybody(this, address.c_str(), mote::bytes_of("has left"));
     printf("line_chat: %s has left\n", address.c_str());
   }
 
@@ -64,7 +65,7 @@ struct Member : mote::StateMachine {
       if (line) {
         tell_everybody(this, address.c_str(), *line);
       } else if (line.error() == EMSGSIZE) {  // the rest of that line is passed over, the next one is whole again
-        complaint = mote::text("server: that line was too long\r\n");
+        complaint = mote::bytes_of("server: that line was too long\r\n");
         MOTE_AWAIT(sent, client.write_all(complaint));
         if (!sent) return mote::failed(sent.error());
       } else if (line.error() == ENODATA) {
@@ -78,7 +79,7 @@ struct Member : mote::StateMachine {
 };
 static mote::TaskPool<Member, max_members> members;
 
-// The sockets' send buffers are the queues: who has let one fill up has left, as far as the others are concerned.
+// The sockets' send buffers are the queues. A member whose buffer is full is put out of the room.
 static void tell_everybody(const Member* except, const char* who, mote::ByteView line) {
   char message[sizeof(mote::Endpoint::Text) + max_line + 4];
   const int n = snprintf(message, sizeof message, "%s: %.*s\r\n", who, static_cast<int>(line.size()),
@@ -129,7 +130,7 @@ static void announce() {
   }
 }
 
-// The other thread. Of all that is above it touches post() alone, which may be called from anywhere.
+// The other thread. Of what stands above, it calls post() alone, which any thread may call.
 static void* read_announcements(void*) {
   Announcement announcement{};
   pollfd sources[] = {{STDIN_FILENO, POLLIN, 0}, {stop_pipe[0], POLLIN, 0}};
@@ -140,10 +141,12 @@ static void* read_announcements(void*) {
     }
     if (sources[1].revents != 0) return nullptr;
     char c = 0;
-    const ssize_t n = read(STDIN_FILENO, &c, 1);  // byte by byte: it is somebody who types
+    const ssize_t n = read(STDIN_FILENO, &c, 1);  // byte by byte is fast enough for typing
     if (n <= 0) return nullptr;
     if (c != '\n') {
-      if (announcement.size < sizeof announcement.text) announcement.text[announcement.size++] = c;
+      if (announcement.size == sizeof announcement.text) continue;
+      announcement.text[announcement.size] = c;
+      ++announcement.size;
     } else {
       if (!announcements.post(announcement)) fputs("line_chat: not announced, too many at once\n", stderr);
       announcement.size = 0;
@@ -153,7 +156,7 @@ static void* read_announcements(void*) {
 
 // ---- the program --------------------------------------------------------------------------------------------
 
-static void say_goodbye() { tell_everybody(nullptr, "server", mote::text("closes in two seconds")); }
+static void say_goodbye() { tell_everybody(nullptr, "server", mote::bytes_of("closes in two seconds")); }
 
 static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "line_chat: cannot %s %s: %s\n", what, about, error.message());
@@ -162,27 +165,44 @@ static int fail(const char* what, const char* about, mote::Error error) {
 
 static const char usage[] = "usage: line_chat [ADDRESS:PORT | [ADDRESS]:PORT]\n";
 
-int main(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
-  if (argc > 2) return fputs(usage, stderr), 2;
+[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
+  fputs(usage, stream);
+  exit(code);
+}
+
+struct Options {
+  const char* where;
+  mote::Endpoint endpoint;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
+  if (argc > 2) exit_with_usage(stderr, 2);
   const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
   if (!endpoint) {
-    return fprintf(stderr, "line_chat: bad address '%s': %s\n%s", where, endpoint.error().message(), usage), 2;
+    fprintf(stderr, "line_chat: bad address '%s': %s\n", where, endpoint.error().message());
+    exit_with_usage(stderr, 2);
   }
+  return {where, *endpoint};
+}
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   mote::Result<void> opened = reactor.open();
   if (opened) opened = announcements.open(reactor, mote::Delegate<void()>::of<&announce>());
   if (!opened) return fail("open", "the reactor", opened.error());
   mote::Listener listener;
-  const mote::Result<void> listens = listener.open(reactor, *endpoint);
-  if (!listens) return fail("listen on", where, listens.error());
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint);
+  if (!listens) return fail("listen on", options.where, listens.error());
   printf("line_chat: listening on %s, at most %zu members\n", listener.local_endpoint()->text().c_str(), max_members);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
 
-  pthread_t operators_thread;
   if (pipe2(stop_pipe, O_CLOEXEC) != 0) return fail("make", "a pipe", errno);
+  pthread_t operators_thread;
   const int error = pthread_create(&operators_thread, nullptr, read_announcements, nullptr);
   if (error != 0) return fail("start", "a thread", error);
 

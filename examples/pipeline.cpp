@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 // A pipeline of two tasks: one reads samples, a number a line; the other sums them up and writes a line for every so
-// many. The channel between them is bounded: when the output is slow the reader waits, and with it whoever feeds it.
+// many. The channel between them is bounded: when the output is slow the reader waits, and so does the program that
+// feeds it.
 //
 //   seq 100 | ./pipeline --every 25         or: mkfifo /tmp/samples && ./pipeline --timeout 5 /tmp/samples
 //                                           and in another terminal: seq 100 >/tmp/samples
 //
-// Try: feed nothing for five seconds, it says so and goes on. Ctrl-C amid the samples: no more are read, those that have
+// Try: feed nothing for five seconds, it says so and goes on. Ctrl-C between samples: no more are read, those that have
 // been are summed up and written. seq 10000000 | ./pipeline | less: it waits as long as you look at the first page.
 
 #include <errno.h>
@@ -25,9 +26,10 @@ struct Config : mote::Config {
 };
 static mote::StaticReactor<Config> reactor;
 static mote::Channel<double, 16> samples;  // read, and not yet summed up
-static mote::TaskGroup<2> stages;          // both tasks, for who wants to know how they end
+static mote::TaskGroup<2> stages;          // both tasks: tells how each of them ends
 static mote::TaskRef reader_task;
-static std::uint64_t samples_read, samples_written;
+static std::uint64_t samples_read;
+static std::uint64_t samples_written;
 
 static void stop_reading() { reader_task.cancel(); }  // what it has read already still goes through
 
@@ -43,7 +45,7 @@ struct Reader : mote::StateMachine {
   mote::Result<void> sent;
 
   explicit Reader(mote::Stream&& stream) : input(std::move(stream)), number(0), sample(0) {}
-  ~Reader() { samples.close(); }  // runs however the task ends; the other takes what is left, and ends too
+  ~Reader() { samples.close(); }  // however the task ends: the other one takes what is left, and ends too
 
   mote::Step step() {
     MOTE_BEGIN();
@@ -58,8 +60,8 @@ struct Reader : mote::StateMachine {
         fprintf(stderr, "pipeline: line %ju is no number\n", std::uintmax_t{number});
       } else {
         ++samples_read;
-        // Waits while the channel is full. Shielded, for a sample in hand shall not be lost: that this ends all the same
-        // is certain, as the other task either goes on or closes the channel.
+        // Waits while the channel is full. Shielded from cancellation, so that a sample that has been read is not lost.
+        // It ends all the same: the other task either goes on receiving or closes the channel.
         MOTE_AWAIT(sent, mote::shield(samples.send(sample)));
         if (!sent) return mote::done();  // the other task has failed, and has said so
       }
@@ -88,14 +90,19 @@ struct Writer : mote::StateMachine {
   mote::TaskTimer timer;
   mote::Result<double> sample;
   unsigned count;
-  double least, most, sum;
+  double least;
+  double most;
+  double sum;
   char text[128];
   mote::ByteView unwritten;
   mote::Result<void> written;
 
   Writer(mote::Stream&& stream, unsigned samples_a_line, mote::Duration limit)
       : output(std::move(stream)), every(samples_a_line), patience(limit), count(0) {}
-  ~Writer() { samples.close(), stop_reading(); }  // in case it has failed: nobody reads for nobody
+  ~Writer() {  // when it has failed, nobody needs more samples
+    samples.close();
+    stop_reading();
+  }
 
   mote::Step step() {
     MOTE_BEGIN();
@@ -110,7 +117,8 @@ struct Writer : mote::StateMachine {
         unwritten = summary();
         MOTE_AWAIT(written, output.write_all(unwritten));
         if (!written) return mote::failed(written.error());
-        samples_written += count, count = 0;
+        samples_written += count;
+        count = 0;
       }
       if (!sample) return sample.error() == ENODATA ? mote::done() : mote::failed(sample.error());
     }
@@ -118,10 +126,15 @@ struct Writer : mote::StateMachine {
   }
 
   void add(double value) {
-    if (count++ == 0) least = most = value, sum = 0;
+    if (count == 0) {
+      least = value;
+      most = value;
+      sum = 0;
+    }
     if (value < least) least = value;
     if (value > most) most = value;
     sum += value;
+    ++count;
   }
   mote::ByteView summary() {
     const int size = snprintf(text, sizeof text, "%u samples, %g to %g, mean %g\n", count, least, most, sum / count);
@@ -136,65 +149,101 @@ static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "pipeline: cannot %s%s: %s\n", what, about, error.message());
   return 1;
 }
-static void say_why(const mote::Task& task, mote::Outcome outcome) {
+
+static void print_failure(const mote::Task& task, mote::Outcome outcome) {
   if (outcome.kind == mote::Outcome::Kind::failed) fail(task.name(), "", outcome.error);
 }
 
 static const char usage[] = "usage: pipeline [--every SAMPLES] [--timeout SECONDS] [FILE]\n";
-static int refuse(const char* what, const char* argument) {
+
+[[noreturn]] static void refuse(const char* what, const char* argument) {
   fprintf(stderr, "pipeline: bad %s '%s'\n%s", what, argument, usage);
-  return 2;
+  exit(2);
 }
 
-// Whoever writes into a named pipe may leave, and the next come: it has no end, as we could write into it ourselves.
-static mote::Fd open_input(const char* path) {
+// A named pipe is opened for writing, too: so it does not end when those who write into it leave, and others may come.
+static mote::Fd open_file(const char* path) {
   struct stat status;
   const bool is_fifo = stat(path, &status) == 0 && S_ISFIFO(status.st_mode);
   return mote::Fd(open(path, (is_fifo ? O_RDWR : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
 }
 
-int main(int argc, char** argv) {
-  const option options[] = {{"every", required_argument, nullptr, 'e'},
-                            {"timeout", required_argument, nullptr, 't'},
-                            {"help", no_argument, nullptr, 'h'},
-                            {nullptr, 0, nullptr, 0}};
-  const char *every = "10", *timeout = "10", *path = nullptr;
-  for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
-    if (c == 'e') every = optarg;
-    else if (c == 't') timeout = optarg;
-    else return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 0 : 2;
-  }
-  if (optind < argc) path = argv[optind++];
-  if (optind < argc) return refuse("argument", argv[optind]);
-  const std::size_t digits = strspn(every, "0123456789");
-  if (digits == 0 || digits > 6 || every[digits] != '\0' || atoi(every) == 0) return refuse("number of samples", every);
-  char* end = nullptr;
-  const double seconds = strtod(timeout, &end);
-  if (end == timeout || timeout[strspn(timeout, "0123456789.")] != '\0' || *end != '\0' || seconds < 1e-3 ||
-      seconds > 1e9)
-    return refuse("number of seconds", timeout);
+static unsigned parse_count(const char* text) {
+  const std::size_t digits = strspn(text, "0123456789");
+  const bool is_number = digits != 0 && digits <= 6 && text[digits] == '\0';
+  if (!is_number || atoi(text) == 0) refuse("number of samples", text);
+  return static_cast<unsigned>(atoi(text));
+}
 
-  mote::Fd file = path != nullptr ? open_input(path) : mote::Fd(STDIN_FILENO);
-  if (!file || fcntl(file.get(), F_GETFD) < 0) return fail("read ", path != nullptr ? path : "standard input", errno);
-  if (fcntl(STDOUT_FILENO, F_GETFD) < 0) return fail("write to ", "standard output", errno);
-  mote::Stream input, output;
+static mote::Duration parse_seconds(const char* text) {
+  char* end = nullptr;
+  const double seconds = strtod(text, &end);
+  // strtod() alone would also take "inf" and "0x1p3".
+  const bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
+  if (!is_number || seconds < 1e-3 || seconds > 1e9) refuse("number of seconds", text);
+  return mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
+}
+
+struct Options {
+  unsigned every;
+  mote::Duration timeout;
+  const char* path;  // null: standard input
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  const option names[] = {{"every", required_argument, nullptr, 'e'},
+                          {"timeout", required_argument, nullptr, 't'},
+                          {"help", no_argument, nullptr, 'h'},
+                          {nullptr, 0, nullptr, 0}};
+  const char* every = "10";
+  const char* timeout = "10";
+  for (;;) {
+    const int name = getopt_long(argc, argv, "", names, nullptr);
+    if (name == -1) break;
+    if (name == 'e') {
+      every = optarg;
+    } else if (name == 't') {
+      timeout = optarg;
+    } else {  // --help, or what getopt_long() has complained of
+      fputs(usage, name == 'h' ? stdout : stderr);
+      exit(name == 'h' ? 0 : 2);
+    }
+  }
+  if (optind + 1 < argc) refuse("argument", argv[optind + 1]);
+  const char* const path = optind < argc ? argv[optind] : nullptr;
+  return {parse_count(every), parse_seconds(timeout), path};
+}
+
+static bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
+
+  // Before anything else is opened: the next descriptor to be opened would take the number of one that is closed.
+  const char* const input_name = options.path != nullptr ? options.path : "standard input";
+  mote::Fd file = options.path != nullptr ? open_file(options.path) : mote::Fd(STDIN_FILENO);
+  if (!file || !is_open(file.get())) return fail("read ", input_name, errno);
+  if (!is_open(STDOUT_FILENO)) return fail("write to ", "standard output", errno);
+
+  mote::Stream input;
+  mote::Stream output;
   mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open ", "the reactor", opened.error());
   opened = input.open(reactor, std::move(file));
-  if (!opened) return fail("read ", path != nullptr ? path : "standard input", opened.error());
+  if (!opened) return fail("read ", input_name, opened.error());
   opened = output.open(reactor, mote::Fd(STDOUT_FILENO));
   if (!opened) return fail("write to ", "standard output", opened.error());
   signal(SIGPIPE, SIG_IGN);  // a closed output is an error of write_all(), like any other
 
-  stages.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&say_why>());
+  stages.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&print_failure>());
   mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
   graceful.on_begin(mote::Delegate<void()>::of<&stop_reading>());
   opened = graceful.open();
   if (!opened) return fail("handle ", "signals", opened.error());
   // Neither can fail: each is the first of its pool.
   reader_task = *stages.spawn(readers, reactor, std::move(input));
-  static_cast<void>(stages.spawn(writers, reactor, std::move(output), static_cast<unsigned>(atoi(every)),
-                                 mote::Duration(static_cast<std::int64_t>(seconds * 1e9))));
+  static_cast<void>(stages.spawn(writers, reactor, std::move(output), options.every, options.timeout));
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run ", "the reactor", report.error());
   fprintf(stderr, "pipeline: %s%ju samples read, %ju written\n", report->signal != 0 ? "stopped, " : "",

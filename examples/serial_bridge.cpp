@@ -22,8 +22,8 @@ static mote::StaticReactor<Config> reactor;
 // A bridge has nothing to finish, so there is no grace period: the first signal cancels both tasks.
 static mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(0));
 
-// Each of the two has one task that reads from it and another that writes to it. Whoever finds it closed goes on
-// without: what is said meanwhile is lost, as it is on a cable that is not plugged in.
+// One task reads from the port and writes to the client, the other the other way round. A write to what is closed
+// fails, and its bytes are lost, as they are on a cable that is not plugged in.
 static mote::Stream client;
 static mote::SerialPort port;
 
@@ -34,7 +34,8 @@ struct PortToClient : mote::StateMachine {
   char chunk[256];
   mote::ByteView bytes;
   mote::Result<std::size_t> received;
-  mote::Result<void> sent, slept;
+  mote::Result<void> sent;
+  mote::Result<void> slept;
   mote::TaskTimer timer;
 
   mote::Step step() {
@@ -45,8 +46,7 @@ struct PortToClient : mote::StateMachine {
         bytes = {chunk, *received};
         MOTE_AWAIT(sent, client.write_all(bytes));  // fails where there is no client
       } else if (!graceful.requested()) {
-        printf("serial_bridge: %s is gone%s%s\n", device, received ? "" : ": ",
-               received ? "" : received.error().message());
+        print_gone();
         port.close();
         do {
           MOTE_AWAIT(slept, timer.sleep(std::chrono::milliseconds(200)));
@@ -55,6 +55,11 @@ struct PortToClient : mote::StateMachine {
       }
     }
     MOTE_END();
+  }
+
+  void print_gone() const {
+    if (received) printf("serial_bridge: %s is gone\n", device);
+    else printf("serial_bridge: %s is gone: %s\n", device, received.error().message());
   }
 };
 static mote::TaskPool<PortToClient, 1> port_to_client;
@@ -84,12 +89,14 @@ struct ClientToPort : mote::StateMachine {
       }
       printf("serial_bridge: the client has left\n");
       client.close();
-      MOTE_YIELD();  // the other task's write, if it is pending, finds it closed before the next client is there
+      MOTE_YIELD();  // so that a pending write of the other task fails now, and does not go to the next client
     }
     MOTE_END();
   }
 };
 static mote::TaskPool<ClientToPort, 1> client_to_port;
+
+// ---- the program --------------------------------------------------------------------------------------------
 
 static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "serial_bridge: cannot %s %s: %s\n", what, about, error.message());
@@ -98,22 +105,44 @@ static int fail(const char* what, const char* about, mote::Error error) {
 
 static const char usage[] = "usage: serial_bridge DEVICE BAUD [ADDRESS:PORT | [ADDRESS]:PORT]\n";
 
-static int refuse(const char* argument) {
+[[noreturn]] static void refuse(const char* argument) {
   fprintf(stderr, "serial_bridge: cannot use '%s'\n%s", argument, usage);
-  return 2;
+  exit(2);
+}
+
+[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
+  fputs(usage, stream);
+  exit(code);
+}
+
+static int parse_baud(const char* text) {
+  const std::size_t digits = strspn(text, "0123456789");
+  if (digits == 0 || digits > 8 || text[digits] != '\0') refuse(text);
+  return atoi(text);
+}
+
+struct Options {
+  const char* device;
+  int baud;
+  const char* where;
+  mote::Endpoint endpoint;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
+  if (argc < 3 || argc > 4) exit_with_usage(stderr, 2);
+  const int baud = parse_baud(argv[2]);
+  const char* const where = argc == 4 ? argv[3] : "127.0.0.1:8000";
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
+  if (!endpoint) refuse(where);
+  return {argv[1], baud, where, *endpoint};
 }
 
 int main(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
-  if (argc < 3 || argc > 4) return fputs(usage, stderr), 2;
-  device = argv[1];
-  const char* const baud = argv[2];
-  const char* const where = argc == 4 ? argv[3] : "127.0.0.1:8000";
-  const std::size_t digits = strspn(baud, "0123456789");
-  if (digits == 0 || digits > 8 || baud[digits] != '\0') return refuse(baud);
-  settings.baud = atoi(baud);
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) return refuse(where);
+  const Options options = parse(argc, argv);
+  device = options.device;
+  settings.baud = options.baud;
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
@@ -121,10 +150,10 @@ int main(int argc, char** argv) {
   const mote::Result<void> plugged = port.open(reactor, device, settings);
   if (!plugged) return fail("open", device, plugged.error());
   mote::Listener listener;
-  mote::Listener::Options options;
-  options.no_delay = true;  // keys that are pressed should not wait for each other
-  const mote::Result<void> listens = listener.open(reactor, *endpoint, options);
-  if (!listens) return fail("listen on", where, listens.error());
+  mote::Listener::Options listening;
+  listening.no_delay = true;  // keys that are pressed should not wait for each other
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
+  if (!listens) return fail("listen on", options.where, listens.error());
   printf("serial_bridge: listening on %s, for %s at %d baud\n", listener.local_endpoint()->text().c_str(), device,
          settings.baud);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A supervisor: a group of tasks, each of which asks an echo server for a sign of life, again and again. One that fails
-// is started anew, after a pause that doubles each time and is short again once it has been well for a while. One that
-// hangs has no heartbeat: then the watchdog is not fed, and whoever minds that (the machine, or systemd) acts.
+// A supervisor: a group of tasks, each of which asks an echo server for a sign of life, again and again. A task that
+// fails is started anew, after a pause that doubles each time and is short again once the server has been well for a
+// while. A task whose server hangs has no heartbeat: then the watchdog is not fed, and the machine or systemd acts.
 //
 //   ./echo 7001 & ./supervisor --interval 1 --back-off 0.5 127.0.0.1:7001 127.0.0.1:7002
 //
@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +52,8 @@ struct Service {
     up_since = mote::Instant::max();
     if (was_well || back_off == mote::Duration::zero()) back_off = first_back_off;
     else back_off = back_off < most ? 2 * back_off : most;
-    printf("supervisor: %s: %s; again in %g s\n", name.c_str(), error == ENODATA ? "it has hung up" : error.message(),
-           in_seconds(back_off));
+    const char* const why = error == ENODATA ? "it has hung up" : error.message();
+    printf("supervisor: %s: %s; again in %g s\n", name.c_str(), why, in_seconds(back_off));
     restart.arm(reactor, back_off, mote::Timer::Callback::of<&Service::start>(*this));
   }
 };
@@ -79,20 +80,20 @@ struct Child : mote::StateMachine {
     MOTE_AWAIT(result, mote::with_timeout(timer, 5 * interval, connection.connect(service.endpoint)));
     if (!result) return mote::failed(result.error());
     service.came_up();
-    heartbeat.open(watchdog, service.name.c_str());  // up to here it can but fail; from now on it could hang
+    heartbeat.open(watchdog, service.name.c_str());  // not before: a connect() that hangs ends by its timeout
     for (;;) {
-      question = mote::text("ping\n");
+      question = mote::bytes_of("ping\n");
       MOTE_AWAIT(result, connection.write_all(question));
       if (!result) return mote::failed(result.error());
       unread = answer;
       for (;;) {
         MOTE_AWAIT(result, mote::with_timeout(timer, 5 * interval, connection.read_exactly(unread)));
         if (result || result.error() != ETIMEDOUT) break;
-        say(true);  // to connect anew would not wake up a server that sleeps: go on waiting, without a heartbeat
+        set_silent(true);  // connecting anew would not wake up a server that sleeps: wait on, without a heartbeat
       }
       if (!result) return mote::failed(result.error());
       if (memcmp(answer, "ping\n", sizeof answer) != 0) return mote::failed(EPROTO);
-      say(false);
+      set_silent(false);
       heartbeat.beat();
       MOTE_AWAIT(result, timer.sleep(interval));
       if (!result) return mote::failed(result.error());
@@ -100,7 +101,7 @@ struct Child : mote::StateMachine {
     MOTE_END();
   }
 
-  void say(bool is_silent) {
+  void set_silent(bool is_silent) {
     if (silent == is_silent) return;
     silent = is_silent;
     printf("supervisor: %s %s\n", service.name.c_str(), silent ? "does not answer" : "answers again");
@@ -113,8 +114,8 @@ static mote::TaskPool<Child, max_services> children;
 static mote::TaskGroup<max_services> group;
 
 void Service::start() {
-  child =
-      *group.spawn(children, reactor, *this);  // cannot fail: its place in both is free, and nothing has been cancelled
+  // Cannot fail: its places in the pool and in the group are free, and the group has not been cancelled.
+  child = *group.spawn(children, reactor, *this);
 }
 
 // Called when a child has ended and its place is free again.
@@ -140,55 +141,95 @@ static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "supervisor: cannot %s %s: %s\n", what, about, error.message());
   return 1;
 }
-static int refuse(const char* what, const char* argument) {
+
+[[noreturn]] static void refuse(const char* what, const char* argument) {
   fprintf(stderr, "supervisor: bad %s '%s'\n%s", what, argument, usage);
-  return 2;
+  exit(2);
 }
-static bool parse(const char* text, mote::Duration& duration) {
+
+static mote::Duration parse_seconds(const char* text) {
   char* end = nullptr;
   const double seconds = strtod(text, &end);
-  if (end == text || *end != '\0' || text[strspn(text, "0123456789.")] != '\0') return false;
-  if (seconds < 1e-3 || seconds > 1e6) return false;
-  duration = mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
-  return true;
+  // strtod() alone would also take "inf" and "0x1p3".
+  const bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
+  if (!is_number || seconds < 1e-3 || seconds > 1e6) refuse("number of seconds", text);
+  return mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
+}
+
+struct Options {
+  mote::Duration interval;
+  mote::Duration back_off;
+  const char* device;  // of the watchdog; null: systemd's, if there is one
+  char** services;     // their addresses, up to a null pointer
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  const option names[] = {{"interval", required_argument, nullptr, 'i'},
+                          {"back-off", required_argument, nullptr, 'b'},
+                          {"watchdog", required_argument, nullptr, 'w'},
+                          {"help", no_argument, nullptr, 'h'},
+                          {nullptr, 0, nullptr, 0}};
+  const char* interval_text = "1";
+  const char* back_off = "0.5";
+  const char* device = nullptr;
+  for (;;) {
+    const int name = getopt_long(argc, argv, "", names, nullptr);
+    if (name == -1) break;
+    if (name == 'i') {
+      interval_text = optarg;
+    } else if (name == 'b') {
+      back_off = optarg;
+    } else if (name == 'w') {
+      device = optarg;
+    } else {  // --help, or what getopt_long() has complained of
+      fputs(usage, name == 'h' ? stdout : stderr);
+      exit(name == 'h' ? 0 : 2);
+    }
+  }
+  const Options options = {parse_seconds(interval_text), parse_seconds(back_off), device, argv + optind};
+  if (optind == argc) {
+    fprintf(stderr, "supervisor: nothing to watch\n%s", usage);
+    exit(2);
+  }
+  return options;
+}
+
+static void add_service(const char* address) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(address);
+  if (!endpoint) refuse("address", address);
+  if (service_count == max_services) refuse("address, there is no room for it:", address);
+  services[service_count].endpoint = *endpoint;
+  services[service_count].name = endpoint->text();
+  ++service_count;
+}
+
+// Opens the watchdog, and prints what is watched. Where there is none, that is no error.
+static mote::Result<void> open_watchdog(const char* device) {
+  const mote::Result<void> opened =
+      device != nullptr ? watchdog.open(reactor, device, 2 * interval) : watchdog.open_notify(reactor);
+  const bool none = device == nullptr && !opened && opened.error() == ENOENT;  // nor was it started by systemd
+  if (!opened && !none) return opened;
+  const char* name = "systemd";
+  if (none) name = "none";
+  else if (device != nullptr) name = device;
+  printf("supervisor: services: %zu, watchdog: %s\n", service_count, name);
+  return {};
 }
 
 int main(int argc, char** argv) {
-  const option options[] = {{"interval", required_argument, nullptr, 'i'},
-                            {"back-off", required_argument, nullptr, 'b'},
-                            {"watchdog", required_argument, nullptr, 'w'},
-                            {"help", no_argument, nullptr, 'h'},
-                            {nullptr, 0, nullptr, 0}};
-  const char *interval_text = "1", *back_off = "0.5", *device = nullptr;
-  for (int c; (c = getopt_long(argc, argv, "", options, nullptr)) != -1;) {
-    if (c == 'i') interval_text = optarg;
-    else if (c == 'b') back_off = optarg;
-    else if (c == 'w') device = optarg;
-    else return fputs(usage, c == 'h' ? stdout : stderr), c == 'h' ? 0 : 2;
-  }
-  if (!parse(interval_text, interval)) return refuse("number of seconds", interval_text);
-  if (!parse(back_off, first_back_off)) return refuse("number of seconds", back_off);
-  if (optind == argc) return fprintf(stderr, "supervisor: nothing to watch\n%s", usage), 2;
-  for (; optind < argc; ++optind) {
-    const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(argv[optind]);
-    if (!endpoint) return refuse("address", argv[optind]);
-    if (service_count == max_services) return refuse("address, there is no room for it:", argv[optind]);
-    services[service_count].endpoint = *endpoint;
-    services[service_count++].name = endpoint->text();
-  }
+  const Options options = parse(argc, argv);
+  interval = options.interval;
+  first_back_off = options.back_off;
+  for (char** address = options.services; *address != nullptr; ++address) add_service(*address);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
   opened = graceful.open();
   if (!opened) return fail("handle", "signals", opened.error());
-  opened = device != nullptr ? watchdog.open(reactor, device, 2 * interval) : watchdog.open_notify(reactor);
-  const bool none = device == nullptr && !opened && opened.error() == ENOENT;  // nor was it started by systemd
-  if (!opened && !none) return fail("open", device != nullptr ? device : "$NOTIFY_SOCKET", opened.error());
-  printf("supervisor: services: %zu, watchdog: %s\n", service_count,
-         none                ? "none"
-         : device != nullptr ? device
-                             : "systemd");
+  opened = open_watchdog(options.device);
+  if (!opened) return fail("open", options.device != nullptr ? options.device : "$NOTIFY_SOCKET", opened.error());
 
   group.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&child_ended>());
   graceful.on_begin(mote::Delegate<void()>::of<&begin_shutdown>());
@@ -196,7 +237,7 @@ int main(int argc, char** argv) {
   static_cast<void>(watchdog.notify("READY=1"));  // where it is not systemd's, nobody is told
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
-  static_cast<void>(watchdog.close());  // an end that is meant: the machine may go on without
+  static_cast<void>(watchdog.close());  // the end is intended: the machine goes on without a watchdog
   printf("supervisor: stopped, failures: %u\n", group.failures());
   return 0;
 }

@@ -32,7 +32,10 @@ struct Sample {
 };
 
 static void put(unsigned char* at, std::uint32_t value) {
-  for (int i = 0; i < 4; ++i) at[i] = static_cast<unsigned char>(value >> (24 - 8 * i));
+  at[0] = static_cast<unsigned char>(value >> 24);
+  at[1] = static_cast<unsigned char>(value >> 16);
+  at[2] = static_cast<unsigned char>(value >> 8);
+  at[3] = static_cast<unsigned char>(value);
 }
 static std::uint32_t get(const unsigned char* at) {
   return std::uint32_t{at[0]} << 24 | std::uint32_t{at[1]} << 16 | std::uint32_t{at[2]} << 8 | at[3];
@@ -76,10 +79,10 @@ class Sender {
     sample_.millidegrees = read_temperature();
     unsigned char bytes[Sample::wire_size];
     encode(sample_, bytes);
-    // Now or never: the next sample is better than an old one.
-    mote::Result<void> sent = socket_.try_send_to(bytes);
-    const bool refused = !sent && sent.error() == ECONNREFUSED;  // of an earlier datagram; this one has not been sent
-    if (refused) static_cast<void>(socket_.try_send_to(bytes));
+    // A sample that cannot be sent at once is not kept: the next one is newer.
+    const mote::Result<void> sent = socket_.try_send_to(bytes);
+    // ECONNREFUSED is the answer to an earlier datagram, reported instead of sending this one. So it is sent now.
+    if (!sent && sent.error() == ECONNREFUSED) static_cast<void>(socket_.try_send_to(bytes));
     const int error = sent ? 0 : sent.error().code();
     if (error == last_error_) return;  // changes are reported, not every tick
     last_error_ = error;
@@ -143,35 +146,67 @@ static const char usage[] =
     "       udp_telemetry send ADDRESS:PORT [MILLISECONDS]\n"
     "IPv6 addresses in brackets: [::1]:7777\n";
 
-int main(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) return fputs(usage, stdout), 0;
+[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
+  fputs(usage, stream);
+  exit(code);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (endpoint) return *endpoint;
+  fprintf(stderr, "udp_telemetry: bad address '%s': %s\n", text, endpoint.error().message());
+  exit_with_usage(stderr, 2);
+}
+
+static long parse_period(const char* text) {
+  const bool is_number = text[strspn(text, "0123456789")] == '\0';
+  const long milliseconds = is_number ? strtol(text, nullptr, 10) : 0;
+  if (milliseconds >= 1 && milliseconds <= 3'600'000) return milliseconds;
+  fprintf(stderr, "udp_telemetry: bad period '%s'\n", text);
+  exit_with_usage(stderr, 2);
+}
+
+struct Options {
+  bool sending;  // else it receives
+  const char* where;
+  mote::Endpoint endpoint;
+  long milliseconds;
+};
+
+// Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
+static Options parse(int argc, char** argv) {
+  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
   const bool sending = argc >= 3 && strcmp(argv[1], "send") == 0;
   const bool receiving = argc == 3 && strcmp(argv[1], "receive") == 0;
-  if ((!sending && !receiving) || argc > 4) return fputs(usage, stderr), 2;
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(argv[2]);
-  if (!endpoint) {
-    return fprintf(stderr, "udp_telemetry: bad address '%s': %s\n%s", argv[2], endpoint.error().message(), usage), 2;
-  }
+  if ((!sending && !receiving) || argc > 4) exit_with_usage(stderr, 2);
   const char* const period = argc == 4 ? argv[3] : "1000";
-  const long milliseconds = period[strspn(period, "0123456789")] == '\0' ? strtol(period, nullptr, 10) : 0;
-  if (milliseconds < 1 || milliseconds > 3'600'000) {
-    return fprintf(stderr, "udp_telemetry: bad period '%s'\n%s", period, usage), 2;
-  }
+  return {sending, argv[2], parse_endpoint(argv[2]), parse_period(period)};
+}
+
+static int start_sending(const Options& options) {
+  const mote::Result<void> started = sender.start(options.endpoint, std::chrono::milliseconds(options.milliseconds));
+  if (!started) return fail("send to", options.where, started.error());
+  printf("udp_telemetry: sending to %s every %ld ms\n", options.endpoint.text().c_str(), options.milliseconds);
+  return 0;
+}
+
+static int start_receiving(const Options& options) {
+  mote::Datagram socket;
+  const mote::Result<void> bound = socket.open(reactor, options.endpoint);
+  if (!bound) return fail("receive at", options.where, bound.error());
+  printf("udp_telemetry: receiving at %s\n", socket.local_endpoint()->text().c_str());
+  static_cast<void>(receiver.spawn(reactor, std::move(socket)));  // cannot fail: it is the first
+  return 0;
+}
+
+int main(int argc, char** argv) {
+  const Options options = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
-  if (sending) {
-    const mote::Result<void> started = sender.start(*endpoint, std::chrono::milliseconds(milliseconds));
-    if (!started) return fail("send to", argv[2], started.error());
-    printf("udp_telemetry: sending to %s every %ld ms\n", endpoint->text().c_str(), milliseconds);
-  } else {
-    mote::Datagram socket;
-    const mote::Result<void> bound = socket.open(reactor, *endpoint);
-    if (!bound) return fail("receive at", argv[2], bound.error());
-    printf("udp_telemetry: receiving at %s\n", socket.local_endpoint()->text().c_str());
-    static_cast<void>(receiver.spawn(reactor, std::move(socket)));  // cannot fail: it is the first
-  }
+  const int failed = options.sending ? start_sending(options) : start_receiving(options);
+  if (failed != 0) return failed;
 
   // Neither of the two has anything to finish, so there is no grace period.
   mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(0));

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: coroutine/co.hpp, coroutine/this_task.hpp, and every room with operations.
 // The tables of docs/awaiting.md, awaited by coroutines; and what a StateMachine awaits in C++20 alone.
 // tests/process_docs_snippets.py holds the page to this file: each co_await here is a row there, the type that the line
 // behind it states included, and the other way round.
@@ -44,7 +45,7 @@ mote::Co<void> streams(mote::FrameSource&, mote::Stream stream, mote::Fd peer) {
   auto line = co_await lines.read_line(stream);
   gives<mote::Result<mote::ByteView>>(line);
   CHECK((line && line->size() == 8));
-  mote::ByteView reply = mote::text("bye");
+  mote::ByteView reply = mote::bytes_of("bye");
   auto sent = co_await stream.write_all(reply);
   gives<mote::Result<void>>(sent);
   CHECK((sent && test::take_all(peer.get()) == "bye"));
@@ -75,7 +76,7 @@ ON_BOTH_SELECTORS("awaiting: connections, in a coroutine") {
 }
 
 mote::Co<void> datagrams(mote::FrameSource&, mote::Datagram socket, mote::Datagram other, mote::Endpoint to) {
-  const mote::ByteView report = mote::text("21.5 C");
+  const mote::ByteView report = mote::bytes_of("21.5 C");
   char bytes[64];
   mote::Endpoint from;
   {
@@ -255,7 +256,7 @@ mote::Co<void> combinations(mote::FrameSource&, mote::Stream stream) {
   auto both = co_await mote::all_of(results, samples.receive(), permits.acquire());
   gives<mote::Result<void>>(both);
   CHECK((both && *results.get<0>() == 3 && results.get<1>()));
-  mote::ByteView goodbye = mote::text("bye");
+  mote::ByteView goodbye = mote::bytes_of("bye");
   auto sent = co_await mote::shield(stream.write_all(goodbye));
   gives<mote::Result<void>>(sent);
   CHECK(sent);

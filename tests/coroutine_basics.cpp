@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Coroutines (section 12): what they give, as parts of each other, as tasks, and as operations.
+// Rooms: coroutine/co.hpp, coroutine/promise.hpp, coroutine/chain.hpp, coroutine/coroutine_pool.hpp,
+// coroutine/this_task.hpp.
+// Coroutines: what they return to each other, as tasks, and as operations.
 #include "support/coroutines.hpp"
 
 namespace {
@@ -297,7 +299,8 @@ ON_BOTH_SELECTORS("coroutines: their end is joined as a task's: done, failed, ca
 }
 
 mote::Co<mote::Result<void>> fail_at_once(mote::FrameSource&, std::uint32_t& line) {
-  line = __LINE__, static_cast<void>(co_await mote::this_task());
+  line = __LINE__;
+  static_cast<void>(co_await mote::this_task());
   co_return mote::Error(EPROTO);
 }
 struct Reports {
@@ -306,7 +309,9 @@ struct Reports {
   std::string name;
   void operator()(const mote::Observation& observation) {
     if (observation.kind != mote::Observation::task_failed) return;
-    ++failures, error = observation.error.code(), name = observation.task->name();
+    ++failures;
+    error = observation.error.code();
+    name = observation.task->name();
     line = observation.task->line();
   }
 };
@@ -349,7 +354,8 @@ ON_BOTH_SELECTORS("coroutines: a failure that nobody joins is told to the observ
   REQUIRE(cancelled);
   event.clear();
   test::turns(loop);
-  cancelled->cancel(), cancelled->detach();
+  cancelled->cancel();
+  cancelled->detach();
   CHECK(loop.run());
   CHECK(reports.failures == 1);  // a cancellation is none
   std::uint32_t line = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Coroutines that are ended where they wait: at every operation that can be awaited, their destructors run once, no waiter
-// is left, and a cancellation is answered once. Who goes on, or takes the place afterwards, is not disturbed.
+// Rooms: coroutine/chain.hpp, coroutine/promise.hpp, coroutine/coroutine_pool.hpp, and every room with operations.
+// Coroutines that are ended while they wait, at every operation that can be awaited: their destructors run once, no
+// waiter is left, and a cancellation is answered once. Other tasks, and later ones in the same slot, are not disturbed.
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -24,7 +25,8 @@ mote::Co<mote::Result<void>> until(mote::FrameSource&, mote::Event& event, Track
 struct World {
   World(mote::Reactor& reactor, Count& tracked) : loop(reactor), count(tracked) {
     test::Pair pair = test::socket_pair();
-    stream = test::open_stream(loop, std::move(pair.a)), peer = std::move(pair.b);
+    stream = test::open_stream(loop, std::move(pair.a));
+    peer = std::move(pair.b);
     test::Pair packets = test::socket_pair(SOCK_DGRAM);
     REQUIRE(datagram.Source::open(loop, std::move(packets.a)));
     packet_peer = std::move(packets.b);
@@ -41,7 +43,7 @@ struct World {
   void fill_stream() {
     static const char block[4096] = {};
     while (::send(stream.fd(), block, sizeof block, MSG_DONTWAIT) > 0) {}
-    view = mote::text("x");
+    view = mote::bytes_of("x");
   }
   void fill_datagrams() {
     while (::send(datagram.fd(), "x", 1, MSG_DONTWAIT) > 0) {}
@@ -54,7 +56,8 @@ struct World {
   }
   void begin_child() {
     if (child && child->get() != nullptr && child->get()->is_alive()) return;
-    child = mote::Error(EAGAIN), child_event.clear();
+    child = mote::Error(EAGAIN);
+    child_event.clear();
     child = children.spawn(loop, until(frames, child_event, Tracked(count)));
     REQUIRE(child);
   }
@@ -284,15 +287,19 @@ ON_BOTH_SELECTORS("ends: coroutines that await datagrams and connections") {
   examine(loop, point(
                     "recv_from", nothing, [](World& w) { return w.datagram.recv_from(w.bytes, w.from); },
                     [](World& w) { test::send_text(w.packet_peer.get(), "x"); }));
-  examine(loop,
-          point(
-              "send", [](World& w) { w.fill_datagrams(); }, [](World& w) { return w.datagram.send(mote::text("x")); },
-              [](World& w) { test::take_all(w.packet_peer.get()); }));
+  examine(loop, point(
+                    "send", [](World& w) { w.fill_datagrams(); },
+                    [](World& w) { return w.datagram.send(mote::bytes_of("x")); },
+                    [](World& w) { test::take_all(w.packet_peer.get()); }));
   examine(loop, point(
                     "accept", nothing, [](World& w) { return w.listener.accept(); }, [](World& w) { w.connect(); }));
-  examine(loop, point(
-                    "accept, table full", [](World& w) { w.fill_table(); },
-                    [](World& w) { return w.listener.accept(); }, [](World& w) { w.connect(), w.fillers.pop_back(); }));
+  examine(loop,
+          point(
+              "accept, table full", [](World& w) { w.fill_table(); }, [](World& w) { return w.listener.accept(); },
+              [](World& w) {
+                w.connect();
+                w.fillers.pop_back();
+              }));
 }
 
 // A connection that stays in progress, for the listener's backlog is full.
@@ -410,7 +417,10 @@ struct Dropper {
   mote::Event& event;
   int& steps;
   mote::Step step(mote::Task& task) {
-    if (++steps == 1) return static_cast<void>(co.poll(task)), mote::pending;
+    if (++steps == 1) {
+      static_cast<void>(co.poll(task));
+      return mote::pending;
+    }
     { const mote::Co<std::size_t> gone = std::move(co); }
     return event.wait().poll(task).ready() ? mote::done() : mote::Step(mote::pending);
   }
@@ -446,7 +456,7 @@ ON_BOTH_SELECTORS("ends: a coroutine that its task lets go leaves no waiter, and
   CHECK(task->outcome().kind == mote::Outcome::Kind::done);
 }
 
-// One that is awaited, and lies outside of who awaits it.
+// A coroutine that is awaited, but does not lie in the frame of the one that awaits it.
 mote::Co<void> await_it(mote::FrameSource&, mote::Co<mote::Result<void>>& co, Answers& answers) {
   answers(co_await co);
 }
@@ -577,7 +587,10 @@ ON_BOTH_SELECTORS("ends: coroutines that await each other's doings") {
               "join_all", [](World& w) { w.begin_member(); }, [](World& w) { return w.group.join_all(); }, end_child));
   examine(loop, point(
                     "vacancy", [](World& w) { w.begin_child(); }, [](World& w) { return w.children.vacancy(); },
-                    [](World& w) { static_cast<void>(w.child->destroy()), w.child = mote::Error(EAGAIN); }));
+                    [](World& w) {
+                      static_cast<void>(w.child->destroy());
+                      w.child = mote::Error(EAGAIN);
+                    }));
 }
 
 ON_BOTH_SELECTORS("ends: coroutines that await combinations and other coroutines") {
@@ -590,7 +603,11 @@ ON_BOTH_SELECTORS("ends: coroutines that await combinations and other coroutines
                     "first_of", clear,
                     [=](World& w) { return mote::first_of(w.never.wait(), child(w), w.stream.read(w.bytes)); }, set));
   examine(loop, point(
-                    "all_of", [](World& w) { w.event.clear(), w.both.reset(); },
+                    "all_of",
+                    [](World& w) {
+                      w.event.clear();
+                      w.both.reset();
+                    },
                     [=](World& w) { return mote::all_of(w.both, w.event.wait(), child(w)); }, set));
   examine(loop, point(
                     "with_timeout", clear, [=](World& w) { return mote::with_timeout(w.timer, 1h, child(w)); }, set));

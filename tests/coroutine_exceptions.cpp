@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A program that is built with exceptions: what leaves a coroutine becomes its failure, ENOTRECOVERABLE, and goes no further.
+// Rooms: coroutine/promise.hpp.
+// A program that is built with exceptions: an exception that leaves a coroutine becomes its failure, ENOTRECOVERABLE,
+// and goes no further.
 #include <stdexcept>
 
 #include "support/coroutines.hpp"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Where coroutines take their frames from, what happens where there is none, and that they stay within them.
+// Rooms: coroutine/frame_pool.hpp, coroutine/frame_maker.hpp.
+// Which pool a coroutine takes its frame from, what happens when none has room, and that it stays within its frame.
 #include <algorithm>
 #include <memory>
 
@@ -11,8 +12,11 @@ using test::Tracked;
 
 // Which pool has a frame in use, from 1 on; 0: none.
 template <class... Pool> int taken_from(const Pool&... pools) {
-  int which = 0, i = 0;
-  (static_cast<void>(++i, pools.size() != 0 ? which = i : 0), ...);
+  const bool has_frame_in_use[] = {pools.size() != 0 ...};
+  int which = 0;
+  for (std::size_t i = 0; i < sizeof...(pools); ++i) {
+    if (has_frame_in_use[i]) which = static_cast<int>(i) + 1;
+  }
   return which;
 }
 
@@ -82,7 +86,8 @@ ON_BOTH_SELECTORS("frames: a pool is found wherever it stands among the argument
   CHECK(object.constant());
   KnowsLargePool large{&other};
   CHECK(large.member());
-  object.pool = nullptr, large.pool = nullptr;
+  object.pool = nullptr;
+  large.pool = nullptr;
   CHECK(object.member(1).error() == EINVAL);
   CHECK(large.member().error() == EINVAL);
   const auto plain = [](int a, mote::FrameSource&) -> mote::Co<int> { co_return a; };
@@ -273,7 +278,8 @@ mote::Co<int> aligned(mote::FrameSource&, char before, Line parameter, mote::Eve
   Line local;
   alignas(32) char half[3] = {before, before, before};
   bool all = is_aligned(parameter) && is_aligned(local) && reinterpret_cast<std::uintptr_t>(&half) % 32 == 0;
-  parameter.bytes[63] = local.bytes[0] = 1;
+  parameter.bytes[63] = 1;
+  local.bytes[0] = 1;
   static_cast<void>(co_await event.wait());
   Line after;
   all = all && is_aligned(parameter) && is_aligned(local) && is_aligned(after);
@@ -472,9 +478,7 @@ template <class S, std::size_t Local> std::size_t stays_within() {
   return size;
 }
 template <class S, std::size_t... I> std::size_t all_sizes(std::index_sequence<I...>) {
-  std::size_t largest = 0;
-  ((largest = std::max(largest, stays_within<S, 1 + I * 85>())), ...);
-  return largest;
+  return std::max({stays_within<S, 1 + I * 85>()...});
 }
 ON_BOTH_SELECTORS("frames: memory of a frame is never written outside its slot, whatever its size") {
   CHECK(all_sizes<S>(std::make_index_sequence<14>()) > room);  // beyond what fits, too

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: coroutine/chain.hpp, coroutine/promise.hpp, task/wait_queue.hpp, and all of sync/.
 // Random trees of coroutines, beside StateMachine tasks, against a model: see support/generated.hpp.
 //
 // On the fault seam's clock, unlike the rest of its program: the seam's library has a namespace of its own, so both can
@@ -28,7 +29,8 @@ mote::Co<void> acting(mote::FrameSource& frames, World& w, Mark mark, unsigned l
     Result<Got> got;
     if (w.random.one_in(4)) got = co_await part(frames, w, below, line, 2);
     else got = co_await tree.plan(line, 3);
-    tree.clear(), w.take(got);
+    tree.clear();
+    w.take(got);
   }
   record.code = 0;
 }
@@ -49,7 +51,8 @@ struct Sprinter : mote::StateMachine {  // the other style, on the same primitiv
     while (left-- != 0 && !w.closing) {
       planned = tree.plan(line, 1);
       MOTE_AWAIT(got, planned);
-      tree.clear(), w.take(got);
+      tree.clear();
+      w.take(got);
     }
     mark.record->code = 0;
     MOTE_END();
@@ -67,14 +70,15 @@ template <class S> class CoroutineWorld : public World {
  public:
   explicit CoroutineWorld(std::uint64_t from) : World(from) {
     GENERATED_CHECK(loop_.open());
-    small_->or_else(*large_), frames = &small_->source();
+    small_->or_else(*large_);
+    frames = &small_->source();
   }
   ~CoroutineWorld() override { destroy_pools(); }
   mote::Reactor& reactor() override { return loop_; }
   unsigned pools() const override { return 2; }
-  mote::TaskPoolBase* pool(unsigned i) override {
-    if (i == 0) return coroutines_.get();
-    return sprinters_.get();
+  TaskStore* pool(unsigned i) override {
+    if (i == 0) return store_of(coroutines_.get());
+    return store_of(sprinters_.get());
   }
   std::uint32_t capacity(unsigned i) const override {
     return i == 0 ? coroutines_->capacity() : sprinters_->capacity();
@@ -97,7 +101,10 @@ template <class S> class CoroutineWorld : public World {
     if (i == 1) return group.spawn(*sprinters_, loop_, w, record);
     return with_coroutine(record, [&](auto&& co) { return group.spawn(*coroutines_, loop_, std::move(co)); });
   }
-  void destroy_pools() override { coroutines_.reset(), sprinters_.reset(); }
+  void destroy_pools() override {
+    coroutines_.reset();
+    sprinters_.reset();
+  }
   bool has_frames() const override { return large_->size() < large_->capacity(); }
   bool frames_are_free() const override { return small_->size() == 0 && large_->size() == 0; }
  private:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Coroutines beside each other in one task: each part has its share, its waits and its shield, whatever the others do.
+// Rooms: sync/first_of.hpp, sync/all_of.hpp, sync/with_timeout.hpp, sync/shield.hpp, over coroutine/co.hpp.
+// Coroutines that one task awaits together: each has its own budget, waiters and shield, independent of the others.
 #include <memory>
 #include <optional>
 
@@ -76,7 +77,9 @@ ON_BOTH_SELECTORS(
     int error = -1;
     CHECK(pool.spawn(loop, both(frames, go, *event, error)));
     test::turns(loop, 2);
-    go.set(), event->set(), event->clear();
+    go.set();
+    event->set();
+    event->clear();
     if (gone) event.reset();
     CHECK(loop.run());
     CHECK(error == 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// with_timeout, first_of, all_of and shield over every kind of operation, on a virtual clock: who wins, and that the
-// others leave nothing behind: no waiter, no lost message, no step for nothing.
+// Rooms: sync/with_timeout.hpp, sync/first_of.hpp, sync/all_of.hpp, sync/shield.hpp.
+// with_timeout, first_of, all_of and shield over every kind of operation, on a virtual clock: which part completes
+// first, and that the others leave no waiter behind, lose no message and cause no needless step.
 #include <memory>
 #include <string>
 #include <tuple>
@@ -360,7 +361,9 @@ ON_BOTH_SELECTORS("combinators: one task after another of them, with the same ti
   CHECK(channel.try_send(7));
   loop.turn(2);
   CHECK(log == "read slept 7 ");
-  loop.pass(10ms), loop.pass(5ms), loop.pass(10ms);
+  loop.pass(10ms);
+  loop.pass(5ms);
+  loop.pass(10ms);
   CHECK(log == "read slept 7 late slept late ");
   CHECK(channel.try_send(8));
   loop.turn(2);
@@ -386,7 +389,8 @@ struct Races {
       Parked parked(loop, [&] { return mote::first_of(a.operation(), b.operation()); });
       loop.turn(2);
       CHECK(parked.steps == 1);
-      winner == 0 ? a.complete() : b.complete();
+      if (winner == 0) a.complete();
+      else b.complete();
       loop.turn(3);
       CHECK(parked.is_parked());
       CHECK(parked.steps == 2);
@@ -394,7 +398,8 @@ struct Races {
       CHECK(parked.result->which == winner);
       CHECK(error_of(parked.result->template get<0>()) == (winner == 0 ? 0 : EAGAIN));
       CHECK(error_of(parked.result->template get<1>()) == (winner == 1 ? 0 : EAGAIN));
-      winner == 0 ? b.complete() : a.complete();
+      if (winner == 0) b.complete();
+      else a.complete();
       loop.turn(3);
       CHECK(parked.steps == 2);
       CHECK((winner == 0 ? b.is_there() : a.is_there()));
@@ -420,7 +425,8 @@ struct RacesAreCancelled {
       loop.turn(2);
       if (!destroyed) CHECK(error_of(parked.result) == ECANCELED);
       const int steps = parked.steps;
-      a.complete(), b.complete();
+      a.complete();
+      b.complete();
       loop.turn(3);
       CHECK(parked.steps == steps);
       CHECK(a.is_there());
@@ -440,7 +446,8 @@ struct RacesAreClose {
     B b(loop);
     Parked parked(loop, [&] { return mote::first_of(a.operation(), b.operation()); });
     loop.turn(2);
-    a.complete(), b.complete();
+    a.complete();
+    b.complete();
     loop.turn(3);
     CHECK(parked.is_parked());
     REQUIRE(parked.result);
@@ -539,7 +546,8 @@ struct Gathers {
       AllResults<A, B> results;
       Parked parked(loop, [&] { return mote::all_of(results, a.operation(), b.operation()); });
       loop.turn(2);
-      first == 0 ? a.complete() : b.complete();
+      if (first == 0) a.complete();
+      else b.complete();
       loop.turn(3);
       CHECK(parked.completions == 0);
       CHECK(parked.steps == 2);
@@ -547,7 +555,8 @@ struct Gathers {
       CHECK_FALSE(results.is_complete(1 - first));
       CHECK(error_of(results.template get<0>()) == (first == 0 ? 0 : EAGAIN));
       CHECK(error_of(results.template get<1>()) == (first == 1 ? 0 : EAGAIN));
-      first == 0 ? b.complete() : a.complete();
+      if (first == 0) b.complete();
+      else a.complete();
       loop.turn(3);
       CHECK(parked.is_parked());
       CHECK(parked.steps == 3);
@@ -723,7 +732,8 @@ struct IsShielded {
       K kind(loop);
       Parked parked(loop, [&] { return mote::shield(kind.operation()); });
       if (!before_its_first_step) loop.turn(2);
-      parked.cancel(), parked.cancel();
+      parked.cancel();
+      parked.cancel();
       loop.turn(3);
       CHECK(parked.handle.get()->cancel_requested());
       CHECK(parked.completions == 0);
@@ -831,12 +841,14 @@ struct Cleaning : StateMachine {
     log += got ? "work " : got.error() == ECANCELED ? "cancelled " : "? ";
     shield.raise(task());
     for (i = 0; i < 2; ++i) {
-      inner.raise(task()), inner.raise(task());
+      inner.raise(task());
+      inner.raise(task());
       MOTE_AWAIT(step_done, steps.acquire());
       log += step_done ? "step " : "? ";
       inner.lower();
     }
-    shield.lower(), shield.lower();
+    shield.lower();
+    shield.lower();
     MOTE_AWAIT(step_done, steps.acquire());
     log += error_of(step_done) == ECANCELED ? "told " : "step ";
     MOTE_END();

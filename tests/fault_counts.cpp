@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// How many system calls things cost, counted at the seam. The peers run within the loop's waits and by themselves, so
-// that every call that is counted is the loop's own.
+// Rooms: reactor/loop.hpp, reactor/descriptor_table.hpp, io/stream.hpp, io/listener.hpp, time/timer.hpp.
+// How many system calls each operation costs, counted at the system seam. The peers run within the loop's waits and do
+// not use the seam, so every call that is counted is the loop's own.
 #include "support/echo.hpp"
 #include "support/operations.hpp"
 
@@ -210,7 +211,7 @@ ON_BOTH_SELECTORS(
     ::shutdown(fd.get(), SHUT_WR);
   }
   REQUIRE(loop.run_for(1ms));
-  CHECK(loop.stats().tasks == 1);  // all have ended but the one who accepts
+  CHECK(loop.stats().tasks == 1);  // only the accepting task is left
   CHECK(count(Call::recv) == 2 * connections);
   CHECK(count(Call::send) == connections);
   CHECK(count(Call::close) == connections);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: io/stream.hpp, reactor/descriptor_table.hpp.
 // TCP streams by edges on the fault seam: what they cost, and what they do when a system call fails at a bad moment.
 #include <memory>
 #include <string>
@@ -111,7 +112,10 @@ ON_BOTH_SELECTORS(
     std::size_t got = 0;
     world.run();
     CHECK_FALSE(writing.done());
-    for (int turn = 0; turn < 1000 && !writing.done(); ++turn) got += world.take(), world.run();
+    for (int turn = 0; turn < 1000 && !writing.done(); ++turn) {
+      got += world.take();
+      world.run();
+    }
     got += world.take();
     CHECK(error_of(writing.result) == 0);
     CHECK(got == text.size());
@@ -132,8 +136,10 @@ ON_BOTH_SELECTORS("edges: what nobody waits for costs no epoll_ctl, and is there
   world.run();
   CHECK(first.done());
   Seam::state.reset_counts();
-  world.send("two"), world.run();
-  world.send("three"), world.run();
+  world.send("two");
+  world.run();
+  world.send("three");
+  world.run();
   Running second(world.loop, [&] { return stream.read(bytes); });
   world.run();
   CHECK(second.done());
@@ -151,7 +157,9 @@ ON_BOTH_SELECTORS("edges: an EAGAIN at the mark of urgent data, though there is 
     char bytes[64];
     Running first(world.loop, [&] { return stream.read(bytes); });
     world.run();
-    world.send("abc"), world.send("!", MSG_OOB), world.send("def");
+    world.send("abc");
+    world.send("!", MSG_OOB);
+    world.send("def");
     Seam::state.reset_counts();
     Seam::state.faults[0] = {Call::recv, failing, EAGAIN};
     world.run();
@@ -194,7 +202,7 @@ ON_BOTH_SELECTORS(
     CHECK(reading.done());
     CHECK(*reading.result == 3);
   }
-  // The other direction fails; who reads is not disturbed.
+  // The other direction fails; the reading task is not disturbed.
   const std::string text(20'000'000, 'x');
   ByteView view = text;
   Running reading(world.loop, [&] { return stream.read(bytes); });
@@ -235,8 +243,11 @@ ON_BOTH_SELECTORS("edges: EINTR at every second system call changes nothing") {
     for (const Fd& peer : world.peers) {
       char bytes[1001];
       std::size_t got = 0;
-      for (ssize_t n = 0; (n = ::recv(peer.get(), bytes, sizeof bytes, MSG_DONTWAIT)) > 0;)
+      for (;;) {
+        const ssize_t n = ::recv(peer.get(), bytes, sizeof bytes, MSG_DONTWAIT);
+        if (n <= 0) break;
         got += static_cast<std::size_t>(n);
+      }
       CHECK(got == size);
     }
   }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: task/poll_context.hpp, task/wait_queue.hpp, task/waiter.hpp, task/scheduler.hpp, and all of sync/.
 // Random trees of StateMachine tasks against a model: see support/generated.hpp.
 #include "support/generated.hpp"
 
@@ -19,7 +20,8 @@ struct Actor : mote::StateMachine {
       if (w.random.one_in(8)) MOTE_YIELD();
       planned = tree.plan(line, 3);
       MOTE_AWAIT(got, planned);
-      tree.clear(), w.take(got);
+      tree.clear();
+      w.take(got);
     }
     switch (w.random.below(6)) {
       case 0: mark.record->code = EIO; break;
@@ -49,7 +51,8 @@ struct Sprinter : mote::StateMachine {
     while (left-- != 0 && !w.closing) {
       planned = tree.plan(line, 0);
       MOTE_AWAIT(got, planned);
-      tree.clear(), w.take(got);
+      tree.clear();
+      w.take(got);
       if (!got && got.error() == ECANCELED) break;
     }
     mark.record->code = 0;
@@ -70,9 +73,9 @@ template <class S> class TaskWorld : public World {
   ~TaskWorld() override { destroy_pools(); }
   mote::Reactor& reactor() override { return loop_; }
   unsigned pools() const override { return 2; }
-  mote::TaskPoolBase* pool(unsigned i) override {
-    if (i == 0) return actors_.get();
-    return sprinters_.get();
+  TaskStore* pool(unsigned i) override {
+    if (i == 0) return store_of(actors_.get());
+    return store_of(sprinters_.get());
   }
   std::uint32_t capacity(unsigned i) const override { return i == 0 ? actors_->capacity() : sprinters_->capacity(); }
   Poll<Result<void>> poll_vacancy(unsigned i, Task& task) override {
@@ -86,7 +89,10 @@ template <class S> class TaskWorld : public World {
     World& w = *this;
     return i == 0 ? group.spawn(*actors_, loop_, w, record) : group.spawn(*sprinters_, loop_, w, record);
   }
-  void destroy_pools() override { actors_.reset(), sprinters_.reset(); }
+  void destroy_pools() override {
+    actors_.reset();
+    sprinters_.reset();
+  }
  private:
   struct Config : S::template Config<4> {
     static constexpr std::size_t priorities = World::priorities;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Rooms: system/system.hpp, and every room that makes system calls.
 // Every operation is run once to count its system calls, then once for each of these calls and each errno of its manual
-// page, with that call failing. The table below says what is to come of it.
+// page, with that call failing. The table below says what must follow.
 #include <signal.h>
 #include <stdlib.h>
 
@@ -129,7 +130,7 @@ template <class S> struct Operation {
   void finish() { loop.destroy_all_tasks(); }
 };
 
-// Calls late() of the operation in the midst of it: when the loop is about to wait for the first time.
+// Calls late() while the operation is pending: when the loop is about to wait for the first time.
 template <class Derived> void call_late_before_wait(Derived& operation) {
   Seam::state.context = &operation;
   Seam::state.before_wait = [](void* context) {
@@ -414,10 +415,11 @@ template <class S> struct AfterFork : Operation<S> {
   }
   int attempt() {
     if (const int error = code(this->loop.after_fork_in_child()); error != 0) return error;
-    for (int turn = 0; turn < 2; ++turn) {  // whoever was told of an error has been
+    for (int turn = 0; turn < 2; ++turn) {  // by then every task has been told of its error
       if (const auto done = this->loop.run_once(0s); !done) return done.error().code();
     }
-    woken = events = 0;
+    woken = 0;
+    events = 0;
     waker.wake();
     return this->settle([&] { return woken != 0 && events != 0; });
   }
@@ -794,7 +796,8 @@ template <class S> struct OpenListener : Operation<S> {
   mote::Listener listener;
   int attempt() {
     mote::Listener::Options options;
-    options.reuse_port = options.no_delay = true;
+    options.reuse_port = true;
+    options.no_delay = true;
     const int error = code(listener.open(this->loop, any_tcp(), options));
     CHECK(listener.is_open() == (error == 0));
     CHECK(this->loop.vacancies() == (error == 0 ? 7 : 8));
@@ -897,7 +900,7 @@ template <class S> struct SendDatagram : TaskOperation<S, SendDatagram<S>, void>
   mote::Endpoint to = name_of(peer.get());
   mote::Datagram socket;
   SendDatagram() { REQUIRE(socket.open(this->loop, AF_INET)); }
-  auto operation() { return socket.send_to(mote::text("data"), to); }
+  auto operation() { return socket.send_to(mote::bytes_of("data"), to); }
 };
 
 // ----------------------------------------------------------------------------------------------------- serial ports
@@ -942,7 +945,7 @@ template <class S> struct ReadSerialPort : TaskOperation<S, ReadSerialPort<S>, s
 template <class S> struct WriteSerialPort : TaskOperation<S, WriteSerialPort<S>, void> {
   Terminal terminal;
   mote::SerialPort port;
-  mote::ByteView rest = mote::text("data");
+  mote::ByteView rest = mote::bytes_of("data");
   WriteSerialPort() { REQUIRE(port.open(this->loop, terminal.path)); }
   auto operation() { return port.write_all(rest); }
 };
@@ -1095,7 +1098,7 @@ EVERY_CALL_FAILS("writing to a serial port", WriteSerialPort)
 
 namespace {
 
-// Echoes what comes, by whatever portions.
+// Echoes all that comes, in portions of any size.
 using Echo = test::BasicEcho<mote::Stream&, 24>;
 
 // The other side: sends its bytes in one piece and the end after them, and reads what comes back.
@@ -1316,7 +1319,7 @@ ON_BOTH_SELECTORS("ENOBUFS/ENOMEM on read or write: the operation's error, after
   run_short_of_memory<ReadSocketLater<S>>(Call::recv);
   run_short_of_memory<ReadPipeLater<S>>(Call::read);
   run_short_of_memory<WriteSocket<S>>(Call::send);
-  run_short_of_memory<WriteSocket<S>>(Call::send, 3);  // in the midst of it
+  run_short_of_memory<WriteSocket<S>>(Call::send, 3);  // while it is pending
   run_short_of_memory<WritePipe<S>>(Call::write, 2);
   run_short_of_memory<ReceiveDatagram<S>>(Call::recvmsg);
   run_short_of_memory<SendDatagram<S>>(Call::sendto);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: every room: none calls the heap, none writes outside its storage.
 // No operation of the library calls the heap, and none writes outside of the memory that it was given. The heap's
 // functions are replaced for the whole test program (or, under a sanitizer, its own hooks are used), and count what is
 // asked of them while a test forbids it.
@@ -276,12 +277,13 @@ ON_BOTH_SELECTORS("no heap call in any library operation") {
     const mote::Result<mote::Endpoint> local = mote::Endpoint::parse("127.0.0.1:0");
     opened = opened && local && datagram.open(loop, *local) && unbound.open(loop, AF_INET);
     const mote::Result<mote::Endpoint> target = datagram.local_endpoint();
-    worked = worked && target && unbound.try_send_to(mote::text("data"), &*target);
+    worked = worked && target && unbound.try_send_to(mote::bytes_of("data"), &*target);
     mote::SerialPort port;
     opened = opened && port.open(loop, path);
     mote::Stream stream;
     opened = opened && stream.open(loop, std::move(socket.a));
-    worked = worked && stream.try_write(mote::text("data")) && !stream.set_no_delay(true) && stream.shutdown_write();
+    worked =
+        worked && stream.try_write(mote::bytes_of("data")) && !stream.set_no_delay(true) && stream.shutdown_write();
 
     // The end, with grace and a cancelled, stuck or unjoined task; and errors printed where there is no observer.
     mote::Stream second;
@@ -419,7 +421,9 @@ ON_BOTH_SELECTORS(
   auto& loop = guarded_loop.object;
   auto& pool = guarded.object;
   REQUIRE(loop.open());
-  Stamped::alive = Stamped::damaged = Stamped::misplaced = 0;
+  Stamped::alive = 0;
+  Stamped::damaged = 0;
+  Stamped::misplaced = 0;
   Stamped::pool_begin = reinterpret_cast<const unsigned char*>(&pool);
   Stamped::pool_end = Stamped::pool_begin + sizeof pool;
   mote::TaskHandle handles[10];
@@ -447,7 +451,7 @@ ON_BOTH_SELECTORS(
       default:
         if (!loop.run_once(0s)) intact = false;
     }
-    // Whoever is detached and suspended would stay for ever.
+    // A detached task that is suspended would stay for ever.
     if (i % 64 == 0) loop.for_each_task([](const mote::Task& task) { const_cast<mote::Task&>(task).wake(); });
     intact = intact && guarded.intact() && guarded_loop.intact();
   }
@@ -476,7 +480,7 @@ TEST_CASE("slots of a pool that were never needed are never touched") {
   // Most of it: what lies beyond the two slots and the pool's own part, wherever that is.
   std::size_t touched = 0;
   for (const unsigned char* byte = Stamped::pool_begin; byte != Stamped::pool_end; ++byte) touched += *byte != 0;
-  CHECK(touched <= 2 * (sizeof(mote::Task) + sizeof(Stamped) + 16) + sizeof(mote::TaskPoolBase));
+  CHECK(touched <= 2 * (sizeof(mote::Task) + sizeof(Stamped) + 16) + sizeof(mote::detail::TaskStore));
 }
 
 ON_BOTH_SELECTORS("no operation writes beyond the buffer that it was given, whatever its length") {
@@ -496,7 +500,7 @@ ON_BOTH_SELECTORS("no operation writes beyond the buffer that it was given, what
     const auto got = stream.try_read({bytes + 10, length});
     REQUIRE(got);
     CHECK(*got == length);
-    REQUIRE(datagram.try_send_to(mote::text("abcdefghijklmnopqrstuvwxyz"), &to));
+    REQUIRE(datagram.try_send_to(mote::bytes_of("abcdefghijklmnopqrstuvwxyz"), &to));
     struct pollfd arrives {
       datagram.fd(), POLLIN, 0
     };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: time/timer.hpp, time/task_timer.hpp, reactor/loop.hpp.
 // Timers on a virtual clock: every instant below is exact. Only a wait that runs out of time, or the test itself, moves
 // the clock; nothing here takes real time.
 #include <cstdlib>
@@ -324,7 +325,7 @@ ON_BOTH_SELECTORS("virtual time: a time-out of run_once and run_for is exact, ro
   CHECK(since(start) == 0s);
 }
 
-// The virtual clock has nothing to do with the real ones: whoever looked at another would be off by decades.
+// The virtual clock has nothing to do with the real ones: code that read another one would be off by decades.
 ON_BOTH_SELECTORS("virtual time: wall-clock step has no effect") {
   TimedLoop<S> loop;
   Seam::state.now = 42;  // right after the machine was started
@@ -561,7 +562,8 @@ template <class S> struct TimerModel {
   }
   // All that is due at `time`, sorted by (deadline, order).
   void expect(std::int64_t time) {
-    expected_count = fired_count = 0;
+    expected_count = 0;
+    fired_count = 0;
     for (int i = 0; i < size; ++i) {
       if (!entries[i].armed || entries[i].deadline > time) continue;
       int place = expected_count++;

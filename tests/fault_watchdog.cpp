@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: sync/watchdog.hpp.
 // Heartbeats and the watchdog that they feed, on a virtual clock: a pipe or a FIFO stands for the device, a Unix socket
 // for systemd.
 #include <sys/stat.h>
@@ -118,15 +119,22 @@ ON_BOTH_SELECTORS(
     "watchdog: fed only when all have beaten since the last time, and missing() names the first that has not") {
   Fed<S> loop;
   Heartbeat one, two, three;
-  one.open(loop.watchdog, "one"), two.open(loop.watchdog, "two"), three.open(loop.watchdog, "three");
+  one.open(loop.watchdog, "one");
+  two.open(loop.watchdog, "two");
+  three.open(loop.watchdog, "three");
   CHECK(name_of(loop.watchdog.missing()) == "one");
-  one.beat(), three.beat(), three.beat();
+  one.beat();
+  three.beat();
+  three.beat();
   CHECK(one.has_beaten());
   CHECK_FALSE(two.has_beaten());
   CHECK(name_of(loop.watchdog.missing()) == "two");
   loop.pass(1s);
   CHECK(loop.food().empty());
-  for (int i = 0; i < 10; ++i) one.beat(), loop.pass(1s);  // two hangs; the others do not make up for it
+  for (int i = 0; i < 10; ++i) {  // two hangs, and the others' heartbeats do not replace its own
+    one.beat();
+    loop.pass(1s);
+  }
   CHECK(loop.food().empty());
   CHECK(loop.watchdog.fed() == 0);
   two.beat();
@@ -271,7 +279,8 @@ ON_BOTH_SELECTORS("watchdog: heartbeats open and close at any time; opened anew 
   two.close();  // the one that was waited for
   loop.turn(2);
   CHECK(loop.food() == "1");
-  two.close(), two.beat();  // without effect
+  two.close();
+  two.beat();  // without effect
   CHECK(name_of(loop.watchdog.missing()) == "one");
   one.beat();
   one.open(loop.watchdog, "one anew");
@@ -300,8 +309,9 @@ ON_BOTH_SELECTORS("watchdog: it and its heartbeats may go in either order, also 
       other.open(watchdog, "other");
       if (due) loop.pass(1s);
     }
-    CHECK_FALSE(survivor.linked());
-    survivor.beat(), survivor.close();
+    CHECK_FALSE(survivor.is_open());
+    survivor.beat();
+    survivor.close();
     loop.pass(10s);
     CHECK(test::at_end(pipe.a.get()));  // closed, and nothing was fed
   }
@@ -447,7 +457,8 @@ struct Environment {
 template <class Check> int with_environment(const Environment& environment, Check&& check) {
   test::Child child([&] {
     const auto set = [](const char* name, const char* value) {
-      value != nullptr ? ::setenv(name, value, 1) : ::unsetenv(name);
+      if (value != nullptr) ::setenv(name, value, 1);
+      else ::unsetenv(name);
     };
     set("NOTIFY_SOCKET", environment.socket);
     set("WATCHDOG_USEC", environment.usec);

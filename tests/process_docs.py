@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What docs/testing.md says of the tests is true: those that it names are there, and each scenario has one."""
+"""What docs/testing.md and tests/scenarios.md say of the tests is true: those that they name are there, and each scenario
+has one."""
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ import process  # noqa: E402
 PROGRAMS = [process.command(program) for program in sys.argv[1:]]
 del sys.argv[1:]
 TESTS = os.path.dirname(os.path.abspath(__file__))
-PAGE = os.path.join(TESTS, os.pardir, 'docs', 'testing.md')
+PAGES = [os.path.join(TESTS, os.pardir, 'docs', 'testing.md'), os.path.join(TESTS, 'scenarios.md')]
 SECTIONS = ['The guarantees and their tests', 'Registration', 'Readiness', 'TCP and friends', 'Edges', 'Timers',
             'Signals, wake-ups, fork', 'Tasks', 'Structured concurrency', 'Coroutines', 'Shutdown', 'Faults']
 
@@ -38,8 +39,12 @@ def script_cases():
 
 
 def page():
-    with open(PAGE, encoding='utf-8') as file:
-        return file.read()
+    """Both of them, one behind the other."""
+    text = ''
+    for path in PAGES:
+        with open(path, encoding='utf-8') as file:
+            text += file.read()
+    return text
 
 
 def claims():

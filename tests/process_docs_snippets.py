@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What docs/awaiting.md and docs/from-asyncio.md show is what is compiled and run, and does what they say of it."""
+"""What docs/awaiting.md, docs/from-asyncio.md and docs/operations.md show is what is compiled and run, and does what they
+say of it."""
 import asyncio
 import builtins
 import errno
@@ -21,9 +22,9 @@ del sys.argv[sys.argv.index('--'):]
 
 TESTS = pathlib.Path(__file__).resolve().parent
 ROOT = TESTS.parent
-PAGES = {name: (ROOT / 'docs' / name).read_text() for name in ('awaiting.md', 'from-asyncio.md')}
+PAGES = {name: (ROOT / 'docs' / name).read_text() for name in ('awaiting.md', 'from-asyncio.md', 'operations.md')}
 ALL = '\n'.join(PAGES.values())
-HEADERS = (ROOT / 'include/mote.hpp').read_text() + (ROOT / 'include/mote_concurrency.hpp').read_text()
+HEADERS = (ROOT / 'include/mote.hpp').read_text()
 
 PROGRAM = re.compile(r'<!-- program: (\w+), (C\+\+17|C\+\+20|Python) -->\n```(?:cpp|python)\n(.*?\n)```\n', re.DOTALL)
 PROGRAMS = {}  # by name and language; what is C++17 is C++20, too
@@ -243,6 +244,12 @@ class Snippets(unittest.TestCase):
 
     def test_a_higher_priority_is_stepped_first(self):
         self.prints_what_the_page_says('priorities')
+
+    def test_an_operation_of_the_users_own_waits_and_is_abandoned_as_the_page_says(self):
+        self.prints_what_the_page_says('operation')
+
+    def test_an_operation_that_is_made_of_others_gives_what_the_page_says(self):
+        self.prints_what_the_page_says('composed')
 
     def test_the_recipe_tells_each_coroutines_frame_whatever_is_optimised(self):
         for level in ('-O0', '-O3'):

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: task/state_machine.hpp, task/operation.hpp, and every room with operations.
 // The tables of docs/awaiting.md, awaited by StateMachine tasks. tests/process_docs_snippets.py holds the page to this
 // file: each MOTE_AWAIT here is a row there, and the other way round.
 #include <csignal>
@@ -45,7 +46,7 @@ struct Streams : mote::StateMachine {
     test::send_text(peer.get(), "one line\r\nand a half");
     MOTE_AWAIT(line, lines.read_line(stream));
     CHECK((line && line->size() == 8));
-    reply = mote::text("bye");
+    reply = mote::bytes_of("bye");
     MOTE_AWAIT(sent, stream.write_all(reply));
     CHECK((sent && test::take_all(peer.get()) == "bye"));
     MOTE_END();
@@ -93,7 +94,7 @@ struct Datagrams : mote::StateMachine {
 
   mote::Step step() {
     MOTE_BEGIN();
-    report = mote::text("21.5 C");
+    report = mote::bytes_of("21.5 C");
     MOTE_AWAIT(sent, socket.send_to(report, to));
     CHECK(sent);
     CHECK(socket.connect(to));
@@ -273,7 +274,7 @@ struct Combinations : mote::StateMachine {
     CHECK(samples.try_send(3));
     MOTE_AWAIT(both, mote::all_of(results, samples.receive(), permits.acquire()));
     CHECK((both && *results.get<0>() == 3 && results.get<1>()));
-    goodbye = mote::text("bye");
+    goodbye = mote::bytes_of("bye");
     MOTE_AWAIT(sent, mote::shield(stream.write_all(goodbye)));
     CHECK(sent);
     MOTE_END();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: io/datagram.hpp.
 // Datagrams: UDP over IPv4 and IPv6, and Unix-domain.
 #include <stdlib.h>
 
@@ -32,7 +33,7 @@ template <std::size_t N = 64> std::string receive(mote::Reactor& reactor, Datagr
 }
 
 int send(mote::Reactor& reactor, Datagram& socket, const char* text, const Endpoint& to) {
-  return error_of(await(reactor, [&] { return socket.send_to(mote::text(text), to); }));
+  return error_of(await(reactor, [&] { return socket.send_to(mote::bytes_of(text), to); }));
 }
 
 std::string name(const char* suffix) { return "unix:@mote-test-" + std::to_string(::getpid()) + suffix; }
@@ -121,16 +122,17 @@ ON_BOTH_SELECTORS("datagram: ECONNREFUSED from ICMP, once, and the socket goes o
   char bytes[8];
   Running receiving(loop, [&] { return a.recv(bytes); });
   CHECK(test::comes_to_rest(loop));
-  CHECK(await(loop, [&] { return a.send(mote::text("anybody?")); }));
+  CHECK(await(loop, [&] { return a.send(mote::bytes_of("anybody?")); }));
   CHECK(error_of(receiving.finish()) == ECONNREFUSED);
   CHECK(test::comes_to_rest(loop));
   Datagram again;
   REQUIRE(again.open(loop, to));
-  CHECK(await(loop, [&] { return a.send(mote::text("now")); }));
+  CHECK(await(loop, [&] { return a.send(mote::bytes_of("now")); }));
   CHECK(receive(loop, again) == "now");
   again.close();
-  CHECK(await(loop, [&] { return a.send(mote::text("gone")); }));
-  CHECK(error_of(await(loop, [&] { return a.send(mote::text("gone")); })) == ECONNREFUSED);  // told to the next call
+  CHECK(await(loop, [&] { return a.send(mote::bytes_of("gone")); }));
+  CHECK(error_of(await(loop, [&] { return a.send(mote::bytes_of("gone")); })) ==
+        ECONNREFUSED);  // told to the next call
 }
 
 ON_BOTH_SELECTORS("datagram: ECONNREFUSED is not told to one that is not connected") {
@@ -204,11 +206,11 @@ ON_BOTH_SELECTORS("datagram: errors of send: EMSGSIZE, EDESTADDRREQ, ENOENT, ECO
   const std::string huge(70'000, 'x');
   const Endpoint to = *a.local_endpoint();
   CHECK(send(loop, a, huge.c_str(), to) == EMSGSIZE);
-  CHECK(error_of(await(loop, [&] { return a.send(mote::text("to whom?")); })) == EDESTADDRREQ);
+  CHECK(error_of(await(loop, [&] { return a.send(mote::bytes_of("to whom?")); })) == EDESTADDRREQ);
   CHECK(send(loop, u, "x", *Endpoint::parse("unix:/tmp/mote-test-no-such-directory/socket")) == ENOENT);
   CHECK(send(loop, u, "x", *Endpoint::parse("unix:@mote-test-no-such-name")) == ECONNREFUSED);
   CHECK(send(loop, none, "x", to) == EBADF);
-  CHECK(error_of(none.try_send_to(mote::text("x"), &to)) == EBADF);
+  CHECK(error_of(none.try_send_to(mote::bytes_of("x"), &to)) == EBADF);
   CHECK(error_of(none.connect(to)) == EBADF);
   CHECK(error_of(a.connect(*Endpoint::parse("[::1]:9"))) == EAFNOSUPPORT);
   char bytes[8];
@@ -231,8 +233,8 @@ ON_BOTH_SELECTORS("datagram: a sender waits while the receiver's queue is full, 
   REQUIRE(a.open(loop, AF_UNIX));
   REQUIRE(a.connect(to));  // so that the kernel reports the peer's queue
   int sent = 0;
-  while (a.try_send_to(mote::text("x"))) ++sent;
-  Running sending(loop, [&] { return a.send(mote::text("last")); });
+  while (a.try_send_to(mote::bytes_of("x"))) ++sent;
+  Running sending(loop, [&] { return a.send(mote::bytes_of("last")); });
   CHECK(test::comes_to_rest(loop));
   CHECK_FALSE(sending.done());
   for (; sent > 0; --sent) CHECK(receive(loop, b) == "x");
@@ -255,8 +257,8 @@ ON_BOTH_SELECTORS("datagram: one attempt answers EAGAIN, and a handler is called
     }
   };
   REQUIRE(b.watch(mote::Interest::read, handler));
-  CHECK(a.try_send_to(mote::text("x"), &to));
-  CHECK(a.try_send_to(mote::text("y"), &to));
+  CHECK(a.try_send_to(mote::bytes_of("x"), &to));
+  CHECK(a.try_send_to(mote::bytes_of("y"), &to));
   CHECK(test::run_until(loop, [&] { return received == 2; }));
   CHECK(test::comes_to_rest(loop));
   CHECK(from_a == 2);

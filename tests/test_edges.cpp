@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// TCP streams of mote's own making, accepted or connected: with epoll they are told of changes only. Whatever the peer
-// does, and whoever reads when, all bytes come, in order, without another one having to come first; and poll agrees.
+// Rooms: io/stream.hpp, reactor/descriptor_table.hpp.
+// TCP streams that mote has accepted or connected: with epoll they are edge-triggered. In all cases all bytes come, in
+// order, and none is stuck until the next one arrives. With poll the results are the same.
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,7 +119,10 @@ struct Reader : mote::StateMachine {
     MOTE_BEGIN();
     for (;;) {
       MOTE_AWAIT(got, stream.read(ByteSpan(bytes, size)));
-      if (!got || *got == 0) return ended = error_of(got), mote::done();
+      if (!got || *got == 0) {
+        ended = error_of(got);
+        return mote::done();
+      }
       text.append(bytes, *got);
     }
     MOTE_END();
@@ -152,7 +156,10 @@ struct Writer : mote::StateMachine {
       bytes = pattern_text(sent, portion < size - sent ? portion : size - sent);
       view = bytes;
       MOTE_AWAIT(result, stream.write_all(view));
-      if (!result) return ended = error_of(result), mote::done();
+      if (!result) {
+        ended = error_of(result);
+        return mote::done();
+      }
       sent += bytes.size();
     }
     ended = 0;
@@ -212,11 +219,15 @@ ON_BOTH_SELECTORS("edges: urgent data in the midst of a stream neither loses nor
       Link link = maker.make(++sequence % 2 == 0);
       Reading reading(loop, link.stream, buffer);
       std::string sent;
-      for (int i = 0, rest = code; i < length; ++i, rest /= 3) {
-        if (rest % 3 == 0) {
+      int rest = code;  // each of its digits to the base of three is a step
+      for (int i = 0; i < length; ++i) {
+        const int step = rest % 3;
+        rest /= 3;
+        if (step == 0) {
           const std::string text = pattern_text(sent.size() + 40, 3);
-          link.send(text), sent += text;
-        } else if (rest % 3 == 1) {
+          link.send(text);
+          sent += text;
+        } else if (step == 1) {
           link.send_urgent();
         } else {
           test::turns(loop, 3);
@@ -225,7 +236,8 @@ ON_BOTH_SELECTORS("edges: urgent data in the midst of a stream neither loses nor
       REQUIRE(run_until(
           loop, [&] { return without_urgent(reading.text).size() >= sent.size(); }, 5s));
       CHECK(without_urgent(reading.text) == sent);
-      link.send("and"), sent += "and";
+      link.send("and");
+      sent += "and";
       link.end();
       REQUIRE(run_until(
           loop, [&] { return reading.ended >= 0; }, 5s));
@@ -333,14 +345,17 @@ ON_BOTH_SELECTORS("edges: the peer has ended its direction, and is written to al
     constexpr std::size_t size = 20'000'000;
     REQUIRE(writers.spawn(loop, link.stream, size, std::size_t{1'000'000}, ended));
     std::string got;
-    REQUIRE(hurry(loop, [&] { return got += take(link.peer), got.size() == size; }));
+    REQUIRE(hurry(loop, [&] {
+      got += take(link.peer);
+      return got.size() == size;
+    }));
     CHECK(ended == 0);
     CHECK(got == pattern_text(0, size));
     CHECK(test::comes_to_rest(loop));
   }
 }
 
-// --- who reads, and when ---------------------------------------------------------------------------------------------
+// --- which task reads, and when --------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("edges: a reader that comes late gets what came while nobody waited, after one event or several") {
   test::Loop<S> loop;
@@ -358,7 +373,8 @@ ON_BOTH_SELECTORS("edges: a reader that comes late gets what came while nobody w
       }
       std::string sent;
       for (int i = 0; i < events; ++i) {
-        link.send("part"), sent += "part";
+        link.send("part");
+        sent += "part";
         test::turns(loop);
       }
       CHECK(test::turns(loop) == 0);  // it is not told again and again
@@ -375,7 +391,10 @@ ON_BOTH_SELECTORS("edges: a late reader of many parts, in small portions, gets a
   Maker maker(loop);
   Link link = maker.accepted();
   const std::string sent = pattern_text(0, 3000);
-  for (std::size_t at = 0; at < sent.size(); at += 100) link.send(sent.substr(at, 100)), test::turns(loop, 1);
+  for (std::size_t at = 0; at < sent.size(); at += 100) {
+    link.send(sent.substr(at, 100));
+    test::turns(loop, 1);
+  }
   Reading reading(loop, link.stream, 7);
   REQUIRE(run_until(loop, [&] { return reading.text.size() == sent.size(); }));
   CHECK(reading.text == sent);
@@ -395,7 +414,10 @@ ON_BOTH_SELECTORS("edges: a reader that leaves, by whatever way, and comes back 
       Link link = maker.make(when % 2 == 0);
       std::string sent, got;
       const auto send_at = [&](int point) {
-        if ((when >> point & 1) != 0) link.send("abc"), sent += "abc";
+        if ((when >> point & 1) != 0) {
+          link.send("abc");
+          sent += "abc";
+        }
       };
       for (int round = 0; round < 3; ++round) {
         char bytes[64];
@@ -434,7 +456,8 @@ ON_BOTH_SELECTORS("edges: a reader that leaves, by whatever way, and comes back 
           Running again(loop, [&] { return link.stream.read(bytes); });
           test::turns(loop);
           REQUIRE_FALSE(again.done());
-          link.send("d"), sent += "d";
+          link.send("d");
+          sent += "d";
           CHECK(note(again.finish()) == 0);
         }
         send_at(3);
@@ -496,7 +519,8 @@ ON_BOTH_SELECTORS("edges: a stream is moved from task to task, while data comes 
     if (i % 3 != 0) test::turns(loop, i % 4);
     if (got.size() == sent.size()) {
       const std::string text = pattern_text(sent.size(), static_cast<std::size_t>(i % 7) + 1);
-      link.send(text), sent += text;
+      link.send(text);
+      sent += text;
     }
     const Result<std::size_t> n = reading.finish();
     REQUIRE(n);
@@ -532,7 +556,10 @@ ON_BOTH_SELECTORS("edges: full duplex: two tasks write and read megabytes throug
         if (sent == size) link.end();
       }
     };
-    REQUIRE(hurry(loop, [&] { return peer(), got.size() == size && reading.ended >= 0; }));
+    REQUIRE(hurry(loop, [&] {
+      peer();
+      return got.size() == size && reading.ended >= 0;
+    }));
     CHECK(ended == 0);
     CHECK(reading.ended == 0);
     CHECK((got == pattern_text(0, size)));
@@ -558,18 +585,27 @@ ON_BOTH_SELECTORS("edges: a writer waits for room several times, also where it w
     if (round % 2 == 1) {
       writing.cancel();
       CHECK(error_of(writing.finish()) == ECANCELED);
-      if (round == 3) got += take(link.peer), test::turns(loop);  // room comes while nobody waits
+      if (round == 3) {  // there is room again while nobody waits
+        got += take(link.peer);
+        test::turns(loop);
+      }
     } else {
-      REQUIRE(hurry(loop, [&] { return got += take(link.peer), writing.done(); }));
+      REQUIRE(hurry(loop, [&] {
+        got += take(link.peer);
+        return writing.done();
+      }));
       CHECK(error_of(writing.result) == 0);
     }
     at += text.size() - view.size();
-    REQUIRE(hurry(loop, [&] { return got += take(link.peer), got.size() == at; }));
+    REQUIRE(hurry(loop, [&] {
+      got += take(link.peer);
+      return got.size() == at;
+    }));
   }
   CHECK((got == pattern_text(0, at)));
 }
 
-// --- who is told by other means --------------------------------------------------------------------------------------
+// --- level-triggered streams and handlers ----------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("edges: ready() tells of what was left unread again and again, and then read() goes on") {
   test::Loop<S> loop;
@@ -629,7 +665,10 @@ ON_BOTH_SELECTORS("edges: ready() for writing tells of room, also after write_al
   link.send("abc");
   REQUIRE(run_until(loop, [&] { return reading.text == "abc"; }));
   std::size_t got = 0;
-  REQUIRE(hurry(loop, [&] { return got += take(link.peer).size(), got == text.size() - view.size(); }));
+  REQUIRE(hurry(loop, [&] {
+    got += take(link.peer).size();
+    return got == text.size() - view.size();
+  }));
   CHECK(mote::any(*room.finish() & Readiness::writable));
   link.send("def");
   REQUIRE(run_until(loop, [&] { return reading.text == "abcdef"; }));
@@ -694,7 +733,10 @@ ON_BOTH_SELECTORS(
   CHECK(*reading.finish() == 3);
   CHECK(error_of(link.stream.watch(Interest::read, recorder)) == EBUSY);  // the writer
   std::size_t got = 0;
-  REQUIRE(hurry(loop, [&] { return got += take(link.peer).size(), writing.done(); }));
+  REQUIRE(hurry(loop, [&] {
+    got += take(link.peer).size();
+    return writing.done();
+  }));
   CHECK(error_of(link.stream.watch(Interest::read, recorder)) == 0);
   CHECK(recorder.calls == 0);
 }
@@ -720,7 +762,8 @@ ON_BOTH_SELECTORS("edges: a ghost's rebuild of the selector loses no edge, of wh
     if ((order & 2) != 0) late.send("before");
     ghost.send("boo");
     if ((order & 4) != 0) test::turns(loop);
-    waiting.send("after"), late.send("after");
+    waiting.send("after");
+    late.send("after");
     const std::string all = (order & 1) != 0 ? "beforeafter" : "after";
     REQUIRE(run_until(loop, [&] { return reading.text == all; }));
     test::turns(loop);
@@ -741,7 +784,8 @@ ON_BOTH_SELECTORS("edges: a forked child goes on with the streams that it has in
     Running armed(loop, [&, b = std::array<char, 8>()]() mutable { return late.stream.read(b); });
     test::turns(loop);
   }
-  waiting.send("one"), late.send("two");  // not seen by the parent
+  waiting.send("one");
+  late.send("two");  // not seen by the parent
   test::Child child([&] {
     test::Verdict verdict;
     EXPECT(verdict, loop.after_fork_in_child());
@@ -842,12 +886,20 @@ struct Lines : mote::StateMachine {
     for (;;) {
       rest = four;
       MOTE_AWAIT(filled, stream.read_exactly(rest));
-      if (!filled) return ended = error_of(filled), mote::done();
-      text.append(four, 4), text += '|';
+      if (!filled) {
+        ended = error_of(filled);
+        return mote::done();
+      }
+      text.append(four, 4);
+      text += '|';
       do {
         MOTE_AWAIT(line, reader.read_line(stream));
-        if (!line) return ended = error_of(line), mote::done();
-        text.append(reinterpret_cast<const char*>(line->data()), line->size()), text += ';';
+        if (!line) {
+          ended = error_of(line);
+          return mote::done();
+        }
+        text.append(reinterpret_cast<const char*>(line->data()), line->size());
+        text += ';';
       } while (line->size() != 0);
     }
     MOTE_END();
@@ -876,8 +928,8 @@ ON_BOTH_SELECTORS("edges: exact reads and lines, in every division of what comes
   }
 }
 
-// The kernel ends a read at a message with descriptors: a short one does not say that nothing is left. Such sockets, and
-// whatever else is adopted, are told of by levels.
+// The kernel ends a read at a message with descriptors: a short one does not say that nothing is left. Such sockets,
+// and any other descriptor that is adopted, are level-triggered.
 ON_BOTH_SELECTORS(
     "edges: a Unix socket whose reads end short amid the data, at descriptors that are passed, does not hang") {
   test::Loop<S> loop;
@@ -890,10 +942,14 @@ ON_BOTH_SELECTORS(
       iovec vector{const_cast<char*>(text), 3};
       alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
       msghdr message{};
-      message.msg_iov = &vector, message.msg_iovlen = 1;
-      message.msg_control = control, message.msg_controllen = sizeof control;
+      message.msg_iov = &vector;
+      message.msg_iovlen = 1;
+      message.msg_control = control;
+      message.msg_controllen = sizeof control;
       cmsghdr* const header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET, header->cmsg_type = SCM_RIGHTS, header->cmsg_len = CMSG_LEN(sizeof(int));
+      header->cmsg_level = SOL_SOCKET;
+      header->cmsg_type = SCM_RIGHTS;
+      header->cmsg_len = CMSG_LEN(sizeof(int));
       const int passed = pair.b.get();
       ::memcpy(CMSG_DATA(header), &passed, sizeof passed);
       REQUIRE(::sendmsg(pair.b.get(), &message, 0) == 3);
@@ -991,8 +1047,10 @@ ON_BOTH_SELECTORS("edges: of many that are accepted at once, some with data and 
     readings.push_back(std::make_unique<Reading>(loop, links[i].stream, 1 + i % 4));
   }
   for (std::size_t i = 0; i < count; ++i)
-    if (i % 3 != 0) links[i].send(std::to_string(i)), links[i].end();
-    else if (i % 9 != 0) links[i].end();
+    if (i % 3 != 0) {
+      links[i].send(std::to_string(i));
+      links[i].end();
+    } else if (i % 9 != 0) links[i].end();
   for (std::size_t i = 0; i < count; ++i) {
     REQUIRE(run_until(loop, [&] { return readings[i]->ended >= 0; }));
     CHECK(readings[i]->ended == 0);
@@ -1015,7 +1073,7 @@ using Random = std::minstd_rand;
 bool one_in(Random& random, unsigned n) { return random() % n == 0; }
 std::size_t up_to(Random& random, std::size_t n) { return random() % n + 1; }
 
-// Whoever reads may leave at any time and come back: of its own accord, by a time-out, by first_of(), by a cancellation;
+// A reader may stop waiting at any time and come back: by itself, by a time-out, by first_of(), by a cancellation;
 // after a look by ready(); with buffers of all sizes, exactly, and after pauses. It keeps the bytes.
 struct Wanderer : mote::StateMachine {
   Stream& stream;
@@ -1036,9 +1094,13 @@ struct Wanderer : mote::StateMachine {
       : stream(s), random(seed), text(t), ended(e), may_look(look) {}
   void keep(std::size_t n) { text.append(reinterpret_cast<const char*>(bytes), n); }
   bool is_over() {  // what one read() has come to
-    if (got && *got != 0) return keep(*got), false;
+    if (got && *got != 0) {
+      keep(*got);
+      return false;
+    }
     if (!got && (got.error() == ECANCELED || got.error() == ETIMEDOUT)) return false;
-    return ended = error_of(got), true;
+    ended = error_of(got);
+    return true;
   }
   mote::Step step() {
     MOTE_BEGIN();
@@ -1057,8 +1119,10 @@ struct Wanderer : mote::StateMachine {
         span = {bytes, size};
         MOTE_AWAIT(filled, stream.read_exactly(span));
         keep(size - span.size());
-        if (!filled && filled.error() != ECANCELED)
-          return ended = filled.error() == ENODATA ? 0 : error_of(filled), mote::done();
+        if (!filled && filled.error() != ECANCELED) {
+          ended = filled.error() == ENODATA ? 0 : error_of(filled);
+          return mote::done();
+        }
       } else if (may_look && one_in(random, 8)) {
         MOTE_AWAIT(readiness, stream.ready(Interest::read));
       } else {
@@ -1078,7 +1142,7 @@ struct Wanderer : mote::StateMachine {
   using Error = mote::Error;
 };
 
-// Writes the pattern, whatever cancels it in between, then ends its direction.
+// Writes the pattern, also when it is cancelled in between, then ends its direction.
 struct Sender : mote::StateMachine {
   Stream& stream;
   Random random;
@@ -1101,8 +1165,10 @@ struct Sender : mote::StateMachine {
         MOTE_AWAIT(result, stream.write_all(view));
       }
       sent += bytes.size() - view.size();
-      if (!result && result.error() != ECANCELED && result.error() != ETIMEDOUT)
-        return ended = error_of(result), mote::done();
+      if (!result && result.error() != ECANCELED && result.error() != ETIMEDOUT) {
+        ended = error_of(result);
+        return mote::done();
+      }
     }
     ended = error_of(stream.shutdown_write());
     MOTE_END();
@@ -1122,7 +1188,9 @@ struct Connection {
 
   Connection(Maker& maker, Random& random) : link(maker.make(one_in(random, 2))) {
     const std::size_t most = one_in(random, 5) ? 400'000 : 5'000;
-    to_send = up_to(random, most) - 1, to_get = up_to(random, most) - 1, urgent = one_in(random, 3),
+    to_send = up_to(random, most) - 1;
+    to_get = up_to(random, most) - 1;
+    urgent = one_in(random, 3);
     patient = one_in(random, 2);
     if (one_in(random, 3)) REQUIRE(link.stream.set_option(SOL_SOCKET, SO_SNDBUF, 10'000));
     reader = std::move(*readers.spawn(maker.reactor, link.stream, static_cast<unsigned>(random()), text, read_ended,
@@ -1144,7 +1212,10 @@ struct Connection {
     const std::string part = pattern_text(sent, std::min(to_send - sent, portion));
     const ssize_t n = ::send(link.peer.get(), part.data(), part.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n > 0) sent += static_cast<std::size_t>(n);
-    if (sent == to_send && one_in(random, 3)) link.end(), over = true;
+    if (sent == to_send && one_in(random, 3)) {
+      link.end();
+      over = true;
+    }
   }
 };
 
@@ -1167,7 +1238,10 @@ template <class S> void generate() {
     const bool done = hurry(loop, [&] {
       bool all = true;
       for (auto& connection : connections)
-        if (!connection->is_done()) connection->turn(random), all = false;
+        if (!connection->is_done()) {
+          connection->turn(random);
+          all = false;
+        }
       return all;
     });
     CHECK(done);

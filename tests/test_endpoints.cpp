@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: io/endpoint.hpp.
 // Endpoints: parsed, printed, refused.
 #include <string>
 

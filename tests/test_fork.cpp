@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What a forked child may do with what it has inherited, and that its parent does not suffer.
+// Rooms: reactor/loop.hpp (after_fork_in_child), thread/signals.hpp, thread/waker.hpp.
+// What a forked child may do with the objects that it has inherited, and that its parent is not disturbed.
 #include <atomic>
 #include <memory>
 #include <string>
@@ -69,7 +70,9 @@ int lines_printed_by(const char* program, const char* argument) {
   in.close();
   int lines = 0;
   char bytes[512];
-  for (ssize_t n; (n = ::read(out.get(), bytes, sizeof bytes)) > 0;) {
+  for (;;) {
+    const ssize_t n = ::read(out.get(), bytes, sizeof bytes);
+    if (n <= 0) break;
     for (ssize_t i = 0; i < n; ++i) lines += bytes[i] == '\n' ? 1 : 0;
   }
   CHECK(child.join() == 0);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: sync/task_group.hpp.
 // Task groups: members of several pools, their end, their failures, and the end of the group itself.
 #include <memory>
 #include <optional>
@@ -44,7 +45,10 @@ struct Member : StateMachine {
   Step step() {
     MOTE_BEGIN();
     MOTE_AWAIT(waited, event.wait());
-    if (!waited) return ++*cancelled, mote::failed(waited.error());
+    if (!waited) {
+      ++*cancelled;
+      return mote::failed(waited.error());
+    }
     return code == 0 ? mote::done() : mote::failed(code);
     MOTE_END();
   }
@@ -102,7 +106,8 @@ ON_BOTH_SELECTORS("group: members of several pools are joined together, those th
   CHECK(ender->get() == nullptr);
   CHECK(std::string(joined.task().waits_for()) == "the end of a group");
   REQUIRE(loop.add(group));
-  loop.event.set(), loop.event.clear();
+  loop.event.set();
+  loop.event.clear();
   turn(loop);
   CHECK(group.size() == 1);  // it has come too late for that
   CHECK_FALSE(joined.done());
@@ -219,7 +224,7 @@ ON_BOTH_SELECTORS("group: a failure is told to one who joins, or to on_end; else
   CHECK(loop.observer.names == std::vector<std::string>{"the ender"});
   {
     Running joined(loop, [&] { return group.join_all(); });
-    CHECK(error_of(joined.finish()) == EPROTO);  // it is known all the same, and told again to who asks
+    CHECK(error_of(joined.finish()) == EPROTO);  // the failure is still known, and reported to each that asks
   }
   {
     REQUIRE(loop.add(group, EIO));
@@ -292,7 +297,8 @@ struct Supervisor {
     if (outcome.kind != Outcome::Kind::failed) return;
     const Result<TaskRef> fresh = group.spawn(pool, reactor, restarts < 3 ? EIO : 0);
     if (!fresh) return static_cast<void>(++refused);
-    ++restarts, spawned.push_back(*fresh);
+    ++restarts;
+    spawned.push_back(*fresh);
   }
 };
 }  // namespace
@@ -457,7 +463,10 @@ ON_BOTH_SELECTORS("group: a member's destructor may destroy the group, amid its 
     int& destroyed;
     Result<void> waited;
     Avenger(std::unique_ptr<TaskGroup<4>>& g, Event& e, int& d) : group(g), event(e), destroyed(d) {}
-    ~Avenger() { ++destroyed, group.reset(); }
+    ~Avenger() {
+      ++destroyed;
+      group.reset();
+    }
     Step step() {
       MOTE_BEGIN();
       MOTE_AWAIT(waited, event.wait());
@@ -490,7 +499,10 @@ ON_BOTH_SELECTORS("group: on_end may destroy the group, and the pool of the one 
   Grouped<S> loop;
   auto group = std::make_unique<TaskGroup<4>>();
   auto pool = std::make_unique<TaskPool<Ender, 2>>();
-  auto end_of_all = [&](const Task&, Outcome) { group.reset(), pool.reset(); };
+  auto end_of_all = [&](const Task&, Outcome) {
+    group.reset();
+    pool.reset();
+  };
   group->on_end(end_of_all);
   REQUIRE(loop.add(*group));
   REQUIRE(group->spawn(*pool, loop, EPROTO));
@@ -514,10 +526,12 @@ ON_BOTH_SELECTORS("group: it, its pools and the reactor may be destroyed in ever
       if (which == 0) loop.reset();
       else if (which == 1) pool.reset();
       else group.reset();
-      CHECK(destroyed == 2);  // with whatever goes first
+      CHECK(destroyed == 2);  // whichever of the two is destroyed first
     };
     const int first = order / 2, second = (first + 1 + order % 2) % 3;
-    end(first), end(second), end(3 - first - second);
+    end(first);
+    end(second);
+    end(3 - first - second);
     CHECK(cancelled == 0);
   }
 }

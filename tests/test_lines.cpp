@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// LineReader: against a model, over streams that come in whatever portions.
+// Rooms: io/line_reader.hpp.
+// LineReader, compared with a model, over streams whose bytes come in all kinds of portions.
 #include <random>
 #include <string>
 #include <vector>

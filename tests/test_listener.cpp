@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: io/listener.hpp.
 // Listeners: accepting in every case, bound to every kind of address, closed at every moment.
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -598,7 +599,7 @@ ON_BOTH_SELECTORS("bind: an address whose old connections linger is taken over a
     const Fd client = client_of(endpoint);
     Result<Stream> accepted = await(loop, [&] { return listener.accept(); });
     REQUIRE(accepted);
-    accepted->close();  // the one who closes first lingers in TIME_WAIT
+    accepted->close();  // the side that closes first lingers in TIME_WAIT
     CHECK(test::at_end(client.get()));
   }
   listener.close();

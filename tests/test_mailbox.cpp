@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: thread/mailbox.hpp.
 // Messages from other threads to the loop.
 #include <atomic>
 #include <optional>
@@ -169,7 +170,7 @@ ON_BOTH_SELECTORS("mailbox: 4 producers x 1,000,000 messages none lost, order ke
     });
   }
   const Result<void> ran = loop.run_for(110s);
-  // Should any be lost, whoever still posts must not wait for ever.
+  // If any is lost, the threads that still post must not wait for ever.
   const bool complete = order.received == std::uint64_t{producers} * messages;
   while (!complete && mailbox.try_receive()) {}
   for (std::thread& thread : threads) thread.join();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Run queues of several priorities: who runs before whom, and for how many steps at most one waits for the others.
+// Rooms: task/run_queue.hpp, task/scheduler.hpp.
+// Run queues of several priorities: the order of steps, and how many steps of others a task waits for at most.
 #include <vector>
 
 #include "support/operations.hpp"
@@ -40,7 +41,10 @@ struct Noting {
 // Answers each wait at once, and notes whether it was to wait at all; with the 100th it gives up.
 class Hasty : public mote::SelectorBase<Hasty> {
  public:
-  Result<void> open() { return attach(), Result<void>(); }
+  Result<void> open() {
+    attach();
+    return Result<void>();
+  }
   Result<void> on_add(int, mote::Interest, std::uint64_t) { return {}; }
   Result<void> on_modify(int, mote::Interest, std::uint64_t) { return {}; }
   Result<void> on_remove(int) { return {}; }
@@ -109,13 +113,15 @@ ON_BOTH_SELECTORS(
 ON_BOTH_SELECTORS("priorities: set while the task waits, it counts from its next waking on") {
   Levels<S> loop;
   Crowd<2> crowd;
-  crowd.add(loop, 0), crowd.add(loop, 0);
+  crowd.add(loop, 0);
+  crowd.add(loop, 0);
   turn(loop);
   crowd.log.clear();
   CHECK(crowd[1].set_priority(2));
   turn(loop, 2);
   CHECK(crowd.log.empty());  // to set it wakes nobody
-  crowd[0].wake(), crowd[1].wake();
+  crowd[0].wake();
+  crowd[1].wake();
   turn(loop);
   CHECK(crowd.log == std::vector<int>{1, 0});
 }
@@ -130,12 +136,14 @@ ON_BOTH_SELECTORS(
     CHECK(task.set_priority(2));
     CHECK(crowd[0].set_priority(2));  // that level has had its share of this turn
     CHECK(crowd[1].set_priority(0));
-    return task.wake(), mote::pending;
+    task.wake();
+    return mote::pending;
   };
   TaskPool<Plain, 1> pool;
   auto acting = pool.spawn(loop, Body(body));
   CHECK(acting->get()->set_priority(1));
-  crowd.add(loop, 1), crowd.add(loop, 1);
+  crowd.add(loop, 1);
+  crowd.add(loop, 1);
   turn(loop);
   CHECK(steps == 1);
   CHECK(crowd.log == std::vector<int>{1});
@@ -147,7 +155,8 @@ ON_BOTH_SELECTORS(
 ON_BOTH_SELECTORS("priorities: a level that there is not is EINVAL, and leaves the task where it was") {
   Levels<S> loop;
   Crowd<2> crowd;
-  crowd.add(loop, 1), crowd.add(loop, 2);
+  crowd.add(loop, 1);
+  crowd.add(loop, 2);
   CHECK(error_of(crowd[0].set_priority(3)) == EINVAL);
   CHECK(error_of(crowd[0].set_priority(256)) == EINVAL);
   CHECK(error_of(crowd[1].set_priority(UINT32_MAX)) == EINVAL);
@@ -176,8 +185,14 @@ ON_BOTH_SELECTORS("priorities: a task that is spawned into a slot anew starts at
   auto end = [](Task&) -> Step { return mote::done(); };
   CHECK(pool.spawn(loop, Body(end))->get()->set_priority(2));
   turn(loop);
-  auto later = [&](Task&) -> Step { return order.push_back(1), mote::done(); };
-  auto earlier = [&](Task&) -> Step { return order.push_back(2), mote::done(); };
+  auto later = [&](Task&) -> Step {
+    order.push_back(1);
+    return mote::done();
+  };
+  auto earlier = [&](Task&) -> Step {
+    order.push_back(2);
+    return mote::done();
+  };
   TaskPool<Plain, 1> other;
   REQUIRE(pool.spawn(loop, Body(later)));
   CHECK(other.spawn(loop, Body(earlier))->get()->set_priority(1));
@@ -211,12 +226,17 @@ ON_BOTH_SELECTORS(
   auto handle = pool.spawn(loop, Body(control));
   CHECK(handle->get()->set_priority(2));
   turn(loop);
-  // A byte is sent after any number of steps: amid the work of the low tasks.
+  // A byte is sent after any number of steps, while the low tasks are at work.
   TaskPool<Plain, 1> senders;
   int sent = 0;
   auto send = [&](Task& task) -> Step {
-    if (sent == received && sent < 100) sent_at = crowd.log.size(), ++sent, test::send_text(pair.b.get(), "x");
-    return task.wake(), mote::pending;
+    if (sent == received && sent < 100) {
+      sent_at = crowd.log.size();
+      ++sent;
+      test::send_text(pair.b.get(), "x");
+    }
+    task.wake();
+    return mote::pending;
   };
   REQUIRE(senders.spawn(loop, Body(send)));
   REQUIRE(test::run_until(loop, [&] { return received == 100; }));
@@ -253,7 +273,10 @@ ON_BOTH_SELECTORS(
   crowd.log.clear();
   crowd[flood].wake();
   std::size_t steps = 0;
-  while (crowd.steps_of(flood) == 0 && steps < 1000) turn(loop), steps = crowd.log.size();
+  while (crowd.steps_of(flood) == 0 && steps < 1000) {
+    turn(loop);
+    steps = crowd.log.size();
+  }
   CHECK(steps <= flood + mote::limits::steps_below);
 }
 

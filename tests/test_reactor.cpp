@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: reactor/reactor.hpp, reactor/loop.hpp, reactor/static_reactor.hpp.
 // The loop itself: how a run begins and ends, its turns and their bounds, embedding, and what it tells about itself.
 #include <sys/epoll.h>
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What is reported of a descriptor in every state it can be in, to handlers and to tasks; and that nothing spins.
+// Rooms: selector/interest.hpp, selector/epoll_selector.hpp, selector/poll_selector.hpp, reactor/descriptor_table.hpp.
+// What handlers and tasks are told of a descriptor in each of its states; and that the loop never spins.
 #include <linux/net_tstamp.h>
 #include <sys/inotify.h>
 #include <sys/timerfd.h>
@@ -62,8 +63,11 @@ std::size_t fill(int fd) {
 std::size_t drain(int fd) {
   static char block[65536];
   std::size_t size = 0;
-  for (ssize_t n; (n = ::read(fd, block, sizeof block)) > 0;) size += static_cast<std::size_t>(n);
-  return size;
+  for (;;) {
+    const ssize_t n = ::read(fd, block, sizeof block);
+    if (n <= 0) return size;
+    size += static_cast<std::size_t>(n);
+  }
 }
 
 // Ends a connection with RST.
@@ -351,7 +355,7 @@ ON_BOTH_SELECTORS("readiness: out-of-band: PRI alone; PRI before normal data") {
   constexpr Interest all = Interest::read | Interest::priority;
   REQUIRE(::send(pair.b.get(), "!", 1, MSG_OOB) == 1);
   REQUIRE(comes_to_report(loop, pair.a.get(), all, Readiness::priority));
-  CHECK(reported(loop, pair.a.get(), Interest::read) == Readiness::none);  // to who did not ask, nothing
+  CHECK(reported(loop, pair.a.get(), Interest::read) == Readiness::none);  // not reported, as it was not asked for
   test::send_text(pair.b.get(), "data");
   REQUIRE(comes_to_report(loop, pair.a.get(), all, Readiness::priority | Readiness::readable));
   char bytes[8];
@@ -744,10 +748,12 @@ template <class S> class Meddling : public mote::SelectorBase<Meddling<S>> {
     return opened;
   }
   mote::Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
-    return meddle(), inner_.add(fd, interest, token);
+    meddle();
+    return inner_.add(fd, interest, token);
   }
   mote::Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
-    return meddle(), inner_.modify(fd, interest, token);
+    meddle();
+    return inner_.modify(fd, interest, token);
   }
   mote::Result<void> on_remove(int fd) { return inner_.remove(fd); }
   void on_forget(int fd) { inner_.forget(fd); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Who is registered, and who gets events: Reactor::add, modify and remove, and the registrations of Source.
+// Rooms: reactor/descriptor_table.hpp, reactor/slot.hpp, io/source.hpp.
+// Reactor::add, modify and remove, and the registrations of Source: exactly what is registered gets events.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -110,7 +111,7 @@ ON_BOTH_SELECTORS("registration: close another ready fd of the same batch: its e
   test::Pair pairs[count];
   Registration registrations[count];
   int calls = 0;
-  auto handler = [&](Readiness) {  // whoever comes first closes all of them
+  auto handler = [&](Readiness) {  // the first that is called closes all of them
     ++calls;
     for (int i = 0; i < count; ++i) {
       CHECK(loop.remove(registrations[i]));
@@ -620,7 +621,8 @@ ON_BOTH_SELECTORS("registration: generation wrap-around within a batch: no stale
     registrations[i] = must_add(reactor, pairs[i].a.get(), Interest::write, unused);
   }
   for (const Registration& registration : registrations) REQUIRE(reactor.remove(registration));
-  reactor.slots[1].generation = reactor.slots[2].generation = UINT32_MAX;
+  reactor.slots[1].generation = UINT32_MAX;
+  reactor.slots[2].generation = UINT32_MAX;
   registrations[0] = must_add(reactor, pairs[0].a.get(), Interest::write, first);
   registrations[1] = must_add(reactor, pairs[1].a.get(), Interest::write, second);
   turns(reactor, 1);

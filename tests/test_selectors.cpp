@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A selector used alone, as its comment in section 5 promises; and one of the user's own under a reactor.
+// Rooms: selector/selector.hpp, selector/epoll_selector.hpp, selector/poll_selector.hpp, selector/default_selector.hpp.
+// A selector used alone, as the comment of Selector promises; and a user's own selector under a reactor.
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -72,7 +73,8 @@ class Alarms {
     action.sa_handler = [](int) { alarms = alarms + 1; };
     ::sigaction(SIGALRM, &action, &before_);
     itimerval timer{};
-    timer.it_value.tv_usec = timer.it_interval.tv_usec = static_cast<suseconds_t>(period.count());
+    timer.it_interval.tv_usec = static_cast<suseconds_t>(period.count());
+    timer.it_value = timer.it_interval;
     ::setitimer(ITIMER_REAL, &timer, nullptr);
   }
   ~Alarms() {
@@ -748,20 +750,29 @@ template <class S> class Counting : public mote::SelectorBase<Counting<S>> {
     return opened;
   }
   mote::Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
-    return ++added, inner_.add(fd, interest, token);
+    ++added;
+    return inner_.add(fd, interest, token);
   }
   mote::Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
-    return ++modified, inner_.modify(fd, interest, token);
+    ++modified;
+    return inner_.modify(fd, interest, token);
   }
-  mote::Result<void> on_remove(int fd) { return ++removed, inner_.remove(fd); }
+  mote::Result<void> on_remove(int fd) {
+    ++removed;
+    return inner_.remove(fd);
+  }
   void on_forget(int fd) {
     ++forgotten;
     inner_.forget(fd);
   }
   mote::Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, mote::Duration timeout) {
-    return ++waited, inner_.wait_once(ready, capacity, timeout);
+    ++waited;
+    return inner_.wait_once(ready, capacity, timeout);
   }
-  mote::Result<void> on_rebuild() { return ++rebuilt, inner_.rebuild(); }
+  mote::Result<void> on_rebuild() {
+    ++rebuilt;
+    return inner_.rebuild();
+  }
   int on_descriptor() const { return inner_.descriptor(); }
 
   int added = 0, modified = 0, removed = 0, forgotten = 0, waited = 0, rebuilt = 0;
@@ -772,7 +783,10 @@ template <class S> class Counting : public mote::SelectorBase<Counting<S>> {
 // Has no kernel behind it: reports what the test tells it to.
 class Scripted : public mote::SelectorBase<Scripted> {
  public:
-  mote::Result<void> open() { return attach(), mote::Result<void>(); }
+  mote::Result<void> open() {
+    attach();
+    return mote::Result<void>();
+  }
   mote::Result<void> on_add(int fd, Interest, std::uint64_t token) {
     if (!tokens_.emplace(fd, token).second) return mote::Error(EEXIST);
     return {};
@@ -794,7 +808,10 @@ class Scripted : public mote::SelectorBase<Scripted> {
     script.clear();
     return count;
   }
-  mote::Result<void> on_rebuild() { return tokens_.clear(), mote::Result<void>(); }
+  mote::Result<void> on_rebuild() {
+    tokens_.clear();
+    return mote::Result<void>();
+  }
   int on_descriptor() const { return -1; }
 
   std::vector<std::pair<int, Readiness>> script;

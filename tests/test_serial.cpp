@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: device/serial_port.hpp.
 // Serial ports, on pseudo-terminals: raw, 8-bit clean, exclusive, unplugged, plugged in again.
 #include <grp.h>
 #include <stdlib.h>
@@ -191,7 +192,7 @@ ON_BOTH_SELECTORS("serial: settings refused: what makes no sense, and what the d
   };
   for (const int bits : {-1, 0, 4, 9, 256}) CHECK(refused(bits, SerialPort::Parity::none, 1) == EINVAL);
   for (const int bits : {-1, 0, 3}) CHECK(refused(8, SerialPort::Parity::none, bits) == EINVAL);
-  // A pseudo-terminal has 8 bits without parity, whatever it is told; tcsetattr() itself does not complain.
+  // A pseudo-terminal always has 8 bits without parity; tcsetattr() does not complain about other settings.
   for (const int bits : {5, 6, 7}) CHECK(refused(bits, SerialPort::Parity::none, 1) == EINVAL);
   CHECK(refused(8, SerialPort::Parity::even, 1) == EINVAL);
   CHECK(refused(8, SerialPort::Parity::odd, 1) == EINVAL);
@@ -279,7 +280,7 @@ ON_BOTH_SELECTORS("serial: unplug: pty hang-up (EIO) is closed: the end of the s
   CHECK(reading.completions == 1);
   CHECK(read_some(loop, port) == "");
   CHECK(test::comes_to_rest(loop));  // nobody reads: no spin
-  ByteView lost = mote::text("lost");
+  ByteView lost = mote::bytes_of("lost");
   CHECK(error_of(await(loop, [&] { return port.write_all(lost); })) == EIO);
   CHECK(lost.size() == 4);
   ByteSpan rest(bytes);

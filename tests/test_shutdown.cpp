@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: shutdown/graceful_shutdown.hpp, reactor/loop.hpp (stop, hold).
 // The end of a run: stop() from everywhere, and the graceful shutdown with its grace period, its report and its force.
 #include <sys/resource.h>
 
@@ -72,7 +73,7 @@ struct Stuck : StateMachine {
   }
 };
 
-// Waits for ever, whatever it is told.
+// Waits for ever, also when it is cancelled.
 struct Stubborn : StateMachine {
   TaskTimer timer;
   Result<void> slept;
@@ -654,7 +655,9 @@ ON_BOTH_SELECTORS("shutdown: run inside of run is refused, and the signals stay 
   timer.arm(loop, 0ns, nest);
   TaskPool<Plain, 1> pool;
   auto until_asked = [&](Task& task) -> Step {
-    return shutdown.requested() ? mote::done() : (task.wake(), Step(mote::pending));
+    if (shutdown.requested()) return mote::done();
+    task.wake();
+    return mote::pending;
   };
   REQUIRE(pool.spawn(loop, Body(until_asked)));
   const auto report = shutdown.run();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: thread/signals.hpp, thread/signal_set.hpp.
 // Signals become calls of the loop. EINTR of every system call is in fault_*.cpp.
 #include <sys/time.h>
 
@@ -368,7 +369,8 @@ ON_BOTH_SELECTORS("signal: EINTR does not end a wait before its time, nor is it 
   const Disposition handler(SIGALRM, others_handler);  // without SA_RESTART
   others_calls = 0;
   itimerval often{};
-  often.it_value.tv_usec = often.it_interval.tv_usec = 500;
+  often.it_interval.tv_usec = 500;
+  often.it_value = often.it_interval;
   REQUIRE(::setitimer(ITIMER_REAL, &often, nullptr) == 0);
   const mote::Instant start = mote::Clock::now();
   CHECK(loop.run_for(20ms));

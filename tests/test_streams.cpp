@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Rooms: io/source.hpp, io/stream.hpp.
 // Sources and streams: taken over and given back, read, written, half-closed, connected, closed under a pending
 // operation; over sockets, pipes, files and the standard descriptors.
 #include <linux/net_tstamp.h>
@@ -285,20 +286,20 @@ ON_BOTH_SELECTORS("sources: a second task that waits for the same direction is a
   fill(pair.a.get());
   Stream stream = open_stream(loop, std::move(pair.a));
   char bytes[8];
-  ByteView more = mote::text("more");
+  ByteView more = mote::bytes_of("more");
   Running reading(loop, [&] { return stream.read(bytes); });
   Running writing(loop, [&] { return stream.write_all(more); });
   CHECK(test::comes_to_rest(loop));
   CHECK(error_of(await(loop, [&] { return stream.read(bytes); })) == EBUSY);
   CHECK(error_of(await(loop, [&] { return stream.ready(Interest::read); })) == EBUSY);
   CHECK(error_of(await(loop, [&] { return stream.ready(Interest::priority); })) == EBUSY);
-  ByteView other = mote::text("other");
+  ByteView other = mote::bytes_of("other");
   CHECK(error_of(await(loop, [&] { return stream.write_all(other); })) == EBUSY);
   CHECK(other.size() == 5);
   CHECK(error_of(await(loop, [&] { return stream.ready(Interest::write); })) == EBUSY);
   CHECK_FALSE(reading.done());
   CHECK_FALSE(writing.done());
-  test::send_text(pair.b.get(), "x");  // those who came first are not disturbed
+  test::send_text(pair.b.get(), "x");  // the earlier waiters are not disturbed
   CHECK(*reading.finish() == 1);
   CHECK(test::run_until(loop, [&] {
     test::take_all(pair.b.get());
@@ -544,7 +545,7 @@ ON_BOTH_SELECTORS("streams: write after the peer has closed: EPIPE, no SIGPIPE")
   test::Pair pair = test::socket_pair();
   Stream stream = open_stream(loop, std::move(pair.a));
   pair.b.close();
-  ByteView bytes = mote::text("lost");
+  ByteView bytes = mote::bytes_of("lost");
   CHECK(error_of(await(loop, [&] { return stream.write_all(bytes); })) == EPIPE);
   CHECK(bytes.size() == 4);
   CHECK(error_of(stream.try_write(bytes)) == EPIPE);
@@ -553,7 +554,7 @@ ON_BOTH_SELECTORS("streams: write after the peer has closed: EPIPE, no SIGPIPE")
   tcp.b.close();
   Result<void> sent;
   for (int i = 0; i < 100 && sent; ++i) {  // the first goes out, and is answered by an RST
-    bytes = mote::text("lost");
+    bytes = mote::bytes_of("lost");
     sent = await(loop, [&] { return other.write_all(bytes); });
   }
   CHECK(error_of(sent) == EPIPE);
@@ -607,7 +608,7 @@ ON_BOTH_SELECTORS("streams: SO_LINGER 0: closing resets, and the peer is told so
   test::comes_to_rest(loop);
   a.close();
   CHECK(error_of(reading.finish()) == ECONNRESET);
-  ByteView late = mote::text("late");
+  ByteView late = mote::bytes_of("late");
   CHECK(error_of(await(loop, [&] { return b.write_all(late); })) == EPIPE);
 }
 
@@ -673,7 +674,7 @@ ON_BOTH_SELECTORS("streams: half-close each way: who has finished may still read
   for (const bool tcp : {false, true}) {
     test::Pair pair = tcp ? test::tcp_pair() : test::socket_pair();
     Stream a = open_stream(loop, std::move(pair.a)), b = open_stream(loop, std::move(pair.b));
-    ByteView request = mote::text("request"), reply = mote::text("reply");
+    ByteView request = mote::bytes_of("request"), reply = mote::bytes_of("reply");
     CHECK(await(loop, [&] { return a.write_all(request); }));
     CHECK(a.shutdown_write());
     CHECK(read_some(loop, b) == "request");
@@ -683,7 +684,7 @@ ON_BOTH_SELECTORS("streams: half-close each way: who has finished may still read
     CHECK(b.shutdown_write());
     CHECK(read_some(loop, a) == "");
     CHECK(read_some(loop, b) == "");
-    ByteView late = mote::text("late");
+    ByteView late = mote::bytes_of("late");
     CHECK(error_of(await(loop, [&] { return a.write_all(late); })) == EPIPE);
   }
 }
@@ -728,7 +729,7 @@ ON_BOTH_SELECTORS("streams: simultaneous shutdown: both read the end, and what w
     test::Pair pair = tcp ? test::tcp_pair() : test::socket_pair();
     Stream a = open_stream(loop, std::move(pair.a)), b = open_stream(loop, std::move(pair.b));
     char to_a[8], to_b[8];
-    ByteView from_a = mote::text("a"), from_b = mote::text("bb");
+    ByteView from_a = mote::bytes_of("a"), from_b = mote::bytes_of("bb");
     CHECK(await(loop, [&] { return a.write_all(from_a); }));
     CHECK(await(loop, [&] { return b.write_all(from_b); }));
     CHECK(a.shutdown_write());
@@ -760,7 +761,7 @@ ON_BOTH_SELECTORS("streams: close with a write pending: completes once, ECANCELE
   test::Pair pair = test::socket_pair();
   fill(pair.a.get());
   Stream stream = open_stream(loop, std::move(pair.a));
-  ByteView bytes = mote::text("more");
+  ByteView bytes = mote::bytes_of("more");
   Running writing(loop, [&] { return stream.write_all(bytes); });
   test::comes_to_rest(loop);
   CHECK_FALSE(writing.done());
@@ -870,12 +871,12 @@ ON_BOTH_SELECTORS("streams: one attempt to read or write answers EAGAIN when the
   CHECK(error_of(stream.try_read(bytes)) == EAGAIN);
   test::send_text(pair.b.get(), "abc");
   CHECK(*stream.try_read(bytes) == 3);
-  CHECK(*stream.try_write(mote::text("xyz")) == 3);
+  CHECK(*stream.try_write(mote::bytes_of("xyz")) == 3);
   CHECK(test::take_all(pair.b.get()) == "xyz");
   fill(stream.fd());
-  CHECK(error_of(stream.try_write(mote::text("xyz"))) == EAGAIN);
+  CHECK(error_of(stream.try_write(mote::bytes_of("xyz"))) == EAGAIN);
   CHECK(error_of(stream.try_read(ByteSpan())) == EINVAL);
-  CHECK(error_of(none.try_write(mote::text("xyz"))) == EBADF);
+  CHECK(error_of(none.try_write(mote::bytes_of("xyz"))) == EBADF);
 }
 
 ON_BOTH_SELECTORS("streams: an echo in the callback style") {
@@ -935,7 +936,7 @@ ON_BOTH_SELECTORS("connect: in progress at first, over IPv4 and IPv6") {
     CHECK_FALSE(is_blocking(stream.fd()));
     CHECK(::fcntl(stream.fd(), F_GETFD) == FD_CLOEXEC);
     const Fd accepted = peer.accept();
-    ByteView hello = mote::text("hello");
+    ByteView hello = mote::bytes_of("hello");
     CHECK(await(loop, [&] { return stream.write_all(hello); }));
     CHECK(run_until(loop,
                     [&, got = std::string()]() mutable { return (got += test::take_all(accepted.get())) == "hello"; }));
@@ -1106,7 +1107,7 @@ ON_BOTH_SELECTORS("streams: a regular file is always ready: read to its end, wri
   CHECK(await(loop, [&] { return file.read_exactly(rest); }));
   CHECK((got == text));
   CHECK(read_some(loop, file) == "");
-  ByteView more = mote::text("more");
+  ByteView more = mote::bytes_of("more");
   CHECK(await(loop, [&] { return file.write_all(more); }));
   char byte[4];
   CHECK(::pread(file.fd(), byte, 4, 100'000) == 4);
@@ -1151,7 +1152,7 @@ ON_BOTH_SELECTORS("streams: a pipe without readers: EPIPE where SIGPIPE is ignor
   test::Pair pair = test::pipe_pair();
   fill(pair.b.get());
   Stream writer = open_stream(loop, std::move(pair.b));
-  ByteView bytes = mote::text("x");
+  ByteView bytes = mote::bytes_of("x");
   Running writing(loop, [&] { return writer.write_all(bytes); });
   CHECK(test::comes_to_rest(loop));
   pair.a.close();
@@ -1342,7 +1343,7 @@ ON_BOTH_SELECTORS("streams: error queue only: a task that reads from a time-stam
   Running reading(loop, [&] { return stream.read(bytes); });
   test::comes_to_rest(loop);
   for (int i = 0; i < 50; ++i) {
-    REQUIRE(*stream.try_write(mote::text("x")) == 1);
+    REQUIRE(*stream.try_write(mote::bytes_of("x")) == 1);
     CHECK(test::comes_to_rest(loop));
   }
   CHECK_FALSE(reading.done());

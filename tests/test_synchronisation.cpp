@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// Events, semaphores, mutexes and channels: who waits, in which order, and what becomes of it when one side goes first;
-// and the combinators over any operations: who wins, and that the losers leave nothing behind.
+// Rooms: sync/event.hpp, sync/semaphore.hpp, sync/mutex.hpp, sync/channel.hpp, task/wait_queue.hpp.
+// Events, semaphores, mutexes and channels: in which order tasks wait and are served, and what happens when the object
+// or the task goes first; and the combinators over them: which part completes, and that the others leave no waiter
+// behind.
 #include <deque>
 #include <memory>
 #include <optional>
@@ -89,7 +91,10 @@ template <class Check> void for_each_kind(Check&& check) {
     CAPTURE(decltype(kind)::type::name);
     check(kind);
   };
-  one(Kind<Permits>()), one(Kind<Locks>()), one(Kind<Messages>()), one(Kind<Room>());
+  one(Kind<Permits>());
+  one(Kind<Locks>());
+  one(Kind<Messages>());
+  one(Kind<Room>());
 }
 
 }  // namespace
@@ -147,7 +152,8 @@ ON_BOTH_SELECTORS("event: set and cleared at once lets out all who waited, each 
   for (int& each : rounds) REQUIRE(pool.spawn(loop, event, each));
   turn(loop);
   for (int round = 1; round <= 3; ++round) {
-    event.set(), event.clear();
+    event.set();
+    event.clear();
     auto late = start(loop, [&] { return event.wait(); });
     turn(loop, 3);
     for (const int each : rounds) CHECK(each == round);
@@ -191,7 +197,8 @@ ON_BOTH_SELECTORS("event: who is cancelled after it was set has waited successfu
   before->cancel();
   turn(loop);
   CHECK(error_of(before->result) == ECANCELED);
-  event.set(), event.clear();
+  event.set();
+  event.clear();
   after->cancel();
   turn(loop);
   CHECK(after->result);
@@ -202,7 +209,8 @@ ON_BOTH_SELECTORS(
   test::Loop<S> loop;
   std::optional<Event> event(std::in_place);
   auto old = waiting(loop, [&] { return event->wait(); });
-  event.reset(), event.emplace();
+  event.reset();
+  event.emplace();
   event->set();
   turn(loop);
   CHECK(error_of(old->result) == ECANCELED);
@@ -221,10 +229,12 @@ ON_BOTH_SELECTORS("synchronisation: who waits is served in order of arrival, one
     test::Loop<S> loop;
     const auto wait = [&] { return thing.wait(); };
     auto first = waiting(loop, wait), second = waiting(loop, wait), third = waiting(loop, wait);
-    third->task().wake(), second->task().wake();  // a spurious wake-up is no way to overtake
+    third->task().wake();
+    second->task().wake();  // a spurious wake-up is no way to overtake
     turn(loop);
     thing.give();
-    third->task().wake(), second->task().wake();
+    third->task().wake();
+    second->task().wake();
     turn(loop, 3);
     CHECK(first->done());
     CHECK(first->result);
@@ -241,7 +251,8 @@ ON_BOTH_SELECTORS("synchronisation: nobody overtakes one who has been woken, not
     bool overtook = false;
     auto trying = [&](Task& task) -> Step {
       overtook |= thing.is_left();
-      return task.wake(), mote::pending;
+      task.wake();
+      return mote::pending;
     };
     TaskPool<Plain, 1> pool;
     REQUIRE(pool.spawn(loop, Body(trying)));
@@ -417,7 +428,7 @@ ON_BOTH_SELECTORS("semaphore: as many tasks go on as there are permits, in the o
 // ------------------------------------------------------------------------------------------------------ mutexes
 
 namespace {
-// Works on something that must not be worked on by two, with awaits amid it. The guard is a member.
+// Works on something that two tasks must not use at the same time, and awaits meanwhile. The guard is a member.
 struct Worker : StateMachine {
   Mutex& mutex;
   int& inside;
@@ -503,7 +514,8 @@ ON_BOTH_SELECTORS("mutex: guards move, into themselves as well, and what a guard
     CHECK(one.is_locked());
   }
   CHECK_FALSE(one.is_locked());
-  second.unlock(), second.unlock();
+  second.unlock();
+  second.unlock();
   CHECK_FALSE(other.is_locked());
 }
 

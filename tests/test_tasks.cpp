@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Tasks: spawning, stepping, waking, joining, cancelling, timing out, and being destroyed in whatever order.
+// Rooms: task/task.hpp, task/task_pool.hpp, task/task_handle.hpp, task/task_ref.hpp, task/scheduler.hpp,
+// task/state_machine.hpp.
+// Tasks: spawning, stepping, waking, joining, cancelling, timing out, and being destroyed in any order.
 #include <algorithm>
 #include <memory>
 #include <optional>
@@ -46,7 +48,7 @@ class Witness {
   int* destroyed_;
 };
 
-// Reads once from a stream of its own, with whatever that gives as its end.
+// Reads once from a stream of its own, and ends with that result.
 struct Reader : StateMachine {
   Stream stream;
   Witness witness;
@@ -558,7 +560,7 @@ ON_BOTH_SELECTORS("tasks: join finished, running, cancelled, failed, destroyed: 
   CHECK(walkers.size() == 0);
   CHECK(idlers.size() == 0);
   CHECK(joiners.size() == 0);
-  CHECK(observer.kinds.empty());  // who is told of a failure has to deal with it
+  CHECK(observer.kinds.empty());  // a failure that a join has told is not reported to the observer
 }
 
 ON_BOTH_SELECTORS("tasks: join of an empty handle is EINVAL, by a second task EBUSY, by a cancelled one ECANCELED") {
@@ -885,7 +887,7 @@ ON_BOTH_SELECTORS("tasks: a cancelled task may await in its clean-up") {
       if (!got && got.error() == ECANCELED) {
         MOTE_AWAIT(cleaned, timer.sleep(1ms));
         if (!cleaned) return mote::failed(cleaned.error());
-        farewell = mote::text("bye");
+        farewell = mote::bytes_of("bye");
         MOTE_AWAIT(cleaned, stream.write_all(farewell));
         if (!cleaned) return mote::failed(cleaned.error());
         return mote::failed(ECANCELED);
@@ -1135,7 +1137,8 @@ ON_BOTH_SELECTORS(
   int told = 0, answer = 0;
   auto note = [&](const Observation& seen) {
     if (seen.kind != Observation::task_failed) return;
-    ++told, answer = test::error_of(ending.spawn(loop, Body(waits)));
+    ++told;
+    answer = test::error_of(ending.spawn(loop, Body(waits)));
   };
   loop.observe(note);
   Result<TaskHandle> first = pool->spawn(loop, Body(waits)), second = pool->spawn(loop, Body(fails));
@@ -1553,7 +1556,8 @@ ON_BOTH_SELECTORS("tasks: a timer that a time-out has left behind begins anew") 
       auto timed = mote::with_timeout(limit, 5ms, inner.sleep(20ms)).poll(task);
       if (!timed.ready()) return mote::pending;
       CHECK(timed->error() == ETIMEDOUT);
-      began = mote::Clock::now(), stage = 1;
+      began = mote::Clock::now();
+      stage = 1;
     }
     auto polled = inner.sleep(60ms).poll(task);
     if (!polled.ready()) return mote::pending;

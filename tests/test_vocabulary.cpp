@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: MIT
+// Rooms: base/error.hpp, base/result.hpp, base/poll.hpp, base/bytes.hpp, base/delegate.hpp, system/fd.hpp,
+// system/clock.hpp.
+// The small types that all layers are written in.
 #include <memory>
 #include <string>
 #include <vector>
@@ -83,13 +86,13 @@ TEST_CASE("result: gives access to members, and moves its value out") {
 }
 
 TEST_CASE("result: is filled in where it is, and holds the error if that fails") {
-  const Result<MoveOnly> filled = Result<MoveOnly>::filled_in([](MoveOnly& only) -> Result<void> {
+  const Result<MoveOnly> filled = Result<MoveOnly>::in_place([](MoveOnly& only) -> Result<void> {
     only.value = 3;
     return {};
   });
   REQUIRE(filled);
   CHECK(filled->value == 3);
-  const Result<MoveOnly> failed = Result<MoveOnly>::filled_in([](MoveOnly&) -> Result<void> { return Error(ENFILE); });
+  const Result<MoveOnly> failed = Result<MoveOnly>::in_place([](MoveOnly&) -> Result<void> { return Error(ENFILE); });
   REQUIRE_FALSE(failed);
   CHECK(failed.error() == ENFILE);
 }
@@ -114,7 +117,7 @@ TEST_CASE("result: is assigned as its value can be") {
   CHECK(copied->value == 3);
   copied = {};
   CHECK_FALSE(copied);
-  Result<int[2]> array, filled = Result<int[2]>::filled_in([](int(&values)[2]) -> Result<void> {
+  Result<int[2]> array, filled = Result<int[2]>::in_place([](int(&values)[2]) -> Result<void> {
                           values[1] = 4;
                           return {};
                         });
@@ -208,8 +211,8 @@ TEST_CASE("bytes: are viewed in arrays, containers, strings and other views") {
   const mote::ByteView view = span;
   CHECK(view.data() == array.data());
   CHECK(view.size() == 4);
-  CHECK(mote::text("abc").size() == 3);
-  CHECK(mote::text("").empty());
+  CHECK(mote::bytes_of("abc").size() == 3);
+  CHECK(mote::bytes_of("").empty());
   CHECK(mote::ByteView().empty());
   CHECK(mote::ByteView().data() == nullptr);
 }
@@ -246,7 +249,10 @@ TEST_CASE("delegate: is empty at first") {
 
 TEST_CASE("delegate: calls lambdas, members and functions, with the object it was bound to") {
   int seen = 0;
-  auto lambda = [&](int n) { return seen += n; };
+  auto lambda = [&](int n) {
+    seen += n;
+    return seen;
+  };
   const Delegate<int(int)> of_lambda(lambda);
   REQUIRE(of_lambda);
   CHECK(of_lambda(4) == 4);
@@ -262,7 +268,11 @@ TEST_CASE("delegate: calls lambdas, members and functions, with the object it wa
   const auto of_function = Delegate<int(int, int)>::of<&add>();
   CHECK(of_function(2, 3) == 5);
   int context = 1;
-  const Delegate<int(int)> of_context([](void* p, int n) { return *static_cast<int*>(p) += n; }, &context);
+  const auto add_to = [](void* sum, int n) {
+    *static_cast<int*>(sum) += n;
+    return *static_cast<int*>(sum);
+  };
+  const Delegate<int(int)> of_context(add_to, &context);
   CHECK(of_context(6) == 7);
   CHECK(context == 7);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Wakers: from the loop's own thread, from others, and from signal handlers; and Reactor::stop(), which is one too.
+// Rooms: thread/waker.hpp, reactor/loop.hpp (stop).
+// Wakers: from the loop's own thread, from others, and from signal handlers; and Reactor::stop(), which wakes the loop
+// too.
 #include <atomic>
 #include <optional>
 #include <thread>
@@ -249,7 +251,7 @@ ON_BOTH_SELECTORS("wake: a loop that never rests still hears of it, again and ag
     for (int turn = 0; turn < 4; ++turn) REQUIRE(loop.run_once());
     CHECK(counter.calls == i);
   }
-  // Now without leaving run(): woken in the midst of it, three times.
+  // Now without leaving run(): woken three times while it runs.
   Timer timer;
   int ticks = 0;
   const int before = counter.calls;

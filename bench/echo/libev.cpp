@@ -33,7 +33,8 @@ void on_ready(struct ev_loop* loop, ev_io* io, int events) {
   const ssize_t n = recv(c.io.fd, c.bytes, sizeof c.bytes, 0);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) return close_connection(loop, c);
-  c.begin = 0, c.end = static_cast<std::size_t>(n);
+  c.begin = 0;
+  c.end = static_cast<std::size_t>(n);
   write_back(loop, c);
 }
 

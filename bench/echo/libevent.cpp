@@ -45,7 +45,8 @@ void on_ready(evutil_socket_t fd, short, void* context) {
   const ssize_t n = recv(fd, c.bytes, sizeof c.bytes, 0);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) return close_connection(c);
-  c.begin = 0, c.end = static_cast<std::size_t>(n);
+  c.begin = 0;
+  c.end = static_cast<std::size_t>(n);
   write_back(c, fd);
 }
 

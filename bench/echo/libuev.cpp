@@ -35,7 +35,8 @@ void on_ready(uev_t*, void* context, int) {
   const ssize_t n = recv(c.io.fd, c.bytes, sizeof c.bytes, 0);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) return close_connection(c);
-  c.begin = 0, c.end = static_cast<std::size_t>(n);
+  c.begin = 0;
+  c.end = static_cast<std::size_t>(n);
   write_back(c);
 }
 

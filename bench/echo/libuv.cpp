@@ -29,7 +29,10 @@ void on_read(uv_stream_t* stream, ssize_t n, const uv_buf_t*) {
   const int sent = uv_try_write(stream, &reply, 1);
   if (sent == n) return;
   if (sent < 0 && sent != UV_EAGAIN) return close_connection(c);
-  if (sent > 0) reply.base += sent, reply.len -= static_cast<std::size_t>(sent);
+  if (sent > 0) {
+    reply.base += sent;
+    reply.len -= static_cast<std::size_t>(sent);
+  }
   uv_read_stop(stream);
   uv_write(&c.request, stream, &reply, 1, [](uv_write_t* request, int status) {
     Connection& written = connection_of(request->handle);

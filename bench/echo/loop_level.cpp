@@ -18,7 +18,8 @@ int set, listener, signals;
 void control(int what, int fd, std::uint32_t events, void* context) {
   epoll_event event;
   memset(&event, 0, sizeof event);
-  event.events = events, event.data.ptr = context;
+  event.events = events;
+  event.data.ptr = context;
   if (epoll_ctl(set, what, fd, &event) != 0) bench::die("epoll_ctl");
 }
 
@@ -42,7 +43,8 @@ void read_and_write(Connection& c) {
   const ssize_t n = recv(c.fd, c.bytes, sizeof c.bytes, 0);
   if (n < 0 && errno == EAGAIN) return;
   if (n <= 0) return close_connection(c);
-  c.begin = 0, c.end = static_cast<std::size_t>(n);
+  c.begin = 0;
+  c.end = static_cast<std::size_t>(n);
   write_back(c);
 }
 
@@ -51,7 +53,8 @@ void accept_all() {
     const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
     auto* const c = &bench::allocate<Connection>();
-    c->fd = fd, c->writing = false;
+    c->fd = fd;
+    c->writing = false;
     connections[fd] = c;
     control(EPOLL_CTL_ADD, fd, EPOLLIN, c);
   }

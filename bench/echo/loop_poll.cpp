@@ -20,7 +20,8 @@ bool close_connection(std::size_t i) {
   close(fds[i].fd);
   free(connections[i]);
   --count;
-  fds[i] = fds[count], connections[i] = connections[count];
+  fds[i] = fds[count];
+  connections[i] = connections[count];
   return false;
 }
 
@@ -38,7 +39,8 @@ bool read_and_write(std::size_t i) {
   const ssize_t n = recv(fds[i].fd, c.bytes, sizeof c.bytes, 0);
   if (n < 0 && errno == EAGAIN) return true;
   if (n <= 0) return close_connection(i);
-  c.begin = 0, c.end = static_cast<std::size_t>(n);
+  c.begin = 0;
+  c.end = static_cast<std::size_t>(n);
   return write_back(i);
 }
 
@@ -47,7 +49,8 @@ void accept_all() {
     const int fd = accept4(fds[0].fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return;
     connections[count] = &bench::allocate<Connection>();
-    fds[count++] = {fd, POLLIN, 0};
+    fds[count] = {fd, POLLIN, 0};
+    ++count;
   }
 }
 }  // namespace
@@ -65,13 +68,15 @@ int main() {
     if (fds[1].revents != 0) return 0;
     const bool accepting = fds[0].revents != 0;
     if (accepting) --left;
-    for (std::size_t i = first; left > 0 && i < count;) {
+    std::size_t i = first;
+    while (left > 0 && i < count) {
       if (fds[i].revents == 0) {
         ++i;
         continue;
       }
       --left;
-      if (fds[i].events == POLLOUT ? write_back(i) : read_and_write(i)) ++i;
+      const bool still_there = fds[i].events == POLLOUT ? write_back(i) : read_and_write(i);
+      if (still_there) ++i;
     }
     if (accepting) accept_all();
   }

@@ -50,7 +50,9 @@ void receive(Connection& c) {
   io_uring_sqe* const sqe = entry(receiving, c.fd);
   const std::uint64_t data = sqe->user_data;
   io_uring_prep_recv_multishot(sqe, c.fd, nullptr, 0, 0);
-  sqe->user_data = data, sqe->flags |= IOSQE_BUFFER_SELECT, sqe->buf_group = group;
+  sqe->user_data = data;
+  sqe->flags |= IOSQE_BUFFER_SELECT;
+  sqe->buf_group = group;
   c.receiving = true;
 }
 
@@ -85,8 +87,14 @@ void on_received(const io_uring_cqe& cqe, Connection& c) {
   if (cqe.res > 0) {
     const auto i = static_cast<std::uint16_t>(cqe.flags >> IORING_CQE_BUFFER_SHIFT);
     filled[i] = {static_cast<std::uint32_t>(cqe.res), none};
-    if (c.first == none) c.first = c.last = i, send_first(c);
-    else filled[c.last].next = i, c.last = i;
+    if (c.first == none) {
+      c.first = i;
+      c.last = i;
+      send_first(c);
+    } else {
+      filled[c.last].next = i;
+      c.last = i;
+    }
   } else if (cqe.res != -ENOBUFS) {
     c.closing = true;
   }
@@ -96,12 +104,44 @@ void on_received(const io_uring_cqe& cqe, Connection& c) {
 
 void on_sent(const io_uring_cqe& cqe, Connection& c) {
   const std::uint16_t done = c.first;
-  if (cqe.res != static_cast<int>(filled[done].size)) c.closing = true, shutdown(c.fd, SHUT_RDWR);
+  if (cqe.res != static_cast<int>(filled[done].size)) {
+    c.closing = true;
+    shutdown(c.fd, SHUT_RDWR);
+  }
   c.first = filled[done].next;
   give_back(done);
   if (c.first != none) send_first(c);
   else if (!c.receiving && !c.closing) receive(c);
   close_if_over(c);
+}
+void open_ring() {
+  io_uring_params parameters;
+  memset(&parameters, 0, sizeof parameters);
+  parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
+  parameters.cq_entries = 16384;
+  const int made = io_uring_queue_init_params(4096, &ring, &parameters);
+  if (made < 0) bench::die("io_uring", -made);
+}
+
+void* map(std::size_t size) {
+  void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (memory == MAP_FAILED) bench::die("mmap");
+  return memory;
+}
+
+// Gives the kernel the buffers that it receives into.
+void share_buffers() {
+  bytes = static_cast<char*>(map(buffers * bench::buffer_size));
+  free_buffers = static_cast<io_uring_buf_ring*>(map(buffers * sizeof(io_uring_buf)));
+  io_uring_buf_reg registration;
+  memset(&registration, 0, sizeof registration);
+  registration.ring_addr = reinterpret_cast<std::uintptr_t>(free_buffers);
+  registration.ring_entries = buffers;
+  registration.bgid = group;
+  const int registered = io_uring_register_buf_ring(&ring, &registration, 0);
+  if (registered < 0) bench::die("io_uring's ring of buffers", -registered);
+  io_uring_buf_ring_init(free_buffers);
+  for (std::uint16_t i = 0; i < buffers; ++i) give_back(i);
 }
 }  // namespace
 
@@ -112,27 +152,8 @@ int main() {
   sigaddset(&terminate, SIGTERM);
   sigprocmask(SIG_BLOCK, &terminate, nullptr);
   const int signals = signalfd(-1, &terminate, SFD_CLOEXEC);
-
-  io_uring_params parameters;
-  memset(&parameters, 0, sizeof parameters);
-  parameters.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_CQSIZE;
-  parameters.cq_entries = 16384;
-  const int made = io_uring_queue_init_params(4096, &ring, &parameters);
-  if (made < 0) errno = -made, bench::die("io_uring");
-  const auto map = [](std::size_t size) {
-    void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-    return memory != MAP_FAILED ? memory : (bench::die("mmap"), nullptr);
-  };
-  bytes = static_cast<char*>(map(buffers * bench::buffer_size));
-  free_buffers = static_cast<io_uring_buf_ring*>(map(buffers * sizeof(io_uring_buf)));
-  io_uring_buf_reg registration;
-  memset(&registration, 0, sizeof registration);
-  registration.ring_addr = reinterpret_cast<std::uintptr_t>(free_buffers);
-  registration.ring_entries = buffers, registration.bgid = group;
-  const int registered = io_uring_register_buf_ring(&ring, &registration, 0);
-  if (registered < 0) errno = -registered, bench::die("io_uring's ring of buffers");
-  io_uring_buf_ring_init(free_buffers);
-  for (std::uint16_t i = 0; i < buffers; ++i) give_back(i);
+  open_ring();
+  share_buffers();
 
   io_uring_sqe* const sqe = entry(signalled, signals);
   io_uring_prep_poll_add(sqe, signals, POLLIN);
@@ -140,7 +161,7 @@ int main() {
   accept_all(listener);
   for (;;) {
     const int waited = io_uring_submit_and_wait(&ring, 1);
-    if (waited < 0 && waited != -EINTR) errno = -waited, bench::die("io_uring_enter");
+    if (waited < 0 && waited != -EINTR) bench::die("io_uring_enter", -waited);
     io_uring_cqe* cqe;
     unsigned head, count = 0;
     io_uring_for_each_cqe(&ring, head, cqe) {

@@ -49,10 +49,18 @@ std::size_t fresh;
 
 Connection* claim() {
   Connection* const connection = free_connections;
-  if (connection != nullptr) return free_connections = connection->next_free, connection;
-  return fresh < bench::most_connections ? &connections[fresh++] : nullptr;
+  if (connection != nullptr) {
+    free_connections = connection->next_free;
+    return connection;
+  }
+  if (fresh == bench::most_connections) return nullptr;
+  ++fresh;
+  return &connections[fresh - 1];
 }
-void release(Connection& connection) { connection.next_free = free_connections, free_connections = &connection; }
+void release(Connection& connection) {
+  connection.next_free = free_connections;
+  free_connections = &connection;
+}
 
 void accept_all(mote::Readiness) {
   for (;;) {

@@ -16,7 +16,7 @@ struct Config : mote::Config {
 };
 
 inline void check(const mote::Result<void>& result, const char* what) {
-  if (!result) errno = result.error().code(), die(what);
+  if (!result) die(what, result.error().code());
 }
 
 template <class R> void open_reactor(R& reactor) {
@@ -27,7 +27,8 @@ template <class R> void open_reactor(R& reactor) {
 inline mote::Listener open_listener(mote::Reactor& reactor) {
   mote::Listener listener;
   mote::Listener::Options options;
-  options.no_delay = true, options.backlog = backlog;
+  options.no_delay = true;
+  options.backlog = backlog;
   check(listener.open(reactor, *mote::Endpoint::ip("127.0.0.1", 0), options), "listen");
   announce(listener.local_endpoint()->port());
   return listener;

@@ -35,7 +35,8 @@ int on_ready(sd_event_source*, int, std::uint32_t, void* context) {
   const ssize_t n = recv(c.fd, c.bytes, sizeof c.bytes, 0);
   if (n < 0 && errno == EAGAIN) return 0;
   if (n <= 0) return close_connection(c);
-  c.begin = 0, c.end = static_cast<std::size_t>(n);
+  c.begin = 0;
+  c.end = static_cast<std::size_t>(n);
   return write_back(c);
 }
 
@@ -44,7 +45,8 @@ int on_connection(sd_event_source* listener, int listener_fd, std::uint32_t, voi
     const int fd = accept4(listener_fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) return 0;
     auto* const c = &bench::allocate<Connection>();
-    c->fd = fd, c->writing = false;
+    c->fd = fd;
+    c->writing = false;
     sd_event_add_io(sd_event_source_get_event(listener), &c->io, fd, EPOLLIN, &on_ready, c);
   }
 }

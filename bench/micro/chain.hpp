@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The classic: SIZE socket pairs in a ring; who gets a byte passes it on to the next. CASE is how many bytes are under
-// way. Every library gives a class `Loop` with Loop(n), watch(i, fd), turn(), and calls chain.pass(i) when i is readable.
+// The classic: SIZE socket pairs in a ring; each byte that arrives is passed on to the next. CASE is how many bytes are
+// under way. Every library gives a class `Loop` with Loop(n), watch(i, fd), turn(), and calls chain.pass(i) when i is
+// readable.
 #ifndef BENCH_CHAIN_HPP
 #define BENCH_CHAIN_HPP
 
@@ -18,8 +19,8 @@ struct Chain {
   void pass(std::size_t i) {
     char byte;
     if (read(readers[i], &byte, 1) != 1) fail("read");
-    if (++i == writers.size()) i = 0;
-    if (write(writers[i], &byte, 1) != 1) fail("write");
+    const std::size_t next = i + 1 == writers.size() ? 0 : i + 1;
+    if (write(writers[next], &byte, 1) != 1) fail("write");
     ++passed;
   }
 };
@@ -33,21 +34,24 @@ template <class Loop> int time_chain(int argc, char** argv) {
   for (std::size_t i = 0; i < n; ++i) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) fail("socketpair");
-    chain.readers.push_back(pair[0]), chain.writers.push_back(pair[1]);
+    chain.readers.push_back(pair[0]);
+    chain.writers.push_back(pair[1]);
   }
   for (std::size_t i = 0; i < n; ++i) loop.watch(i, chain.readers[i]);
   const char byte = 'x';
   for (std::size_t i = 0; i < active; ++i)
     if (write(chain.writers[i * n / active], &byte, 1) != 1) fail("write");
   const auto run = [&](std::size_t events) {
-    for (events += chain.passed; chain.passed < events;) loop.turn();
+    const std::size_t end = chain.passed + events;
+    while (chain.passed < end) loop.turn();
   };
   run(2 * n);
   Stopwatch stopwatch;
   const std::size_t before = chain.passed;
   stopwatch.measure(0, [&] { run(1000 * arguments.repeats); });
   stopwatch.operations = chain.passed - before;
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }
 }  // namespace bench
 

@@ -9,7 +9,8 @@ struct Loop {
   void watch(std::size_t i, int fd) {
     epoll_event event;
     memset(&event, 0, sizeof event);
-    event.events = EPOLLIN, event.data.u64 = i;
+    event.events = EPOLLIN;
+    event.data.u64 = i;
     if (epoll_ctl(set, EPOLL_CTL_ADD, fd, &event) != 0) bench::fail("epoll_ctl");
   }
   void turn() {

@@ -39,7 +39,8 @@ struct Stopwatch {
     const std::uint64_t begin = nanoseconds(clock);
     measured_phase(work);
     spent += nanoseconds(clock) - begin;
-    operations += count, ++phases;
+    operations += count;
+    ++phases;
   }
   void print() const {
     const std::uint64_t reading = phases * cost_of_reading();
@@ -60,9 +61,15 @@ struct Arguments {
   bool is(const char* name) const { return strcmp(which, name) == 0; }
 };
 inline Arguments parse(int argc, char** argv) {
-  if (argc != 4) fprintf(stderr, "usage: %s CASE SIZE REPEATS\n", argv[0]), exit(2);
+  if (argc != 4) {
+    fprintf(stderr, "usage: %s CASE SIZE REPEATS\n", argv[0]);
+    exit(2);
+  }
   rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) limit.rlim_cur = limit.rlim_max, setrlimit(RLIMIT_NOFILE, &limit);
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
   return {argv[1], strtoul(argv[2], nullptr, 10), strtoul(argv[3], nullptr, 10)};
 }
 [[noreturn]] inline void no_such_case() {
@@ -73,7 +80,9 @@ inline Arguments parse(int argc, char** argv) {
 struct Random {
   std::uint32_t state = 2463534242u;
   std::uint32_t next() {
-    state ^= state << 13, state ^= state >> 17, state ^= state << 5;
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
     return state;
   }
   void shuffle(std::uint32_t* items, std::size_t n) {

@@ -20,9 +20,13 @@ int main(int argc, char** argv) {
       epoll_event event;
       memset(&event, 0, sizeof event);
       event.events = EPOLLIN;
-      for (std::size_t i = 0; i < n; ++i) event.data.u64 = i, epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &event);
+      for (std::size_t i = 0; i < n; ++i) {
+        event.data.u64 = i;
+        epoll_ctl(set, EPOLL_CTL_ADD, fds[i], &event);
+      }
       for (std::size_t i = 0; i < n; ++i) epoll_ctl(set, EPOLL_CTL_DEL, fds[i], &event);
     });
   }
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }

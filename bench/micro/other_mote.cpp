@@ -90,5 +90,6 @@ int main(int argc, char** argv) {
   } else {
     bench::no_such_case();
   }
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }

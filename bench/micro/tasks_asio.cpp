@@ -45,5 +45,6 @@ int main(int argc, char** argv) {
       bench::no_such_case();
     }
   }
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }

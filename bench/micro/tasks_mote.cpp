@@ -10,7 +10,10 @@ mote::StaticReactor<> reactor;
 
 struct Job : mote::StateMachine {
   std::size_t* ended;
-  mote::Step step() { return ++*ended, mote::done(); }
+  mote::Step step() {
+    ++*ended;
+    return mote::done();
+  }
 };
 mote::TaskPool<Job, most> jobs;
 
@@ -80,5 +83,6 @@ int main(int argc, char** argv) {
       bench::no_such_case();
     }
   }
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }

@@ -75,7 +75,8 @@ template <class Timers> int time_timers(int argc, char** argv) {
       no_such_case();
     }
   }
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }
 }  // namespace bench
 

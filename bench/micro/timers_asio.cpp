@@ -14,9 +14,18 @@ struct Timers {
   void cancel(std::size_t i) { all[i].cancel(); }
   void arm_idle(std::size_t i) { start(i, std::chrono::minutes(1)); }
   void rearm_idle(std::size_t i) { arm_idle(i); }
-  void settle() { context.restart(), context.poll(); }  // the handlers of what was cancelled
-  void update() { context.restart(), context.poll(); }
-  std::size_t expire() { return update(), fired; }
+  void settle() {  // runs the handlers of the timers that were cancelled
+    context.restart();
+    context.poll();
+  }
+  void update() {
+    context.restart();
+    context.poll();
+  }
+  std::size_t expire() {
+    update();
+    return fired;
+  }
   template <class D> void start(std::size_t i, D delay) {
     all[i].expires_after(delay);
     all[i].async_wait([this](const asio::error_code& error) { fired += error ? 0u : 1u; });

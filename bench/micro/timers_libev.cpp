@@ -25,7 +25,10 @@ struct Timers {
   void rearm_idle(std::size_t i) { ev_timer_again(loop, &all[i]); }
   void settle() {}
   void update() { ev_run(loop, EVRUN_NOWAIT); }
-  std::size_t expire() { return update(), fired; }
+  std::size_t expire() {
+    update();
+    return fired;
+  }
   static void fire(struct ev_loop*, ev_timer* timer, int) { ++static_cast<Timers*>(timer->data)->fired; }
   std::vector<ev_timer> all;
   struct ev_loop* loop;

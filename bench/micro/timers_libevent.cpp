@@ -21,7 +21,10 @@ struct Timers {
   void rearm_idle(std::size_t i) { arm_idle(i); }
   void settle() {}
   void update() { event_base_loop(base, EVLOOP_NONBLOCK); }
-  std::size_t expire() { return update(), fired; }
+  std::size_t expire() {
+    update();
+    return fired;
+  }
   static void fire(evutil_socket_t, short, void* self) { ++static_cast<Timers*>(self)->fired; }
   std::vector<event> all;
   event_base* base;

@@ -19,7 +19,10 @@ struct Timers {
   void rearm_idle(std::size_t i) { uv_timer_again(&all[i]); }
   void settle() {}
   void update() { uv_run(&loop, UV_RUN_NOWAIT); }
-  std::size_t expire() { return update(), fired; }
+  std::size_t expire() {
+    update();
+    return fired;
+  }
   static void fire(uv_timer_t* timer) { ++static_cast<Timers*>(timer->data)->fired; }
   std::vector<uv_timer_t> all;
   uv_loop_t loop;

@@ -18,7 +18,10 @@ struct Timers {
   void rearm_idle(std::size_t i) { all[i].rearm(std::chrono::minutes(1)); }
   void settle() {}
   void update() { static_cast<void>(reactor.run_once(mote::Duration::zero())); }
-  std::size_t expire() { return update(), fired; }
+  std::size_t expire() {
+    update();
+    return fired;
+  }
   mote::Timer::Callback callback() { return mote::Timer::Callback::of<&Timers::fire>(*this); }
   void fire() { ++fired; }
   std::vector<mote::Timer> all;

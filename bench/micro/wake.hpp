@@ -43,7 +43,8 @@ template <class Loop> int time_wakes(int argc, char** argv) {
   const Arguments arguments = parse(argc, argv);
   if (!arguments.is("round_trip") && !arguments.is("flood")) no_such_case();
   static Loop loop;
-  wakes.trips = arguments.size * arguments.repeats, wakes.flood = arguments.is("flood");
+  wakes.trips = arguments.size * arguments.repeats;
+  wakes.flood = arguments.is("flood");
   Stopwatch stopwatch;
   if (!wakes.flood) stopwatch.clock = CLOCK_PROCESS_CPUTIME_ID;
   pthread_t thread;
@@ -53,7 +54,8 @@ template <class Loop> int time_wakes(int argc, char** argv) {
   });
   pthread_join(thread, nullptr);
   if (wakes.flood) stopwatch.operations = wakes.woken;
-  return stopwatch.print(), 0;
+  stopwatch.print();
+  return 0;
 }
 }  // namespace bench
 

@@ -29,6 +29,11 @@ constexpr int backlog = 4096;
   _exit(1);
 }
 
+[[noreturn]] inline void die(const char* what, int error) {
+  errno = error;
+  die(what);
+}
+
 inline void allow_many_descriptors() {
   rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) die("getrlimit");

@@ -25,16 +25,23 @@ namespace bench {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
   exit(1);
 }
+[[noreturn]] inline void fail(const char* what, mote::Error error) {
+  errno = error.code();
+  fail(what);
+}
 inline void allow_many_descriptors() {
   rlimit limit;
-  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) limit.rlim_cur = limit.rlim_max, setrlimit(RLIMIT_NOFILE, &limit);
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+  }
 }
 inline void must(const mote::Result<void>& result, const char* what) {
-  if (!result) errno = result.error().code(), fail(what);
+  if (!result) fail(what, result.error());
 }
 template <class T, class = std::enable_if_t<!std::is_void<T>::value>>
 T must(mote::Result<T>&& result, const char* what) {
-  if (!result) errno = result.error().code(), fail(what);
+  if (!result) fail(what, result.error());
   return std::move(*result);
 }
 // Descriptors that are never ready, or always.

@@ -25,7 +25,9 @@ template <std::size_t levels, bool poll> struct Flood {
   struct Restless {
     Flood& flood;
     Step step(Task& task) {
-      ++flood.steps, flood.work_done(), task.wake();
+      ++flood.steps;
+      flood.work_done();
+      task.wake();
       return mote::pending;
     }
   };
@@ -35,16 +37,22 @@ template <std::size_t levels, bool poll> struct Flood {
       char bytes[8];
       if (flood.urgent) must(task.set_priority(levels - 1), "set_priority");
       for (;;) {
-        const bool came = flood.by == By::descriptor ? flood.source.read(bytes).poll(task).ready()
-                          : flood.by == By::event    ? flood.event.wait().poll(task).ready()
-                                                     : flood.sleep.sleep(flood.nap).poll(task).ready();
+        bool came = false;
+        switch (flood.by) {
+          case By::descriptor: came = flood.source.read(bytes).poll(task).ready(); break;
+          case By::event: came = flood.event.wait().poll(task).ready(); break;
+          case By::timer: came = flood.sleep.sleep(flood.nap).poll(task).ready(); break;
+        }
         if (!came) return mote::pending;
         flood.event.clear();
         flood.answered();
       }
     }
   };
-  void on_crowd(mote::Readiness) { ++events, work_done(); }
+  void on_crowd(mote::Readiness) {
+    ++events;
+    work_done();
+  }
   void on_subject(mote::Readiness) {
     eventfd_t count;
     static_cast<void>(eventfd_read(fd, &count));
@@ -57,15 +65,20 @@ template <std::size_t levels, bool poll> struct Flood {
     mote::StillSystem::time += work.count();
     if (!armed || mote::Clock::now() < due) return;
     armed = false;
-    events_before = events, steps_before = steps, turns_before = reactor.stats().turns;
+    events_before = events;
+    steps_before = steps;
+    turns_before = reactor.stats().turns;
     CALLGRIND_ZERO_STATS;
     if (by == By::descriptor) static_cast<void>(eventfd_write(fd, 1));
     if (by == By::event) event.set();
   }
   void arm_next() {
-    random ^= random << 13, random ^= random >> 17, random ^= random << 5;
+    random ^= random << 13;
+    random ^= random >> 17;
+    random ^= random << 5;
     nap = (2 * crowd_size + random % (5 * crowd_size)) * work;
-    due = mote::Clock::now() + nap, armed = true;
+    due = mote::Clock::now() + nap;
+    armed = true;
     if (by == By::timer && !as_task) timer.arm_at(reactor, due, mote::Timer::Callback::of<&Flood::on_timer>(*this));
   }
   void answered() {
@@ -74,14 +87,18 @@ template <std::size_t levels, bool poll> struct Flood {
              static_cast<unsigned>(events - events_before), static_cast<unsigned>(steps - steps_before),
              static_cast<unsigned>(reactor.stats().turns - turns_before));
     if (trial != 0) CALLGRIND_DUMP_STATS_AT(bench::label);  // at first, a task begins late
-    ++trial, arm_next();
+    ++trial;
+    arm_next();
   }
   void turn() { static_cast<void>(must(reactor.run_once(mote::Duration::zero()), "run_once")); }
   void measure(const char* what) {
     const std::size_t trials = levels > 1 && as_task && !urgent ? few : many;
-    name = what, trial = 0;
-    for (arm_next(); trial != trials;) turn();
-    armed = false, timer.cancel();
+    name = what;
+    trial = 0;
+    arm_next();
+    while (trial != trials) turn();
+    armed = false;
+    timer.cancel();
   }
   void measure_task(const char* what) {
     as_task = true;
@@ -89,7 +106,8 @@ template <std::size_t levels, bool poll> struct Flood {
     armed = true;
     measure(what);
     must(handle.destroy(), "destroy");
-    sleep.reset(), as_task = false;
+    sleep.reset();
+    as_task = false;
   }
 
   void run() {

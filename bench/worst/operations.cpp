@@ -18,7 +18,7 @@ using mote::Task;
 
 constexpr std::size_t small = 16, medium = 256, large = 4096;
 
-// A task whose step is a lambda of the one who spawns it.
+// A task whose step is a function object of the caller.
 struct Probe {
   mote::Delegate<Step(Task&)> body;
   Step step(Task& task) { return body(task); }
@@ -33,9 +33,13 @@ template <std::size_t N, bool poll = false, std::size_t levels = 1> struct World
   };
   World() { must(reactor.open(), "open"); }
   void turn() { must(reactor.run_once(mote::Duration::zero()), "run_once"); }
+  void clear() { static_cast<void>(reactor.destroy_all_tasks()); }
   // Runs f(Task&) within a step.
   template <class F> void in_task(F f) {
-    auto body = [&f](Task& task) { return f(task), mote::done(); };
+    auto body = [&f](Task& task) {
+      f(task);
+      return mote::done();
+    };
     must(tasks.spawn(reactor, mote::Delegate<Step(Task&)>(body)), "spawn");
     turn();
   }
@@ -49,7 +53,8 @@ template <std::size_t N, bool poll = false, std::size_t levels = 1> struct World
 template <class W> W& fresh() {  // too large for the stack
   static W* last;
   delete last;
-  return *(last = new W);
+  last = new W;
+  return *last;
 }
 template <class Op> Step wait_for(Task& task, Op operation) {
   return operation.poll(task).ready() ? mote::done() : Step(mote::pending);
@@ -105,7 +110,8 @@ template <std::size_t N, bool poll> void descriptors() {
 // Descriptors whose places in poll's table lie together: those that its hash function sends to the first cells.
 template <std::size_t N> void collisions() {
   static mote::PollSelector<N> selector;
-  constexpr std::uint32_t mask = mote::detail::power_of_two_above(2 * N) - 1;
+  static_assert((N & (N - 1)) == 0, "else the selector's table has more cells than 2 * N");
+  constexpr std::uint32_t mask = 2 * N - 1;
   const auto home = [](int fd) { return (static_cast<std::uint32_t>(fd) * 2654435769u) >> __builtin_clz(mask); };
   must(selector.open(), "open");
   const int fd = eventfd(0, EFD_CLOEXEC);
@@ -189,7 +195,8 @@ template <std::size_t N> void timers() {
     usual("Timer::rearm, later", [&] { all[0].rearm(seconds(2)); });
     usual("Timer::rearm, earlier", [&] { all[0].rearm(seconds(1)); });
     usual("Timer::cancel", [&] { all[0].cancel(); });
-    arm(0, seconds(1)), forward(seconds(1));
+    arm(0, seconds(1));
+    forward(seconds(1));
     usual("a timer's expiry", [&] { world.turn(); });
   }
   // All in one list, in which the next deadline is looked for.
@@ -198,7 +205,8 @@ template <std::size_t N> void timers() {
   worst({"Timer::rearm, later", "n armed", "O(1)"}, N, [&] { all[0].rearm(hours(9)); });
   worst({"Timer::rearm, earlier", "n armed", "O(1)"}, N, [&] { all[0].rearm(seconds(1)); });
   worst({"Timer::cancel", "n armed", "O(1)"}, N, [&] { all[0].cancel(); });
-  arm(0, seconds(1)), forward(seconds(1));
+  arm(0, seconds(1));
+  forward(seconds(1));
   worst({"a timer's expiry", "one is due, n are armed", "O(1)"}, N, [&] { world.turn(); });
   // Each goes down by a level, and none is due.
   for (std::size_t i = 0; i < N; ++i) arm(i, hours(8) + minutes(40) + microseconds(i * 997 % N));
@@ -221,51 +229,54 @@ template <std::size_t N> void timers() {
 
 // ---- tasks ----------------------------------------------------------------------------------------------------------
 
-template <std::size_t N> void tasks() {
-  auto& world = fresh<World<N>>();
+using Body = mote::Delegate<Step(Task&)>;
+const auto asleep = [](Task&) { return Step(mote::pending); };
+const auto restless = [](Task& task) {
+  task.wake();
+  return Step(mote::pending);
+};
+
+void usual_tasks(World<small>& world) {
+  const auto at_end = [](Task&) { return mote::done(); };
+  const auto spawn = [&](auto& body) { return must(world.tasks.spawn(world.reactor, Body(body)), "spawn"); };
+  mote::TaskHandle handle;
+  usual("TaskPool::spawn", [&] { handle = spawn(asleep); });
+  Task* const task = handle.get();
+  world.turn();
+  usual("Task::wake", [&] { task->wake(); });
+  world.turn();
+  usual("Task::cancel", [&] { task->cancel(); });
+  usual("TaskHandle::destroy", [&] { must(handle.destroy(), "destroy"); });
+  usual("TaskHandle, dropped after the task's end", [&] { handle = {}; });
+  spawn(at_end);
+  usual("a task's last step", [&] { world.turn(); });
+  handle = spawn(at_end);
+  world.turn();
+  world.in_task(
+      [&](Task& t) { usual("TaskHandle::join, of an ended task", [&] { static_cast<void>(handle.join().poll(t)); }); });
+}
+
+template <std::size_t N> void tasks_in_the_run_queue(World<N>& world) {
   auto& reactor = world.reactor;
   auto& pool = world.tasks;
-  auto asleep = [](Task&) { return Step(mote::pending); };
-  auto at_end = [](Task&) { return mote::done(); };
-  auto restless = [](Task& task) { return task.wake(), Step(mote::pending); };
-  using Body = mote::Delegate<Step(Task&)>;
-  const auto spawn = [&](auto& body) { return must(pool.spawn(reactor, Body(body)), "spawn"); };
-  mote::TaskHandle handle;
-  Task* task = nullptr;
-  const auto spawn_one = [&] { handle = spawn(asleep); };
-  const auto destroy = [&] { must(handle.destroy(), "destroy"); };
-  const auto end = [&] { handle = {}; };
-  if (N == small) {
-    usual("TaskPool::spawn", spawn_one);
-    task = handle.get();
-    world.turn();
-    usual("Task::wake", [&] { task->wake(); });
-    world.turn();
-    usual("Task::cancel", [&] { task->cancel(); });
-    usual("TaskHandle::destroy", destroy);
-    usual("TaskHandle, dropped after the task's end", end);
-    spawn(at_end);
-    usual("a task's last step", [&] { world.turn(); });
-    handle = spawn(at_end);
-    world.turn();
-    world.in_task([&](Task& t) {
-      usual("TaskHandle::join, of an ended task", [&] { static_cast<void>(handle.join().poll(t)); });
-    });
-  }
+  const auto spawn = [&] { return must(pool.spawn(reactor, Body(asleep)), "spawn"); };
   world.spawn(N - 2, asleep);
   world.turn();
   std::vector<Task*> others;
   reactor.for_each_task([&](Task& t) { others.push_back(&t); });
   for (Task* const other : others) other->wake();
-  worst({"TaskPool::spawn", "the last of n, and n in the run queue", "O(1)"}, N, spawn_one);
+  mote::TaskHandle handle;
+  worst({"TaskPool::spawn", "the last of n, and n in the run queue", "O(1)"}, N, [&] { handle = spawn(); });
   handle = {};
-  for (world.turn(); pool.vacancies() != 0;) spawn(asleep);
+  world.turn();
+  while (pool.vacancies() != 0) spawn();
   worst({"TaskPool::spawn, pool full", "n tasks", "O(1)"}, N,
         [&] { static_cast<void>(pool.spawn(reactor, Body(asleep))); });
   world.turn();
-  task = others[0];
-  for (Task* const other : others)
+  Task* const task = others[0];
+  for (Task* const other : others) {
     if (other != task) other->wake();
+  }
   worst({"Task::wake", "n in the run queue", "O(1)"}, N, [&] { task->wake(); });
   worst({"Task::wake, of one that is awake", "n in the run queue", "O(1)"}, N, [&] { task->wake(); });
   worst({"Task::cancel", "n in the run queue", "O(1)"}, N, [&] { task->cancel(); });
@@ -273,25 +284,34 @@ template <std::size_t N> void tasks() {
       {"Reactor::cancel_all_tasks", "n tasks", "O(tasks)"}, N, [&] { reactor.cancel_all_tasks(); }, N);
   world.turn();
   worst(
-      {"Reactor::destroy_all_tasks", "n tasks", "O(tasks)"}, N, [&] { static_cast<void>(reactor.destroy_all_tasks()); },
-      N);
+      {"Reactor::destroy_all_tasks", "n tasks", "O(tasks)"}, N, [&] { world.clear(); }, N);
+}
 
-  // A task that stands in as many places as one can: three queues and a timer.
+// A task that stands in as many places as one can: three queues and a timer.
+template <std::size_t N> void task_in_many_places(World<N>& world) {
   mote::Semaphore queues[mote::limits::queues_per_task];
   mote::TaskTimer timer;
-  auto everywhere = [&](Task& t) {
+  const auto everywhere = [&](Task& t) {
     return wait_for(t,
                     mote::with_timeout(timer, std::chrono::seconds(1),
                                        mote::first_of(queues[0].acquire(), queues[1].acquire(), queues[2].acquire())));
   };
-  handle = spawn(everywhere);
-  auto in_line = [&](Task& t) { return wait_for(t, queues[0].acquire()); };
+  const auto in_line = [&](Task& t) { return wait_for(t, queues[0].acquire()); };
+  mote::TaskHandle handle = must(world.tasks.spawn(world.reactor, Body(everywhere)), "spawn");
   world.spawn(N - 1, in_line);
   world.turn();
-  worst({"TaskHandle::destroy", "it waits in three queues and for a timer, n behind it", "O(1)"}, N, destroy);
+  worst({"TaskHandle::destroy", "it waits in three queues and for a timer, n behind it", "O(1)"}, N,
+        [&] { must(handle.destroy(), "destroy"); });
   handle = {};
   world.turn();
-  static_cast<void>(reactor.destroy_all_tasks());
+  world.clear();
+}
+
+template <std::size_t N> void tasks() {
+  auto& world = fresh<World<N>>();
+  if constexpr (N == small) usual_tasks(world);
+  tasks_in_the_run_queue(world);
+  task_in_many_places(world);
   world.spawn(N, restless);
   world.turn();
   worst(
@@ -300,10 +320,7 @@ template <std::size_t N> void tasks() {
 
 template <std::size_t N> void priorities() {
   auto& world = fresh<World<N, false, 2>>();
-  auto restless = [](Task& task) { return task.wake(), Step(mote::pending); };
-  const auto spawn = [&] {
-    return must(world.tasks.spawn(world.reactor, mote::Delegate<Step(Task&)>(restless)), "spawn");
-  };
+  const auto spawn = [&] { return must(world.tasks.spawn(world.reactor, Body(restless)), "spawn"); };
   mote::TaskHandle one = spawn();
   if (N == small) usual("Task::set_priority", [&] { must(one.get()->set_priority(1), "set_priority"); });
   for (std::size_t i = 1; i < N; ++i) spawn();
@@ -323,7 +340,10 @@ template <std::size_t N> void streams() {
   for (const int fd : others) must(reactor.add(fd, Interest::read, handler), "add");
   const bool first = N == small;
   const auto count = [&](const char* name, const char* state, auto&& work) { worst({name, state, "O(1)"}, N, work); };
-  const auto usually = [&](const char* name, auto&& work) { first ? usual(name, work) : work(); };
+  const auto usually = [&](const char* name, auto&& work) {
+    if (first) usual(name, work);
+    else work();
+  };
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) bench::fail("socketpair");
   mote::Stream stream, peer;
@@ -390,12 +410,16 @@ template <std::size_t N> void listeners() {
       auto poll = listener.accept().poll(task);
       if (poll.ready()) accepted = std::move(*poll);
     };
-    if (first) usual("Listener::accept", accept), accepted = {};
+    if (first) {
+      usual("Listener::accept", accept);
+      accepted = {};
+    }
     mote::StillSystem::connections_are_dead = true;
     worst({"Listener::accept", "all connections are gone already, n descriptors", "O(1): 16 attempts"}, N, accept);
     mote::StillSystem::connections_are_dead = false;
   });
-  clients[0].close(), accepted = {};
+  clients[0].close();
+  accepted = {};
   const bench::Descriptors others(N - 1);
   std::vector<mote::Registration> registrations;
   for (const int fd : others) registrations.push_back(must(reactor.add(fd, Interest::read, handler), "add"));
@@ -511,136 +535,147 @@ template <std::size_t N> void signals() {
 
 // ---- synchronisation ------------------------------------------------------------------------------------------------
 
+template <std::size_t N> void events(World<N>& world) {
+  mote::Event event;
+  auto body = [&](Task& task) { return wait_for(task, event.wait()); };
+  if (N == small) {
+    world.in_task([&](Task& task) { usual("Event::wait", [&] { static_cast<void>(event.wait().poll(task)); }); });
+    usual("Event::set", [&] { event.set(); });
+    event.clear();
+  }
+  world.spawn(N, body);
+  world.turn();
+  world.in_task([&](Task& task) {
+    worst({"Event::wait", "n wait", "O(1)"}, N, [&] { static_cast<void>(event.wait().poll(task)); });
+  });
+  worst(
+      {"Event::set", "n wait", "O(waiters)"}, N, [&] { event.set(); }, N);
+  world.turn();
+  world.clear();
+}
+
+template <std::size_t N> void semaphores(World<N>& world) {
+  mote::Semaphore semaphore;
+  auto body = [&](Task& task) { return wait_for(task, semaphore.acquire()); };
+  if (N == small) {
+    semaphore.release();
+    world.in_task(
+        [&](Task& task) { usual("Semaphore::acquire", [&] { static_cast<void>(semaphore.acquire().poll(task)); }); });
+    usual("Semaphore::release", [&] { semaphore.release(); });
+    must(semaphore.try_acquire(), "try_acquire");
+  }
+  world.spawn(N, body);
+  world.turn();
+  world.in_task([&](Task& task) {
+    worst({"Semaphore::acquire", "n wait", "O(1)"}, N, [&] { static_cast<void>(semaphore.acquire().poll(task)); });
+  });
+  worst({"Semaphore::release", "one permit, n wait", "O(1)"}, N, [&] { semaphore.release(); });
+  world.turn();
+  worst(
+      {"Semaphore::release, many", "n permits, n wait", "O(permits)"}, N, [&] { semaphore.release(N); }, N);
+  world.clear();
+}
+
+template <std::size_t N> void mutexes(World<N>& world) {
+  mote::Mutex mutex;
+  mote::Mutex::Guard guard;
+  const auto lock = [&](Task& task) {
+    auto poll = mutex.lock().poll(task);
+    if (poll.ready() && *poll) guard = std::move(**poll);
+  };
+  auto body = [&](Task& task) { return wait_for(task, mutex.lock()); };
+  if (N == small) world.in_task([&](Task& task) { usual("Mutex::lock", [&] { lock(task); }); });
+  else world.in_task([&](Task& task) { lock(task); });
+  if (N == small) {
+    usual("Mutex::Guard::unlock", [&] { guard.unlock(); });
+    world.in_task(lock);
+  }
+  world.spawn(N, body);
+  world.turn();
+  world.in_task([&](Task& task) {
+    worst({"Mutex::lock", "held, and n wait", "O(1)"}, N, [&] { static_cast<void>(mutex.lock().poll(task)); });
+  });
+  worst({"Mutex::Guard::unlock", "n wait", "O(1)"}, N, [&] { guard.unlock(); });
+  world.clear();
+}
+
+template <std::size_t N> void channels(World<N>& world) {
+  static mote::Channel<std::uint32_t, N> channel;
+  const std::uint32_t value = 7;
+  auto body = [&](Task& task) { return wait_for(task, channel.receive()); };
+  auto sender = [&](Task& task) { return wait_for(task, channel.send(value)); };
+  const auto send = [&](Task& task) { static_cast<void>(channel.send(value).poll(task)); };
+  const auto receive = [&](Task& task) { static_cast<void>(channel.receive().poll(task)); };
+  if (N == small) {
+    world.in_task([&](Task& task) { usual("Channel::send", [&] { send(task); }); });
+    world.in_task([&](Task& task) { usual("Channel::receive", [&] { receive(task); }); });
+  }
+  world.spawn(N, body);
+  world.turn();
+  world.in_task([&](Task& task) { worst({"Channel::receive", "empty, n wait", "O(1)"}, N, [&] { receive(task); }); });
+  world.in_task([&](Task& task) { worst({"Channel::send", "n wait to receive", "O(1)"}, N, [&] { send(task); }); });
+  world.clear();
+  while (channel.try_send(value)) continue;
+  world.spawn(N, sender);
+  world.turn();
+  world.in_task([&](Task& task) { worst({"Channel::send, full", "n wait to send", "O(1)"}, N, [&] { send(task); }); });
+  worst(
+      {"Channel::close", "n wait", "O(waiters)"}, N, [&] { channel.close(); }, N);
+  world.clear();
+}
+
+template <std::size_t N> void groups(World<N>& world) {
+  auto& reactor = world.reactor;
+  static mote::TaskGroup<N> group;
+  const auto spawn = [&] { static_cast<void>(must(group.spawn(world.tasks, reactor, Body(asleep)), "spawn")); };
+  if (N == small) {
+    usual("TaskGroup::spawn", spawn);
+    world.turn();
+    group.cancel_all();
+    world.clear();
+    world.in_task(
+        [&](Task& task) { usual("TaskGroup::join_all", [&] { static_cast<void>(group.join_all().poll(task)); }); });
+  }
+  for (std::size_t i = 0; i + 1 < N; ++i) spawn();
+  worst({"TaskGroup::spawn", "the last of n", "O(1)"}, N, spawn);
+  world.turn();
+  world.in_task([&](Task& task) {
+    worst({"TaskGroup::join_all", "n members", "O(1)"}, N, [&] { static_cast<void>(group.join_all().poll(task)); });
+  });
+  worst(
+      {"TaskGroup::cancel_all", "n members", "O(members)"}, N, [&] { group.cancel_all(); }, N);
+  worst(
+      {"the end of a TaskGroup", "n members, which it destroys", "O(members)"}, N,
+      [&] { static_cast<void>(reactor.destroy_all_tasks()); }, N);
+}
+
+template <std::size_t N> void watchdogs(World<N>& world) {
+  auto& reactor = world.reactor;
+  mote::Watchdog watchdog;
+  const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+  must(watchdog.open(reactor, mote::Fd(null), std::chrono::seconds(1)), "open");
+  std::vector<mote::Heartbeat> beats(N);
+  for (mote::Heartbeat& beat : beats) beat.open(watchdog, "a task");
+  for (mote::Heartbeat& beat : beats) beat.beat();
+  forward(std::chrono::seconds(1));
+  worst(
+      {"Watchdog, feeding", "n heartbeats", "O(heartbeats)"}, N, [&] { world.turn(); }, N);
+  if (N == small) usual("Heartbeat::beat", [&] { beats[0].beat(); });
+  forward(std::chrono::seconds(1));
+  world.turn();
+  for (std::size_t i = 0; i + 1 < N; ++i) beats[i].beat();
+  worst({"Heartbeat::beat", "the last of n, that was waited for", "O(1)"}, N, [&] { beats[N - 1].beat(); });
+  must(watchdog.close(), "close");
+}
+
 template <std::size_t N> void synchronisation() {
   auto& world = fresh<World<N>>();
-  auto& reactor = world.reactor;
-  const bool first = N == small;
-  const auto clear = [&] { static_cast<void>(reactor.destroy_all_tasks()); };
-  {
-    mote::Event event;
-    auto body = [&](Task& task) { return wait_for(task, event.wait()); };
-    if (first) {
-      world.in_task([&](Task& task) { usual("Event::wait", [&] { static_cast<void>(event.wait().poll(task)); }); });
-      usual("Event::set", [&] { event.set(); });
-      event.clear();
-    }
-    world.spawn(N, body);
-    world.turn();
-    world.in_task([&](Task& task) {
-      worst({"Event::wait", "n wait", "O(1)"}, N, [&] { static_cast<void>(event.wait().poll(task)); });
-    });
-    worst(
-        {"Event::set", "n wait", "O(waiters)"}, N, [&] { event.set(); }, N);
-    world.turn(), clear();
-  }
-  {
-    mote::Semaphore semaphore;
-    auto body = [&](Task& task) { return wait_for(task, semaphore.acquire()); };
-    if (first) {
-      semaphore.release();
-      world.in_task(
-          [&](Task& task) { usual("Semaphore::acquire", [&] { static_cast<void>(semaphore.acquire().poll(task)); }); });
-      usual("Semaphore::release", [&] { semaphore.release(); });
-      must(semaphore.try_acquire(), "try_acquire");
-    }
-    world.spawn(N, body);
-    world.turn();
-    world.in_task([&](Task& task) {
-      worst({"Semaphore::acquire", "n wait", "O(1)"}, N, [&] { static_cast<void>(semaphore.acquire().poll(task)); });
-    });
-    worst({"Semaphore::release", "one permit, n wait", "O(1)"}, N, [&] { semaphore.release(); });
-    world.turn();
-    worst(
-        {"Semaphore::release, many", "n permits, n wait", "O(permits)"}, N, [&] { semaphore.release(N); }, N);
-    clear();
-  }
-  {
-    mote::Mutex mutex;
-    mote::Mutex::Guard guard;
-    const auto lock = [&](Task& task) {
-      auto poll = mutex.lock().poll(task);
-      if (poll.ready() && *poll) guard = std::move(**poll);
-    };
-    auto body = [&](Task& task) { return wait_for(task, mutex.lock()); };
-    if (first) world.in_task([&](Task& task) { usual("Mutex::lock", [&] { lock(task); }); });
-    else world.in_task([&](Task& task) { lock(task); });
-    if (first) usual("Mutex::Guard::unlock", [&] { guard.unlock(); }), world.in_task(lock);
-    world.spawn(N, body);
-    world.turn();
-    world.in_task([&](Task& task) {
-      worst({"Mutex::lock", "held, and n wait", "O(1)"}, N, [&] { static_cast<void>(mutex.lock().poll(task)); });
-    });
-    worst({"Mutex::Guard::unlock", "n wait", "O(1)"}, N, [&] { guard.unlock(); });
-    clear();
-  }
-  {
-    static mote::Channel<std::uint32_t, N> channel;
-    const std::uint32_t value = 7;
-    auto body = [&](Task& task) { return wait_for(task, channel.receive()); };
-    auto sender = [&](Task& task) { return wait_for(task, channel.send(value)); };
-    const auto send = [&](Task& task) { static_cast<void>(channel.send(value).poll(task)); };
-    const auto receive = [&](Task& task) { static_cast<void>(channel.receive().poll(task)); };
-    if (first) {
-      world.in_task([&](Task& task) { usual("Channel::send", [&] { send(task); }); });
-      world.in_task([&](Task& task) { usual("Channel::receive", [&] { receive(task); }); });
-    }
-    world.spawn(N, body);
-    world.turn();
-    world.in_task([&](Task& task) { worst({"Channel::receive", "empty, n wait", "O(1)"}, N, [&] { receive(task); }); });
-    world.in_task([&](Task& task) { worst({"Channel::send", "n wait to receive", "O(1)"}, N, [&] { send(task); }); });
-    clear();
-    while (channel.try_send(value)) continue;
-    world.spawn(N, sender);
-    world.turn();
-    world.in_task([&](Task& task) {
-      worst({"Channel::send, full", "n wait to send", "O(1)"}, N, [&] { send(task); });
-    });
-    worst(
-        {"Channel::close", "n wait", "O(waiters)"}, N, [&] { channel.close(); }, N);
-    clear();
-  }
-  {
-    static mote::TaskGroup<N> group;
-    auto asleep = [](Task&) { return Step(mote::pending); };
-    using Body = mote::Delegate<Step(Task&)>;
-    const auto spawn = [&] { static_cast<void>(must(group.spawn(world.tasks, reactor, Body(asleep)), "spawn")); };
-    if (first) {
-      usual("TaskGroup::spawn", spawn);
-      world.turn();
-      group.cancel_all();
-      clear();
-      world.in_task(
-          [&](Task& task) { usual("TaskGroup::join_all", [&] { static_cast<void>(group.join_all().poll(task)); }); });
-    }
-    for (std::size_t i = 0; i + 1 < N; ++i) spawn();
-    worst({"TaskGroup::spawn", "the last of n", "O(1)"}, N, spawn);
-    world.turn();
-    world.in_task([&](Task& task) {
-      worst({"TaskGroup::join_all", "n members", "O(1)"}, N, [&] { static_cast<void>(group.join_all().poll(task)); });
-    });
-    worst(
-        {"TaskGroup::cancel_all", "n members", "O(members)"}, N, [&] { group.cancel_all(); }, N);
-    worst(
-        {"the end of a TaskGroup", "n members, which it destroys", "O(members)"}, N,
-        [&] { static_cast<void>(reactor.destroy_all_tasks()); }, N);
-  }
-  {
-    mote::Watchdog watchdog;
-    const int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    must(watchdog.open(reactor, mote::Fd(null), std::chrono::seconds(1)), "open");
-    std::vector<mote::Heartbeat> beats(N);
-    for (mote::Heartbeat& beat : beats) beat.open(watchdog, "a task");
-    for (mote::Heartbeat& beat : beats) beat.beat();
-    forward(std::chrono::seconds(1));
-    worst(
-        {"Watchdog, feeding", "n heartbeats", "O(heartbeats)"}, N, [&] { world.turn(); }, N);
-    if (first) usual("Heartbeat::beat", [&] { beats[0].beat(); });
-    forward(std::chrono::seconds(1));
-    world.turn();
-    for (std::size_t i = 0; i + 1 < N; ++i) beats[i].beat();
-    worst({"Heartbeat::beat", "the last of n, that was waited for", "O(1)"}, N, [&] { beats[N - 1].beat(); });
-    must(watchdog.close(), "close");
-  }
+  events(world);
+  semaphores(world);
+  mutexes(world);
+  channels(world);
+  groups(world);
+  watchdogs(world);
 }
 
 // ---- combinators ----------------------------------------------------------------------------------------------------
@@ -688,22 +723,22 @@ mote::Co<void> nested(mote::FrameSource& frames, std::size_t depth, mote::Semaph
   else static_cast<void>(co_await semaphore.acquire());
 }
 
-template <std::size_t N> void coroutines() {
-  auto& world = fresh<World<small>>();
-  auto& reactor = world.reactor;
-  using Frames = mote::FramePool<512, N>;
-  static Frames frames;
-  static mote::CoroutinePool<N> pool;
-  const bool first = N == small;
+// What the three functions below share.
+template <std::size_t N> mote::FramePool<512, N> frames;
+template <std::size_t N> mote::CoroutinePool<N> coroutine_pool;
+
+template <std::size_t N> void coroutine_calls(World<small>& world) {
+  const auto spawn = [&](mote::Co<void>&& co) {
+    return must(coroutine_pool<N>.spawn(world.reactor, std::move(co)), "spawn");
+  };
+  mote::Semaphore semaphore;
   std::vector<mote::Co<void>> made;
   made.reserve(N);
-  const auto make = [&] { made.push_back(empty(frames)); };
-  const auto spawn = [&](mote::Co<void>&& co) { return must(pool.spawn(reactor, std::move(co)), "spawn"); };
-  mote::Semaphore semaphore;
-  if (first) {
+  const auto make = [&] { made.push_back(empty(frames<N>)); };
+  if (N == small) {
     usual("a coroutine's call", make);
     usual("a coroutine's frame, given back", [&] { made.clear(); });
-    made.push_back(empty(frames));
+    made.push_back(empty(frames<N>));
     usual("CoroutinePool::spawn", [&] { spawn(std::move(made[0])); });
     usual("a coroutine's only step", [&] { world.turn(); });
     made.clear();
@@ -711,17 +746,23 @@ template <std::size_t N> void coroutines() {
   while (made.size() + 1 < N) make();
   worst({"a coroutine's call", "it takes the last of n frames", "O(1)"}, N, make);
   worst({"a coroutine's call, no frame left", "n frames in use", "O(pools tried)"}, N,
-        [&] { static_cast<void>(empty(frames)); });
+        [&] { static_cast<void>(empty(frames<N>)); });
   worst({"a coroutine's frame, given back", "n frames in use", "O(1)"}, N, [&] { made.pop_back(); });
-  made.push_back(waiting_for(frames, semaphore));
+  made.push_back(waiting_for(frames<N>, semaphore));
   for (std::size_t i = 0; i + 1 < N; ++i) spawn(std::move(made[i]));
   worst({"CoroutinePool::spawn", "the last of n", "O(1)"}, N, [&] { spawn(std::move(made[N - 1])); });
   made.clear();
   world.turn();
-  static_cast<void>(reactor.destroy_all_tasks());
+  world.clear();
+}
 
+template <std::size_t N> void nested_coroutines(World<small>& world) {
+  const auto spawn = [&](mote::Co<void>&& co) {
+    return must(coroutine_pool<N>.spawn(world.reactor, std::move(co)), "spawn");
+  };
+  mote::Semaphore semaphore;
   constexpr std::size_t depth = N < 1024 ? N : 1024;
-  mote::TaskHandle handle = spawn(nested(frames, depth, semaphore));
+  mote::TaskHandle handle = spawn(nested(frames<N>, depth, semaphore));
   worst(
       {"co_await, of one that awaits another", "n deep: down to the last", "O(depth), once"}, depth,
       [&] { world.turn(); }, depth);
@@ -729,19 +770,36 @@ template <std::size_t N> void coroutines() {
   worst(
       {"a coroutine's return to who awaits it", "n deep: back to the first", "O(depth), once"}, depth,
       [&] { world.turn(); }, depth);
-  handle = spawn(nested(frames, depth, semaphore));
+  handle = spawn(nested(frames<N>, depth, semaphore));
   world.turn();
-  worst({"a coroutine's step", "the last of n that await each other goes on waiting", "O(1)"}, depth,
-        [&] { handle.get()->wake(), world.turn(); });
+  worst({"a coroutine's step", "the last of n that await each other goes on waiting", "O(1)"}, depth, [&] {
+    handle.get()->wake();
+    world.turn();
+  });
   worst(
       {"TaskHandle::destroy, of a coroutine", "n deep", "O(depth)"}, depth, [&] { must(handle.destroy(), "destroy"); },
       depth);
-  if (first) {
-    handle = spawn(waiting_for(frames, semaphore));
+}
+
+void usual_coroutine_steps(World<small>& world) {
+  const auto spawn = [&](mote::Co<void>&& co) {
+    return must(coroutine_pool<small>.spawn(world.reactor, std::move(co)), "spawn");
+  };
+  mote::Semaphore semaphore;
+  mote::TaskHandle handle = spawn(waiting_for(frames<small>, semaphore));
+  world.turn();
+  usual("a coroutine's step", [&] {
+    handle.get()->wake();
     world.turn();
-    usual("a coroutine's step", [&] { handle.get()->wake(), world.turn(); });
-    usual("TaskHandle::destroy, of a coroutine", [&] { must(handle.destroy(), "destroy"); });
-  }
+  });
+  usual("TaskHandle::destroy, of a coroutine", [&] { must(handle.destroy(), "destroy"); });
+}
+
+template <std::size_t N> void coroutines() {
+  auto& world = fresh<World<small>>();
+  coroutine_calls<N>(world);
+  nested_coroutines<N>(world);
+  if (N == small) usual_coroutine_steps(world);
 }
 
 template <std::size_t N> void of_this_size() {

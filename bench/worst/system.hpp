@@ -12,8 +12,9 @@ struct StillSystem : LinuxSystem {
   static inline bool connections_are_dead = false;
   static std::int64_t monotonic_ns() { return time; }
   static int accept(int fd) {
-    if (connections_are_dead) return errno = ECONNABORTED, -1;
-    return LinuxSystem::accept(fd);
+    if (!connections_are_dead) return LinuxSystem::accept(fd);
+    errno = ECONNABORTED;
+    return -1;
   }
 };
 }  // namespace mote

@@ -12,7 +12,7 @@
 
 namespace test {
 
-// A forked process that runs `body`, whose answer becomes its exit code. It is ended by SIGALRM should it hang.
+// A forked process that runs `body`, whose answer becomes its exit code. SIGALRM ends it if it hangs.
 class Child {
  public:
   template <class Body> explicit Child(Body&& body) : id_(::fork()) {
@@ -49,7 +49,7 @@ class Child {
   pid_t id_;
 };
 
-// In a child: which of the conditions failed first, by its line; 0 if none did.
+// In a child: keeps the line of the first EXPECT that failed.
 class Verdict {
  public:
   void expect(bool condition, int line) {
@@ -62,7 +62,7 @@ class Verdict {
 
 }  // namespace test
 
-// The line is that of the macro's use, less what does not fit an exit code: modulo 255, plus 1.
+// The exit code is the line of the failing EXPECT, modulo 255, plus 1.
 #define EXPECT(verdict, condition) (verdict).expect(static_cast<bool>(condition), __LINE__)
 
 #endif  // MOTE_TESTS_CHILD_HPP

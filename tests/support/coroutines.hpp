@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Coroutines under test: run to their end, and things that tell when they are destroyed.
+// For tests of coroutines: runs one to its end; and objects that count when they are destroyed.
 #ifndef MOTE_TESTS_COROUTINES_HPP
 #define MOTE_TESTS_COROUTINES_HPP
 
@@ -7,7 +7,7 @@
 
 namespace test {
 
-// How many there are, and how often one was destroyed: once for each that was made, if all is well.
+// Of Tracked objects: how many exist, and how many were destroyed.
 struct Count {
   int alive = 0, destroyed = 0;
 };
@@ -15,18 +15,24 @@ class Tracked {
  public:
   explicit Tracked(Count& count, int number = 0) : value(number), count_(&count) { ++count.alive; }
   Tracked(Tracked&& other) noexcept : value(other.value), count_(other.count_) {
-    ++count_->alive, check(other), other.value = -1;
+    ++count_->alive;
+    check(other);
+    other.value = -1;
   }
-  Tracked(const Tracked& other) : value(other.value), count_(other.count_) { ++count_->alive, check(other); }
+  Tracked(const Tracked& other) : value(other.value), count_(other.count_) {
+    ++count_->alive;
+    check(other);
+  }
   Tracked& operator=(const Tracked&) = delete;
   ~Tracked() {
     check(*this);
     self_ = nullptr;
-    --count_->alive, ++count_->destroyed;
+    --count_->alive;
+    ++count_->destroyed;
   }
   int value;
  private:
-  // One that was copied as bytes, or destroyed twice, is not where it says that it is.
+  // An object that was copied as bytes or destroyed twice does not hold its own address.
   static void check(const Tracked& tracked) { CHECK(tracked.self_ == &tracked); }
   Count* count_;
   const Tracked* volatile self_ = this;
@@ -41,7 +47,7 @@ template <class T> mote::Outcome run(mote::Reactor& reactor, mote::Co<T>&& corou
   CHECK(run_until(reactor, [&] { return task->outcome().kind != mote::Outcome::Kind::none; }));
   return *await(reactor, [&] { return task->join(); });
 }
-// Likewise, of one that must succeed.
+// Runs it likewise; whether it ended without an error.
 template <class T> bool succeeds(mote::Reactor& reactor, mote::Co<T>&& coroutine) {
   return run(reactor, std::move(coroutine)).kind == mote::Outcome::Kind::done;
 }

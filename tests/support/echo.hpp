@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The task that echoes what one stream brings until its end: what tests serve their peers with.
+// A task that echoes one stream until its end: the server side in many tests.
 #ifndef MOTE_TESTS_ECHO_HPP
 #define MOTE_TESTS_ECHO_HPP
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A system seam for tests (section 4 of the header): the real system calls, but counted by name, made to fail or to be
-// short on demand, and on a clock that stands still unless the test or a wait that runs out of time moves it.
+// A system seam for tests, for the programs of fault_*.cpp (see system/system.hpp): the real system calls, but counted
+// by name, made to fail or to be short on demand, on a clock that only the test or a wait that runs out of time moves.
 //
 // Built into a program by defining MOTE_SYSTEM_HEADER as "support/fault_system.hpp" before mote.hpp. For one thread.
 #ifndef MOTE_TESTS_FAULT_SYSTEM_HPP
@@ -10,7 +10,7 @@
 
 namespace mote {
 
-// What is counted, and what is to go wrong.
+// Counts the calls, and says which of them fail or are cut short.
 struct FaultScript {
   enum class Call : unsigned {
     clock,
@@ -77,18 +77,18 @@ struct FaultScript {
     std::size_t most_sent = SIZE_MAX;
 
     bool virtual_time = false;
-    std::int64_t now = 0;            // ns
-    std::int64_t jump = 0;           // ns that go by unseen in the next wait: the process was stopped
+    std::int64_t now = 0;   // ns
+    std::int64_t jump = 0;  // ns that pass in the next wait besides its timeout, as when the process was stopped
     std::int64_t last_timeout = -1;  // ns that the last wait was given; -1: forever
     int patience = 0;  // real milliseconds for a slow device (a pty, a network) before the virtual time moves on
-    std::uint32_t most_waits = UINT32_MAX;  // those beyond answer EBADF
+    std::uint32_t most_waits = UINT32_MAX;  // further ones fail with EBADF
     bool stuck = false;  // there were that many, or a wait without limit found nothing for 5 real seconds
-    void (*before_wait)(void*) = nullptr;  // the peers' turn
+    void (*before_wait)(void*) = nullptr;  // called before each wait: the peers act here
     void* context = nullptr;
 
     std::uint32_t count(Call call) const { return counts[static_cast<unsigned>(call)]; }
     std::uint32_t waits() const { return count(Call::epoll_wait) + count(Call::epoll_pwait2) + count(Call::poll); }
-    // Without the clock, which is read without entering the kernel.
+    // The clock is left out: it is read without entering the kernel.
     std::uint32_t system_calls() const {
       std::uint32_t sum = 0;
       for (unsigned i = static_cast<unsigned>(Call::yield); i < calls; ++i) sum += counts[i];
@@ -104,11 +104,11 @@ struct FaultScript {
 struct FaultSystem : LinuxSystem, FaultScript {
   static inline State state;
 
-  // A virtual clock that begins far from any real one's time, and no faults.
+  // No faults, and a virtual clock that begins far from the real time.
   static void start_virtual_time() {
     state = State();
     state.virtual_time = true;
-    state.most_waits = 1'000'000;  // so that what spins, fails
+    state.most_waits = 1'000'000;  // so that a loop that spins fails its test
     state.now = std::int64_t{1'000'000} * 1'000'000'000;
   }
 
@@ -151,7 +151,7 @@ struct FaultSystem : LinuxSystem, FaultScript {
     return fails(Call::write) ? -1 : LinuxSystem::write(fd, data, sent(size));
   }
   static int open(const char* path, int flags) { return fails(Call::open) ? -1 : LinuxSystem::open(path, flags); }
-  static int close(int fd) {  // whatever it answers, on Linux the descriptor is gone
+  static int close(int fd) {  // Linux closes the descriptor even when it answers an error
     const bool failing = fails(Call::close);
     const int saved = errno;
     const int result = LinuxSystem::close(fd);
@@ -171,7 +171,7 @@ struct FaultSystem : LinuxSystem, FaultScript {
   static int connect(int fd, const sockaddr* address, socklen_t size) {
     if (!fails(Call::connect)) return LinuxSystem::connect(fd, address, size);
     const int failure = errno;
-    // These two say that it goes on all the same.
+    // After these two the connection is established all the same.
     if (failure == EINTR || failure == EINPROGRESS) LinuxSystem::connect(fd, address, size);
     errno = failure;
     return -1;

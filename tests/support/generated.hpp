@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Generated worlds: tasks that await random trees of operations on shared primitives, while tasks and primitives are
 // cancelled, destroyed and made anew at random, against a simple model of what each may do. After every turn all links
-// are walked; whenever nothing is left to run, whoever waits must wait for something that has not happened; and at the
-// end nothing may be left. Everything follows from a seed, on virtual time.
+// are walked; whenever nothing is left to run, each task must wait for something that has not happened; and at the end
+// nothing may be left. Everything follows from a seed, on virtual time.
 #ifndef MOTE_TESTS_GENERATED_HPP
 #define MOTE_TESTS_GENERATED_HPP
 
@@ -30,12 +30,14 @@ using mote::Instant;
 using mote::Poll;
 using mote::Result;
 using mote::Task;
+using mote::Waiter;
+using mote::WaitQueue;
 using mote::detail::ListNode;
 using mote::detail::QueuePlace;
-using mote::detail::Waiter;
-using mote::detail::WaitQueue;
+using mote::detail::TaskHeader;
+using mote::detail::TaskStore;
 
-// What the walk looks at and the header keeps to itself: an explicit instantiation may name private members.
+// Opens private members of the library that the walk looks at: an explicit instantiation may name them.
 template <class Tag, typename Tag::Type Member> struct Opened {
   friend typename Tag::Type open_member(Tag) { return Member; }
 };
@@ -55,11 +57,12 @@ using Group = mote::TaskGroup<4>;
 // =====================================================================================================================
 // Chance
 // =====================================================================================================================
-class Random {  // splitmix64
+class Random {  // the generator splitmix64
  public:
   explicit Random(std::uint64_t seed) : state_(seed) {}
   std::uint64_t next() {
-    std::uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    state_ += 0x9e3779b97f4a7c15u;
+    std::uint64_t z = state_;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
@@ -76,17 +79,20 @@ class Random {  // splitmix64
 class World;
 inline World* world = nullptr;  // the one that is alive
 void fail(const char* what, int line);
-#define GENERATED_CHECK(...) ((__VA_ARGS__) ? static_cast<void>(0) : ::generated::fail(#__VA_ARGS__, __LINE__))
+inline void check(bool holds, const char* what, int line) {
+  if (!holds) fail(what, line);
+}
+#define GENERATED_CHECK(...) ::generated::check(static_cast<bool>(__VA_ARGS__), #__VA_ARGS__, __LINE__)
 
 struct GroupBox;
 // What is known of one spawned task.
 struct Record {
   int id = 0;
-  int cancels = 0;  // that it was told of, not counting those while one was still unanswered
-  int code = -1;    // that it ended with; -1: it was destroyed
+  int cancels = 0;  // cancellations, without those that came while one was still unanswered
+  int code = -1;    // with which it ended; -1: it was destroyed
   int told = 0;     // how often its failure was delivered
   bool ended = false;
-  bool joiners_may_be_told = false;  // a member of a group for whose end somebody waited
+  bool joiners_may_be_told = false;  // a member of a group on which a task waited in join_all()
   GroupBox* group = nullptr;
   mote::Outcome expected() const {
     using Kind = mote::Outcome::Kind;
@@ -97,18 +103,22 @@ struct Record {
   bool fails() const { return ended && code > 0 && code != ECANCELED; }
 };
 
-// A primitive, and what it should be like. When it is destroyed, its box remains, for those who waited.
+// A primitive and its expected state. When it is destroyed its box remains, for the tasks that waited.
 template <class T> struct Box {
   T* object = new T;
   ~Box() { destroy(); }
   void destroy() { delete std::exchange(object, nullptr); }
 };
-struct Message {  // counted from its making to its end
+struct Message {  // counted while it exists
   enum Where { at_sender, in_channel, received };
   Message() = default;
   Message(Message&& other) noexcept : id(std::exchange(other.id, 0)), where(other.where) {}
   Message& operator=(Message&& other) noexcept {
-    if (this != &other) end(), id = std::exchange(other.id, 0), where = other.where;
+    if (this != &other) {
+      end();
+      id = std::exchange(other.id, 0);
+      where = other.where;
+    }
     return *this;
   }
   ~Message() { end(); }
@@ -129,7 +139,7 @@ struct EventBox : Box<mote::Event> {
   int sets = 0;
 };
 struct GroupBox : Box<Group> {
-  int failure = 0;  // the first that nobody has been told of by join_all()
+  int failure = 0;  // the first that no join_all() has reported yet
   bool cancelled = false, told = false, cancels_others = false;
 };
 struct Permit {
@@ -137,7 +147,10 @@ struct Permit {
   explicit Permit(SemaphoreBox& from) : box(&from) { ++from.held; }
   Permit(Permit&& other) noexcept : box(std::exchange(other.box, nullptr)) {}
   Permit& operator=(Permit&& other) noexcept {
-    if (this != &other) give_back(), box = std::exchange(other.box, nullptr);
+    if (this != &other) {
+      give_back();
+      box = std::exchange(other.box, nullptr);
+    }
     return *this;
   }
   ~Permit() { give_back(); }
@@ -153,11 +166,16 @@ struct Held {
   Held() = default;
   Held(mote::Mutex::Guard&& taken, MutexBox& from) : guard(std::move(taken)), box(&from) {
     GENERATED_CHECK(guard);
-    GENERATED_CHECK(++from.holders == 1);
+    ++from.holders;
+    GENERATED_CHECK(from.holders == 1);
   }
   Held(Held&& other) noexcept : guard(std::move(other.guard)), box(std::exchange(other.box, nullptr)) {}
   Held& operator=(Held&& other) noexcept {
-    if (this != &other) unlock(), guard = std::move(other.guard), box = std::exchange(other.box, nullptr);
+    if (this != &other) {
+      unlock();
+      guard = std::move(other.guard);
+      box = std::exchange(other.box, nullptr);
+    }
     return *this;
   }
   ~Held() { unlock(); }
@@ -165,12 +183,13 @@ struct Held {
     MutexBox* const from = std::exchange(box, nullptr);
     if (from == nullptr) return;
     GENERATED_CHECK(static_cast<bool>(guard) == (from->object != nullptr));
-    --from->holders, guard.unlock();
+    --from->holders;
+    guard.unlock();
   }
   mote::Mutex::Guard guard;
   MutexBox* box = nullptr;
 };
-// What any operation gives, as one type.
+// The value of any operation, as one type.
 struct Got {
   Message message;
   Permit permit;
@@ -179,7 +198,7 @@ struct Got {
 struct HandleBox {
   mote::TaskHandle handle;
   Record* record = nullptr;
-  int joiners = 0;  // operations that may look at it: until there are none, it is not used for another task
+  int joiners = 0;  // operations that may use it: while there are any, it is not given another task
 };
 
 // A sequence of awaits: a task's own, or that of a coroutine that is a part of an operation.
@@ -188,11 +207,14 @@ struct Line {
   Task* task = nullptr;
   int answers = 0;  // of ECANCELED
   int cancels_before = 0;
-  bool given_up = false;  // it stands, but nobody awaits it
+  bool abandoned = false;  // it is suspended, but nothing awaits it any more
   const Line* parent = nullptr;
-  bool is_given_up() const { return given_up || (parent != nullptr && parent->is_given_up()); }
+  bool is_abandoned() const { return abandoned || (parent != nullptr && parent->is_abandoned()); }
   void begin(Record& of, Task& in) {
-    record = &of, task = &in, answers = 0, given_up = false;
+    record = &of;
+    task = &in;
+    answers = 0;
+    abandoned = false;
     cancels_before = of.cancels - (in.cancel_requested() ? 1 : 0);
   }
 };
@@ -231,7 +253,7 @@ struct Node {
   Instant began{};
   Node *a = nullptr, *b = nullptr;
   WaitQueue* queue = nullptr;
-  // The box, and the object as it was when the operation was written down: it may be gone meanwhile.
+  // The box, and its object when the operation was planned: it may have been destroyed since.
   ChannelBox* channel_box = nullptr;
   SemaphoreBox* semaphore_box = nullptr;
   MutexBox* mutex_box = nullptr;
@@ -249,7 +271,7 @@ struct Node {
 };
 class Tree;
 
-// An operation that is a node of a tree, written anew at each attempt.
+// An operation that is a node of a tree; the library's operation is made again for each attempt.
 struct [[nodiscard]] Any {
   Tree* tree;
   Node* node;
@@ -281,21 +303,11 @@ class Tree {
     if (!poll.ready()) return mote::pending;
     return *poll ? Result<Got>(Got()) : settle(node, (*poll).error());
   }
-  static void give_up(Node* node);
+  static void abandon(Node* node);
 };
 
-GENERATED_OPEN(TaskPlaces, Task, places_, QueuePlace[mote::limits::queues_per_task])
-GENERATED_OPEN(TaskWaits, Task, waits_, mote::detail::List<Waiter>)
-GENERATED_OPEN(TaskJoiner, Task, joiner_, Waiter)
-GENERATED_OPEN(TaskHolder, Task, handle_, mote::TaskHandle*)
-GENERATED_OPEN(TaskShare, Task, share_, std::uint8_t)
-GENERATED_OPEN(TaskCancelHeld, Task, cancel_held_, bool)
-GENERATED_OPEN(TaskShields, Task, shields_, std::uint8_t)
-GENERATED_OPEN(PoolSlots, mote::TaskPoolBase, slots_, void*)
-GENERATED_OPEN(PoolStride, mote::TaskPoolBase, stride_, std::uint32_t)
-GENERATED_OPEN(PoolFresh, mote::TaskPoolBase, fresh_, std::uint32_t)
-GENERATED_OPEN(PoolVacancy, mote::TaskPoolBase, vacancy_, WaitQueue)
-GENERATED_OPEN(HandleGroup, mote::TaskHandle, group_, mote::detail::EndHook*)
+GENERATED_OPEN(QueuePlaces, WaitQueue, places_, mote::detail::List<QueuePlace>)
+GENERATED_OPEN(WaiterTask, Waiter, task_, TaskHeader*)
 GENERATED_OPEN(EventQueue, mote::Event, queue_, WaitQueue)
 GENERATED_OPEN(SemaphoreQueue, mote::Semaphore, queue_, WaitQueue)
 GENERATED_OPEN(MutexQueue, mote::Mutex, queue_, WaitQueue)
@@ -305,10 +317,13 @@ GENERATED_OPEN(GroupMembers, mote::TaskGroupBase, members_, mote::TaskHandle*)
 GENERATED_OPEN(GroupJoiners, mote::TaskGroupBase, joiners_, WaitQueue)
 GENERATED_OPEN(TimerTimer, mote::TaskTimer, timer_, mote::Timer)
 GENERATED_OPEN(TimerWaiter, mote::TaskTimer, waiter_, Waiter)
-GENERATED_OPEN(ReactorReady, mote::Reactor, ready_, mote::detail::RunQueue)
-GENERATED_OPEN(ReactorHigher, mote::Reactor, higher_, mote::detail::RunQueue*)
-GENERATED_OPEN(ReactorLevels, mote::Reactor, higher_levels_, std::uint32_t)
-GENERATED_OPEN(ReactorTimers, mote::Reactor, timers_, mote::detail::TimerWheel)
+GENERATED_OPEN(SchedulerReady, mote::detail::Scheduler, ready_, mote::detail::RunQueue)
+GENERATED_OPEN(SchedulerHigher, mote::detail::Scheduler, higher_, mote::detail::RunQueue*)
+GENERATED_OPEN(SchedulerLevels, mote::detail::Scheduler, higher_levels_, std::uint32_t)
+inline TaskHeader& header(Task& task) { return mote::detail::TaskAccess::header(task); }
+inline mote::detail::Loop& loop_of(mote::Reactor& reactor) { return mote::detail::ReactorAccess::loop(reactor); }
+// A pool's store is its first base, to which nobody else may convert it.
+template <class Pool> TaskStore* store_of(Pool* pool) { return static_cast<TaskStore*>(static_cast<void*>(pool)); }
 
 // =====================================================================================================================
 // The world
@@ -319,8 +334,13 @@ class World {
   explicit World(std::uint64_t from) : random(from), seed(from) {
     world = this;
 
-    for (unsigned i = 0; i < kinds_of_each; ++i)
-      make(channels), make(semaphores), make(mutexes), make(events), make_group();
+    for (unsigned i = 0; i < kinds_of_each; ++i) {
+      make(channels);
+      make(semaphores);
+      make(mutexes);
+      make(events);
+      make_group();
+    }
     for (int i = 0; i < 8; ++i) handles.push_back(std::make_unique<HandleBox>());
   }
   virtual ~World() = default;
@@ -330,7 +350,7 @@ class World {
   // The world's pools, which the test provides.
   virtual mote::Reactor& reactor() = 0;
   virtual unsigned pools() const = 0;
-  virtual mote::TaskPoolBase* pool(unsigned i) = 0;  // null once it is gone
+  virtual TaskStore* pool(unsigned i) = 0;  // null once it is gone
   virtual std::uint32_t capacity(unsigned i) const = 0;
   virtual Poll<Result<void>> poll_vacancy(unsigned i, Task& task) = 0;
   virtual Result<mote::TaskHandle> spawn_task(unsigned i, Record& record) = 0;
@@ -353,7 +373,7 @@ class World {
 
   Random random;
   const std::uint64_t seed;
-  bool closing = false;  // whoever completes an operation ends
+  bool closing = false;  // a task ends as soon as it completes an operation
   bool failed = false;
   bool ending_channel = false;
   std::uint32_t made = 0, unsent = 0, sent = 0, received = 0, absorbed = 0, lost_in_channel = 0, lost_in_all = 0;
@@ -387,7 +407,7 @@ class World {
   std::size_t walk_queue(WaitQueue& queue);
   template <class F> void for_each_queue(F&& f);
   template <class F> void for_each_slot(F&& f);
-  bool is_queued(const Task& task);
+  bool is_queued(Task& task);
 };
 
 inline void fail(const char* what, int line) {
@@ -399,8 +419,10 @@ inline void fail(const char* what, int line) {
 inline void Message::end() {
   if (std::exchange(id, 0) == 0) return;
   if (where == at_sender) ++world->unsent;
-  else if (where == in_channel) ++world->lost_in_channel, GENERATED_CHECK(world->ending_channel);
-  else fail("a received message reaches who awaits it", __LINE__);
+  else if (where == in_channel) {
+    ++world->lost_in_channel;
+    GENERATED_CHECK(world->ending_channel);
+  } else fail("a received message reaches who awaits it", __LINE__);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -424,17 +446,28 @@ inline void Tree::clear() {
     const auto drop = [](Result<Got>& result) {
       if (result && std::exchange(result->message.id, 0) != 0) ++world->lost_in_all;
     };
-    drop(node.results.get<0>()), drop(node.results.get<1>());
+    drop(node.results.get<0>());
+    drop(node.results.get<1>());
     node.results.reset();
     node.message.end();
     node.timer.reset();
     if (node.handle_box != nullptr) --node.handle_box->joiners;
-    node.channel_box = nullptr, node.semaphore_box = nullptr, node.mutex_box = nullptr, node.event_box = nullptr;
-    node.group_box = nullptr, node.handle_box = nullptr, node.queue = nullptr, node.object = nullptr;
-    node.a = node.b = nullptr;
-    node.active = node.begun = node.done = false;
+    node.channel_box = nullptr;
+    node.semaphore_box = nullptr;
+    node.mutex_box = nullptr;
+    node.event_box = nullptr;
+    node.group_box = nullptr;
+    node.handle_box = nullptr;
+    node.queue = nullptr;
+    node.object = nullptr;
+    node.a = nullptr;
+    node.b = nullptr;
+    node.active = false;
+    node.begun = false;
+    node.done = false;
   }
-  used = 0, line = nullptr;
+  used = 0;
+  line = nullptr;
 }
 inline Node* Tree::make(int depth) {
   Node& node = nodes[used++];
@@ -452,17 +485,23 @@ inline Node* Tree::make(int depth) {
   return &node;
 }
 inline void Tree::wait_for_nothing(Node& node) {
-  node.message.end(), node.queue = nullptr, node.kind = Kind::sleep;
-  node.channel_box = nullptr, node.semaphore_box = nullptr, node.mutex_box = nullptr, node.event_box = nullptr;
+  node.message.end();
+  node.queue = nullptr;
+  node.kind = Kind::sleep;
+  node.channel_box = nullptr;
+  node.semaphore_box = nullptr;
+  node.mutex_box = nullptr;
+  node.event_box = nullptr;
   if (node.handle_box != nullptr) --node.handle_box->joiners;
-  node.group_box = nullptr, node.handle_box = nullptr;
+  node.group_box = nullptr;
+  node.handle_box = nullptr;
 }
 inline bool Tree::is_gone(const Node& node) {
   return (node.channel_box && !node.channel_box->object) || (node.semaphore_box && !node.semaphore_box->object) ||
          (node.mutex_box && !node.mutex_box->object) || (node.event_box && !node.event_box->object) ||
          (node.group_box && !node.group_box->object) || (node.kind == Kind::vacancy && !world->pool(node.index));
 }
-// Of two parts of one task that wait for the same, only one is noted there.
+// Two parts of one task that wait for the same object are noted there only once.
 inline bool Tree::is_known(const Node& node) const {
   for (const Tree* const tree : world->trees)
     for (unsigned i = 0; tree->line->task == line->task && i < tree->used; ++i) {
@@ -477,22 +516,29 @@ inline void Tree::make_leaf(Node& node, int depth) {
   node.kind = static_cast<Kind>(w.random.below(static_cast<unsigned>(Kind::timeout)));
   node.time = Duration(w.random.below(40) * 500'000);
   switch (node.kind) {
-    case Kind::send: node.message.id = ++w.made, node.message.where = Message::at_sender; [[fallthrough]];
+    case Kind::send:
+      node.message.id = ++w.made;
+      node.message.where = Message::at_sender;
+      [[fallthrough]];
     case Kind::receive:
-      node.channel_box = &w.pick(w.channels), node.object = node.channel_box->object;
+      node.channel_box = &w.pick(w.channels);
+      node.object = node.channel_box->object;
       node.queue = node.kind == Kind::send ? &look<ChannelSenders>(*node.channel_box->object)
                                            : &look<ChannelReceivers>(*node.channel_box->object);
       return;
     case Kind::acquire:
-      node.semaphore_box = &w.pick(w.semaphores), node.object = node.semaphore_box->object;
+      node.semaphore_box = &w.pick(w.semaphores);
+      node.object = node.semaphore_box->object;
       node.queue = &look<SemaphoreQueue>(*node.semaphore_box->object);
       return;
     case Kind::lock:
-      node.mutex_box = &w.pick(w.mutexes), node.object = node.mutex_box->object;
+      node.mutex_box = &w.pick(w.mutexes);
+      node.object = node.mutex_box->object;
       node.queue = &look<MutexQueue>(*node.mutex_box->object);
       return;
     case Kind::wait:
-      node.event_box = &w.pick(w.events), node.object = node.event_box->object;
+      node.event_box = &w.pick(w.events);
+      node.object = node.event_box->object;
       node.queue = &look<EventQueue>(*node.event_box->object);
       node.sets_before = node.event_box->sets;
       return;
@@ -501,12 +547,13 @@ inline void Tree::make_leaf(Node& node, int depth) {
       ++node.handle_box->joiners;
       return;
     case Kind::join_all:
-      node.group_box = &w.pick(w.groups), node.object = static_cast<mote::TaskGroupBase*>(node.group_box->object);
+      node.group_box = &w.pick(w.groups);
+      node.object = static_cast<mote::TaskGroupBase*>(node.group_box->object);
       node.queue = &look<GroupJoiners>(static_cast<mote::TaskGroupBase&>(*node.group_box->object));
       return;
     case Kind::vacancy:
       node.index = w.random.below(w.pools());
-      node.queue = &look<PoolVacancy>(*w.pool(node.index));
+      node.queue = &w.pool(node.index)->vacancy();
       return;
     case Kind::part:
 #if __cplusplus >= 202002L
@@ -523,20 +570,17 @@ inline void Tree::make_leaf(Node& node, int depth) {
     default: return;
   }
 }
-template <class T> auto is_giving_up(const T& task, int) -> decltype(task.is_giving_up()) {
-  return task.is_giving_up();
-}
-template <class T> bool is_giving_up(const T&, long) { return false; }
-// An error that an operation gives: whether it may.
+inline bool is_abandoning(Task& task) { return mote::PollContext(task).is_abandoning(); }
+// Checks that the operation may fail with this error.
 inline Result<Got> Tree::settle(Node& node, Error error) {
-  if (is_giving_up(*line->task, 0)) return error;
+  if (is_abandoning(*line->task)) return error;
   switch (error.code()) {
     case ECANCELED:
       if (is_gone(node)) break;
       if (std::exchange(answered_in, attempt) != attempt) ++line->answers;
-      GENERATED_CHECK(line->is_given_up() || line->answers <= line->record->cancels - line->cancels_before);
+      GENERATED_CHECK(line->is_abandoned() || line->answers <= line->record->cancels - line->cancels_before);
       break;
-    case ENOBUFS: GENERATED_CHECK(node.queue != nullptr && line->task->place(nullptr) == nullptr); break;
+    case ENOBUFS: GENERATED_CHECK(node.queue != nullptr && header(*line->task).place_in(nullptr) == nullptr); break;
     case EPIPE: GENERATED_CHECK(node.kind == Kind::send && node.channel_box->object->is_closed()); break;
     case ENODATA:
       GENERATED_CHECK(node.kind == Kind::receive && node.channel_box->object->is_closed());
@@ -548,13 +592,15 @@ inline Result<Got> Tree::settle(Node& node, Error error) {
   }
   return error;
 }
-inline void Tree::give_up(Node* node) {
+inline void Tree::abandon(Node* node) {
   if (node == nullptr) return;
-  node->active = false, node->line.given_up = true;
-  give_up(node->a), give_up(node->b);
+  node->active = false;
+  node->line.abandoned = true;
+  abandon(node->a);
+  abandon(node->b);
 }
 inline Poll<Result<Got>> Any::poll(Task& task) {
-  if (is_giving_up(task, 0)) {  // it leaves where it waits, and nothing may come of it
+  if (is_abandoning(task)) {  // it only leaves the place where it waits, and nothing may be sent or received
     const std::uint32_t before = world->sent + world->received;
     Poll<Result<Got>> nothing = tree->attempt_at(*node, task);
     GENERATED_CHECK(before == world->sent + world->received && !node->done);
@@ -565,11 +611,12 @@ inline Poll<Result<Got>> Any::poll(Task& task) {
   GENERATED_CHECK(!node->done);
   if (!std::exchange(node->begun, true)) {
     node->began = mote::Clock::now();
-    if (tree->is_gone(*node)) tree->wait_for_nothing(*node);  // destroyed by a part that was polled before
+    if (tree->is_gone(*node)) tree->wait_for_nothing(*node);  // destroyed by a part that was polled earlier
   }
   Poll<Result<Got>> result = tree->attempt_at(*node, task);
-  node->active = !result.ready(), node->done = result.ready();
-  if (result.ready()) Tree::give_up(node);
+  node->active = !result.ready();
+  node->done = result.ready();
+  if (result.ready()) Tree::abandon(node);
   return result;
 }
 inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
@@ -589,7 +636,8 @@ inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
       node.message.where = Message::at_sender;
       if (sent) {
         GENERATED_CHECK(node.channel_box->object != nullptr && !node.channel_box->object->is_closed());
-        node.channel_box->sent.push_back(id), ++world->sent;
+        node.channel_box->sent.push_back(id);
+        ++world->sent;
       }
       return simply(node, poll);
     }
@@ -597,7 +645,9 @@ inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
       auto poll = static_cast<Channel*>(node.object)->receive().poll(task);
       if (!poll.ready() || !*poll) return simply(node, poll);
       Got got;
-      got.message = std::move(**poll), got.message.where = Message::received, ++world->received;
+      got.message = std::move(**poll);
+      got.message.where = Message::received;
+      ++world->received;
       auto& sent = node.channel_box->sent;
       GENERATED_CHECK(node.channel_box->object != nullptr && !sent.empty() && sent.front() == got.message.id);
       sent.pop_front();
@@ -634,7 +684,8 @@ inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
       GENERATED_CHECK((*poll)->kind == ended.expected().kind && ended.ended);
       if (ended.fails()) {
         GENERATED_CHECK((*poll)->error == ended.code);
-        GENERATED_CHECK(++ended.told == 1);
+        ++ended.told;
+        GENERATED_CHECK(ended.told == 1);
       }
       GENERATED_CHECK(!node.handle_box->handle);
       return Result<Got>(Got());
@@ -653,7 +704,7 @@ inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
     }
     case Kind::vacancy: {
       auto poll = world->poll_vacancy(node.index, task);
-      if (poll.ready() && *poll) GENERATED_CHECK(world->pool(node.index)->size() < world->capacity(node.index));
+      if (poll.ready() && *poll) GENERATED_CHECK(world->pool(node.index)->used() < world->capacity(node.index));
       return simply(node, poll);
     }
     case Kind::part:
@@ -664,7 +715,7 @@ inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
 #endif
     case Kind::timeout: {
       auto poll = mote::with_timeout(node.timer, node.time, Any(a)).poll(task);
-      if (!is_giving_up(task, 0) && poll.ready() && !*poll && !node.a->done) {
+      if (!is_abandoning(task) && poll.ready() && !*poll && !node.a->done) {
         GENERATED_CHECK((*poll).error() == ETIMEDOUT);
         GENERATED_CHECK(mote::Clock::now() >= node.began + node.time);
       }
@@ -692,19 +743,21 @@ inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
       GENERATED_CHECK(static_cast<bool>(*poll) == (first && second));
       if (!first) GENERATED_CHECK((*poll).error() == node.results.get<0>().error());
       else if (!second) GENERATED_CHECK((*poll).error() == node.results.get<1>().error());
-      world->take(node.results.get<0>()), world->take(node.results.get<1>());
+      world->take(node.results.get<0>());
+      world->take(node.results.get<1>());
       return *poll ? Result<Got>(Got()) : Result<Got>((*poll).error());
     }
   }
   return mote::pending;
 }
-// What was awaited has come: permits and locks are given back at once, or later.
+// Takes the result of an await: permits and locks are given back at once, or later.
 inline void World::take(Result<Got>& result) {
   if (!result) return;
   if (std::exchange(result->message.id, 0) != 0) ++absorbed;
   if (permits.size() < 4 && random.one_in(2)) permits.push_back(std::move(result->permit));
   if (locks.size() < 2 && random.one_in(2)) locks.push_back(std::move(result->held));
-  result->permit.give_back(), result->held.unlock();
+  result->permit.give_back();
+  result->held.unlock();
   if (!permits.empty() && random.one_in(4)) permits.erase(permits.begin());
   if (!locks.empty() && random.one_in(4)) locks.erase(locks.begin());
 }
@@ -717,22 +770,25 @@ struct Mark {
   explicit Mark(Record& of) : record(&of) {}
   Mark(Mark&& other) noexcept : record(std::exchange(other.record, nullptr)) {}
   Mark& operator=(const Mark&) = delete;
-  ~Mark() { record != nullptr ? world->end(*record) : void(); }
+  ~Mark() {
+    if (record != nullptr) world->end(*record);
+  }
   Record* record;
 };
 inline void World::end(Record& record) {
-  GENERATED_CHECK(!std::exchange(record.ended, true));
+  GENERATED_CHECK(!record.ended);
+  record.ended = true;
   GroupBox* const box = record.group;
   if (box != nullptr && box->object != nullptr && record.fails()) {
     if (box->failure == 0) box->failure = record.code;
-    record.joiners_may_be_told = !look<GroupJoiners>(static_cast<mote::TaskGroupBase&>(*box->object)).places_.empty();
+    record.joiners_may_be_told = !look<GroupJoiners>(static_cast<mote::TaskGroupBase&>(*box->object)).empty();
     if (box->cancels_others) {
       box->cancelled = true;
       for (auto& [task, other] : by_task)
         if (other != &record && other->group == box && !other->ended && !task->cancel_requested()) ++other->cancels;
     }
   }
-  if (random.one_in(16) && !closing) spawn();  // in a destructor: refused amid a destruction
+  if (random.one_in(16) && !closing) spawn();  // in a destructor: refused while tasks are destroyed
 }
 inline void World::spawn() {
   records.emplace_back();
@@ -740,7 +796,7 @@ inline void World::spawn() {
   record.id = static_cast<int>(records.size());
   const unsigned from = random.below(pools());
   if (pool(from) == nullptr) return records.pop_back();
-  const bool full = pool(from)->size() == capacity(from), frames_left = has_frames();
+  const bool full = pool(from)->used() == capacity(from), frames_left = has_frames();
   if (random.one_in(3)) {
     GroupBox& box = pick(groups);
     if (box.object == nullptr) return records.pop_back();
@@ -768,7 +824,8 @@ inline void World::spawn() {
   if (random.one_in(4)) return;  // goes on alone
   HandleBox& box = *handles[random.below(handles.size())];
   if (box.joiners != 0) return;
-  box.handle = std::move(*handle), box.record = &record;
+  box.handle = std::move(*handle);
+  box.record = &record;
 }
 inline void World::cancel(Task* task) {
   if (task == nullptr) return;
@@ -784,7 +841,10 @@ inline void World::cancel_group(GroupBox& box) {
 inline void World::make_group() {
   make(groups);
   GroupBox& box = *groups.back();
-  if (random.one_in(2)) box.cancels_others = true, box.object->cancel_others_on_failure();
+  if (random.one_in(2)) {
+    box.cancels_others = true;
+    box.object->cancel_others_on_failure();
+  }
   if (random.one_in(2)) {
     box.told = true;
     box.object->on_end(mote::Delegate<void(const Task&, mote::Outcome)>::of<&World::member_ended>(*this));
@@ -794,7 +854,10 @@ inline void World::member_ended(const Task& task, mote::Outcome outcome) {
   Record& record = *by_task[&task];
   GENERATED_CHECK(record.ended && record.group != nullptr && record.group->told);
   GENERATED_CHECK(outcome.kind == record.expected().kind);
-  if (record.fails()) GENERATED_CHECK(outcome.error == record.code && ++record.told == 1);
+  if (record.fails()) {
+    ++record.told;
+    GENERATED_CHECK(outcome.error == record.code && record.told == 1);
+  }
   if (closing) return;
   if (random.one_in(3)) spawn();
   for (unsigned i = 0; i < groups.size(); ++i)
@@ -805,9 +868,10 @@ inline void World::observe(const mote::Observation& seen) {
   Record& record = *by_task[seen.task];
   GENERATED_CHECK(record.fails() && seen.error == record.code);
   GENERATED_CHECK(record.group == nullptr || record.group->object == nullptr || !record.group->told);
-  GENERATED_CHECK(++record.told == 1);
+  ++record.told;
+  GENERATED_CHECK(record.told == 1);
 }
-// Destroys a primitive, whoever waits for it, and has another one in its place for those who come.
+// Destroys a primitive, also while tasks wait for it, and makes another one in its place.
 template <class Boxes> void World::replace(Boxes& boxes) {
   const unsigned i = random.below(kinds_of_each);
   if (boxes[i]->object == nullptr) return;
@@ -861,7 +925,8 @@ inline void World::act(Task* self) {
     }
     case 11: {
       EventBox& box = pick(events);
-      ++box.sets, box.object->set();
+      ++box.sets;
+      box.object->set();
       if (random.one_in(2)) box.object->clear();
       if (random.one_in(4)) replace(events);
       return;
@@ -872,15 +937,22 @@ inline void World::act(Task* self) {
       Result<Message> got = box.object->try_receive();
       if (!got) return;
       GENERATED_CHECK(!box.sent.empty() && box.sent.front() == got->id);
-      box.sent.pop_front(), ++received, ++absorbed, got->id = 0;
+      box.sent.pop_front();
+      ++received;
+      ++absorbed;
+      got->id = 0;
       return;
     }
     case 14: {
       ChannelBox& box = pick(channels);
       Message message;
-      message.id = ++made, message.where = Message::in_channel;
+      message.id = ++made;
+      message.where = Message::in_channel;
       const std::uint32_t id = message.id;
-      if (box.object->try_send(std::move(message))) box.sent.push_back(id), ++sent;
+      if (box.object->try_send(std::move(message))) {
+        box.sent.push_back(id);
+        ++sent;
+      }
       message.where = Message::at_sender;
       return;
     }
@@ -903,7 +975,8 @@ inline void World::act(Task* self) {
       return;
     case 19: {
       GroupBox& box = pick(groups);
-      box.cancels_others = random.one_in(2), box.object->cancel_others_on_failure(box.cancels_others);
+      box.cancels_others = random.one_in(2);
+      box.object->cancel_others_on_failure(box.cancels_others);
       return;
     }
     case 20:
@@ -935,7 +1008,10 @@ inline void World::act(Task* self) {
 // ---------------------------------------------------------------------------------------------------------------------
 template <class F> void World::for_each_queue(F&& f) {
   for (auto& box : channels)
-    if (box->object) f(look<ChannelSenders>(*box->object)), f(look<ChannelReceivers>(*box->object));
+    if (box->object) {
+      f(look<ChannelSenders>(*box->object));
+      f(look<ChannelReceivers>(*box->object));
+    }
   for (auto& box : semaphores)
     if (box->object) f(look<SemaphoreQueue>(*box->object));
   for (auto& box : mutexes)
@@ -945,17 +1021,16 @@ template <class F> void World::for_each_queue(F&& f) {
   for (auto& box : groups)
     if (box->object) f(look<GroupJoiners>(static_cast<mote::TaskGroupBase&>(*box->object)));
   for (unsigned i = 0; i < pools(); ++i)
-    if (pool(i)) f(look<PoolVacancy>(*pool(i)));
+    if (pool(i)) f(pool(i)->vacancy());
 }
 template <class F> void World::for_each_slot(F&& f) {
   for (unsigned i = 0; i < pools(); ++i) {
-    mote::TaskPoolBase* const from = pool(i);
-    for (std::uint32_t slot = 0; from != nullptr && slot < look<PoolFresh>(*from); ++slot)
-      f(*static_cast<Task*>(static_cast<void*>(static_cast<unsigned char*>(look<PoolSlots>(*from)) +
-                                               std::size_t{slot} * look<PoolStride>(*from))));
+    TaskStore* const from = pool(i);
+    if (from == nullptr) continue;
+    for (std::uint32_t slot = 0; slot < from->fresh(); ++slot) f(mote::detail::TaskAccess::task(from->at(slot)));
   }
 }
-// A ring, both ways; of how many.
+// Checks that a list is a ring in both directions; returns the number of its nodes.
 template <class F> std::size_t walk_ring(ListNode& head, F&& f) {
   std::size_t n = 0;
   if (head.next == nullptr) return n;
@@ -971,38 +1046,40 @@ template <class F> std::size_t walk_ring(ListNode& head, F&& f) {
   return n;
 }
 inline std::size_t World::walk_queue(WaitQueue& queue) {
-  return walk_ring(queue.places_.head_, [&](ListNode& node) {
+  return walk_ring(look<QueuePlaces>(queue).head_, [&](ListNode& node) {
     auto& place = static_cast<QueuePlace&>(node);
-    GENERATED_CHECK(place.queue == &queue && place.task != nullptr && place.task->is_alive());
+    GENERATED_CHECK(place.queue == &queue && place.task != nullptr && place.task->is_live());
     bool its_own = false;
-    for (auto& each : look<TaskPlaces>(*place.task)) its_own |= &each == &place;
+    for (auto& each : place.task->places) its_own |= &each == &place;
     GENERATED_CHECK(its_own);
   });
 }
-inline bool World::is_queued(const Task& task) { return static_cast<const mote::detail::Hook<0>&>(task).linked(); }
+inline bool World::is_queued(Task& task) { return header(task).linked(); }
 
-// After every turn: whatever is linked is linked both ways, and to what is alive.
+// After every turn: all that is linked is linked both ways, and only live tasks are linked.
 inline void World::walk() {
   std::size_t standing = 0, in_queues = 0, live = 0, run_queued = 0, queued = 0;
   for_each_queue([&](WaitQueue& queue) { in_queues += walk_queue(queue); });
   for_each_slot([&](Task& task) {
     const bool alive = task.is_alive();
     live += alive ? 1 : 0;
-    for (auto& place : look<TaskPlaces>(task)) {
-      if (place.linked()) ++standing, GENERATED_CHECK(alive && place.task == &task && place.queue != nullptr);
-      else GENERATED_CHECK(alive || place.queue == nullptr);
+    for (auto& place : header(task).places) {
+      if (place.linked()) {
+        ++standing;
+        GENERATED_CHECK(alive && place.task == &header(task) && place.queue != nullptr);
+      } else GENERATED_CHECK(alive || place.queue == nullptr);
     }
-    const std::size_t waits = walk_ring(look<TaskWaits>(task).head_, [&](ListNode& node) {
-      GENERATED_CHECK(static_cast<Waiter&>(node).task_ == &task);
+    const std::size_t waits = walk_ring(header(task).waiters.head_, [&](ListNode& node) {
+      GENERATED_CHECK(static_cast<Waiter&>(node).names(header(task)));
     });
     GENERATED_CHECK(alive || waits == 0);
-    Waiter& joiner = look<TaskJoiner>(task);
-    if (joiner.task_ != nullptr) GENERATED_CHECK(joiner.linked() && joiner.task_->is_alive());
+    Waiter& joiner = header(task).joiner;
+    if (joiner.has_task()) GENERATED_CHECK(joiner.linked() && look<WaiterTask>(joiner)->is_live());
     if (alive && is_queued(task)) ++queued;
-    mote::TaskHandle* const handle = look<TaskHolder>(task);
-    if (handle != nullptr) {
-      GENERATED_CHECK(handle->get() == &task);
-      if (look<HandleGroup>(*handle) != nullptr) {
+    const mote::detail::TaskHolder* const holder = header(task).holder;
+    if (holder != nullptr) {
+      GENERATED_CHECK(holder->task == &header(task));
+      if (holder->group != nullptr) {
         const auto* const in = by_task[&task]->group;
         GENERATED_CHECK(alive && in != nullptr && in->object != nullptr);
       }
@@ -1010,25 +1087,26 @@ inline void World::walk() {
     if (alive) {
       const Record& record = *by_task[&task];
       GENERATED_CHECK(!record.ended);
-      GENERATED_CHECK(!look<TaskCancelHeld>(task) || look<TaskShields>(task) != 0);
+      GENERATED_CHECK(!header(task).cancel_held || header(task).shields != 0);
     }
   });
   GENERATED_CHECK(standing == in_queues);
   GENERATED_CHECK(live == reactor().stats().tasks);
   const auto walk_ready = [&](mote::detail::RunQueue& ready) {
     run_queued += walk_ring(ready.head_,
-                            [&](ListNode& node) { GENERATED_CHECK(mote::detail::RunQueue::from(&node)->is_alive()); });
+                            [&](ListNode& node) { GENERATED_CHECK(mote::detail::RunQueue::from(&node)->is_live()); });
   };
-  walk_ready(look<ReactorReady>(reactor()));
-  for (std::uint32_t i = 0; i < look<ReactorLevels>(reactor()); ++i) walk_ready(look<ReactorHigher>(reactor())[i]);
+  mote::detail::Scheduler& scheduler = loop_of(reactor());
+  walk_ready(look<SchedulerReady>(scheduler));
+  for (std::uint32_t i = 0; i < look<SchedulerLevels>(scheduler); ++i) walk_ready(look<SchedulerHigher>(scheduler)[i]);
   GENERATED_CHECK(queued == run_queued);
   for (auto& box : groups) {
     if (!box->object) continue;
     for (std::uint32_t i = 0; i < box->object->size(); ++i) {
       mote::TaskHandle& member = look<GroupMembers>(static_cast<mote::TaskGroupBase&>(*box->object))[i];
-      GENERATED_CHECK(member.get() != nullptr && member.get()->is_alive() &&
-                      look<TaskHolder>(*member.get()) == &member);
-      GENERATED_CHECK(look<HandleGroup>(member) != nullptr && by_task[member.get()]->group == box.get());
+      const mote::detail::TaskHolder& holder = mote::detail::HandleAccess::holder(member);
+      GENERATED_CHECK(holder.task != nullptr && holder.task->is_live() && holder.task->holder == &holder);
+      GENERATED_CHECK(holder.group != nullptr && by_task[member.get()]->group == box.get());
     }
   }
   for (auto& box : channels) GENERATED_CHECK(!box->object || box->object->size() == box->sent.size());
@@ -1036,9 +1114,9 @@ inline void World::walk() {
   for (auto& box : mutexes) GENERATED_CHECK(!box->object || box->object->is_locked() == (box->holders == 1));
   if (run_queued == 0) walk_rest();
 }
-// When nothing is left to run: nobody waits for what is there already, or is not noted where it waits.
+// When nothing is left to run: no task waits for something that is there already, and each is noted where it waits.
 inline void World::walk_rest() {
-  const auto waited_for = [](WaitQueue& queue) { return !queue.places_.empty(); };
+  const auto waited_for = [](WaitQueue& queue) { return !queue.empty(); };
   for (auto& box : channels) {
     Channel* const channel = box->object;
     if (channel == nullptr) continue;
@@ -1055,26 +1133,26 @@ inline void World::walk_rest() {
     if (box->object && waited_for(look<GroupJoiners>(static_cast<mote::TaskGroupBase&>(*box->object))))
       GENERATED_CHECK(box->object->size() != 0);
   for (unsigned i = 0; i < pools(); ++i)
-    if (pool(i) && waited_for(look<PoolVacancy>(*pool(i)))) GENERATED_CHECK(pool(i)->size() == capacity(i));
-  for_each_slot([&](Task& task) { GENERATED_CHECK(!task.is_alive() || look<TaskShare>(task) != 0); });
+    if (pool(i) && waited_for(pool(i)->vacancy())) GENERATED_CHECK(pool(i)->used() == capacity(i));
+  for_each_slot([&](Task& task) { GENERATED_CHECK(!task.is_alive() || header(task).share != 0); });
   const Instant now = mote::Clock::now();
   for (Tree* const tree : trees) {
-    if (tree->line->is_given_up()) continue;
+    if (tree->line->is_abandoned()) continue;
     for (unsigned i = 0; i < tree->used; ++i) {
       Node& node = tree->nodes[i];
       if (!node.active) continue;
       Task& task = *tree->line->task;
       GENERATED_CHECK(task.is_alive());
       if (node.queue != nullptr) {
-        const QueuePlace* const place = task.place(node.queue);
+        const QueuePlace* const place = header(task).place_in(node.queue);
         GENERATED_CHECK(place != nullptr && place->linked());
       } else if (node.kind == Kind::sleep || node.kind == Kind::timeout) {
         const mote::Timer& timer = look<TimerTimer>(node.timer);
         const Waiter& waiter = look<TimerWaiter>(node.timer);
-        GENERATED_CHECK(waiter.task_ == &task && waiter.waits_ != 0);
+        GENERATED_CHECK(waiter.names(header(task)) && waiter.is_waiting());
         GENERATED_CHECK(timer.armed() && timer.deadline() == node.began + node.time && timer.deadline() > now);
       } else if (node.kind == Kind::join) {
-        GENERATED_CHECK(node.handle_box->handle && look<TaskJoiner>(*node.handle_box->handle.get()).task_ == &task);
+        GENERATED_CHECK(node.handle_box->handle && header(*node.handle_box->handle.get()).joiner.names(header(task)));
       }
     }
   }
@@ -1102,7 +1180,7 @@ inline void World::run(std::uint64_t steps) {
   if (!failed) wind_down();
   if (!failed) empty();
 }
-// Everybody is cancelled, or destroyed, and what is awaited despite of that is provided: then all must end.
+// Cancels or destroys all tasks, and provides what shielded tasks still wait for: then all must end.
 inline void World::wind_down() {
   closing = true;
   const unsigned way = random.below(4);
@@ -1113,29 +1191,37 @@ inline void World::wind_down() {
       for (auto& [task, record] : by_task)
         if (!record->ended && !task->cancel_requested()) ++record->cancels;
     if (turns == 0) reactor().cancel_all_tasks();
-    permits.clear(), locks.clear();
+    permits.clear();
+    locks.clear();
     for (auto& box : semaphores)
-      if (box->object && box->object->available() == 0) box->total += 8, box->object->release(8);
+      if (box->object && box->object->available() == 0) {
+        box->total += 8;
+        box->object->release(8);
+      }
     for (auto& box : events)
-      if (box->object) ++box->sets, box->object->set();
+      if (box->object) {
+        ++box->sets;
+        box->object->set();
+      }
     for (auto& box : channels)
       if (box->object) box->object->close();
     if (turns == 300) {  // shielded, they may wait for each other
-      for_each_slot([&](Task& task) { GENERATED_CHECK(!task.is_alive() || look<TaskShields>(task) != 0); });
+      for_each_slot([&](Task& task) { GENERATED_CHECK(!task.is_alive() || header(task).shields != 0); });
       static_cast<void>(reactor().destroy_all_tasks());
     }
     turn();
   }
 }
 inline void World::empty() {
-  permits.clear(), locks.clear();
+  permits.clear();
+  locks.clear();
   for (auto& box : handles) box->handle.detach();
-  for_each_queue([](WaitQueue& queue) { GENERATED_CHECK(queue.places_.empty()); });
-  for (unsigned i = 0; i < pools(); ++i) GENERATED_CHECK(pool(i) == nullptr || pool(i)->size() == 0);
+  for_each_queue([](WaitQueue& queue) { GENERATED_CHECK(queue.empty()); });
+  for (unsigned i = 0; i < pools(); ++i) GENERATED_CHECK(pool(i) == nullptr || pool(i)->used() == 0);
   for (auto& box : groups) GENERATED_CHECK(!box->object || box->object->size() == 0);
   GENERATED_CHECK(reactor().stats().tasks == 0 && reactor().stats().tasks_spawned == reactor().stats().tasks_ended);
   GENERATED_CHECK(trees.empty() && frames_are_free());
-  GENERATED_CHECK(look<ReactorTimers>(reactor()).count() == 0);
+  GENERATED_CHECK(loop_of(reactor()).wheel().count() == 0);
   for (auto& box : mutexes) GENERATED_CHECK(box->holders == 0);
   for (const Record& record : records) {
     GENERATED_CHECK(record.ended);
@@ -1158,7 +1244,8 @@ inline void World::empty() {
 #if __cplusplus >= 202002L
 // A coroutine that is awaited by another, or is a part of an operation.
 inline mote::Co<Got> part(mote::FrameSource& frames, World& w, Line& line, Line& parent, int depth) {
-  line.begin(*parent.record, co_await mote::this_task()), line.parent = &parent;
+  line.begin(*parent.record, co_await mote::this_task());
+  line.parent = &parent;
   Line below;
   Tree tree;
   for (unsigned n = w.random.below(3); n-- != 0 && !w.closing;) {
@@ -1197,17 +1284,19 @@ inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) 
   const char* const text = std::getenv(variable);
   return text != nullptr ? std::strtoull(text, nullptr, 10) : otherwise;
 }
-// Worlds one after the other, of the seed and those that follow it, until there were that many steps.
+// Runs one world after the other, of consecutive seeds, until that many steps have been made.
 template <class W> void run_worlds(const char* program, const char* name, const char* selector) {
   const std::uint64_t first = number_from("MOTE_TEST_SEED", 1), steps = number_from("MOTE_TEST_STEPS", MOTE_TEST_STEPS);
   std::uint64_t seed = first, done = 0, worlds = 0;
-  for (bool failed = false; !failed && done < steps; ++seed, ++worlds) {
+  bool failed = false;
+  while (!failed && done < steps) {
     mote::FaultSystem::start_virtual_time();
     mote::FaultSystem::state.most_waits = UINT32_MAX;
     {
       W a_world(seed);
       a_world.run(2000 + seed * 997 % 3000);
-      done += a_world.reactor().stats().steps, failed = a_world.failed;
+      done += a_world.reactor().stats().steps;
+      failed = a_world.failed;
       world = &a_world;
     }
     mote::FaultSystem::state = mote::FaultSystem::State();
@@ -1215,6 +1304,8 @@ template <class W> void run_worlds(const char* program, const char* name, const 
                               " --test-case='" + name + selector + "'";
     INFO("to see it again: ", again);
     CHECK_FALSE(failed);
+    ++seed;
+    ++worlds;
   }
   MESSAGE("seeds ", first, " to ", seed - 1, ": ", done, " steps in ", worlds, " worlds");
 }

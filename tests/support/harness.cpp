@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// Parts of the harness that are compiled once: see harness.hpp.
 #include "harness.hpp"
 
 #include <dirent.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// One operation at a time, awaited by a task of its own, for tests that are written from the outside of a loop.
+// Awaits single operations, each by a task of its own, for tests whose body is not a task.
 #ifndef MOTE_TESTS_OPERATIONS_HPP
 #define MOTE_TESTS_OPERATIONS_HPP
 
@@ -68,7 +68,7 @@ inline std::string read_some(mote::Reactor& reactor, mote::Stream& stream) {
   return n ? std::string(bytes, *n) : "errno " + std::to_string(n.error().code());
 }
 
-// As much as there is to be read of a descriptor now; it does not block.
+// Reads all that a descriptor has now, without blocking.
 inline std::string take_all(int fd) {
   std::string taken;
   char bytes[4096];

@@ -103,17 +103,23 @@ class Reporter : public doctest::IReporter {
     out_.flush();  // the lines before a crash are worth the most
   }
 
-  // Readers split at colons, so a name (a template's instance, say) must have none.
+  // Readers split a line at colons, so a name must have none; those of templates do.
   std::string name() const {
     std::string text = one_line(test_->m_name);
-    for (std::size_t at = 0; (at = text.find(':', at)) != std::string::npos;) {
+    std::size_t at = text.find(':');
+    while (at != std::string::npos) {
       text.replace(at, text.compare(at, 2, "::") == 0 ? 2 : 1, ".");
+      at = text.find(':', at);
     }
     return text;
   }
 
   static std::string one_line(std::string text) {
-    for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 2) text.replace(at, 1, "\\n");
+    std::size_t at = text.find('\n');
+    while (at != std::string::npos) {
+      text.replace(at, 1, "\\n");
+      at = text.find('\n', at + 2);
+    }
     return text;
   }
 

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Configuration: the version, the namespace, how violated invariants are reported, and the bounds of a turn.
+#ifndef MOTE_BASE_CONFIG_HPP
+#define MOTE_BASE_CONFIG_HPP
+
+#include <chrono>   // Duration and Instant
+#include <cstdint>  // integers of fixed width
+
+static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
+
+#define MOTE_VERSION_MAJOR 0
+#define MOTE_VERSION_MINOR 1
+#define MOTE_VERSION_PATCH 0
+
+// States an invariant of the library. Define it before the first include to report violations in your own way. It must
+// be an expression of type void and must have no side effects. By default a violation traps; with NDEBUG nothing is
+// checked.
+#ifndef MOTE_ASSERT
+#ifdef NDEBUG
+#define MOTE_ASSERT(condition) static_cast<void>(0)
+#else
+#define MOTE_ASSERT(condition) ((condition) ? static_cast<void>(0) : __builtin_trap())
+#endif
+#endif
+
+// The version is part of the namespace, so that two versions can be linked into one program. So is whether the system
+// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
+#ifdef MOTE_SYSTEM_HEADER
+#define MOTE_NAMESPACE v0_1_seam
+#else
+#define MOTE_NAMESPACE v0_1
+#endif
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// Bounds of one turn of the loop. Each keeps one party from starving the others.
+namespace limits {
+
+// An operation that could complete at once does not, after so many in one step: the task is queued again behind the
+// others.
+constexpr int operations_per_step = 32;
+// Steps in one turn of tasks that are below the highest priority.
+constexpr std::uint32_t steps_below = 16;
+// Queues in which one task can stand at a time, by first_of() and all_of().
+constexpr int queues_per_task = 3;
+// Connections that a listener finds dead in a row before it pauses.
+constexpr int accepts_per_poll = 16;
+// Timers that are looked at to find the exact next deadline.
+constexpr std::uint32_t timers_per_scan = 32;
+// For how long a listener pauses: after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead ones.
+constexpr std::chrono::milliseconds accept_pause{100};
+
+}  // namespace limits
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_CONFIG_HPP

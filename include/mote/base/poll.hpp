@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Poll: what one attempt at an operation gives, a value or "pending".
+#ifndef MOTE_BASE_POLL_HPP
+#define MOTE_BASE_POLL_HPP
+
+#include <type_traits>  // checks at compile time
+#include <utility>      // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// The operation has not completed, and the task has been noted as waiting for it.
+struct Pending {};
+constexpr Pending pending{};
+
+// Ready with a value, or pending. T must be default-constructible. Looking at the value of a pending one is a violated
+// invariant. Size: that of T and of a bool.
+template <class T> class [[nodiscard]] Poll {
+ public:
+  using value_type = T;
+  constexpr Poll(Pending) : ready_(false) {}
+  template <class U = T, class = std::enable_if_t<std::is_constructible<T, U&&>::value &&
+                                                  !std::is_same<std::decay_t<U>, Poll>::value &&
+                                                  !std::is_same<std::decay_t<U>, Pending>::value>>
+  constexpr Poll(U&& value) : value_(std::forward<U>(value)), ready_(true) {}
+
+  constexpr bool ready() const { return ready_; }
+  constexpr T& operator*() {
+    MOTE_ASSERT(ready_);
+    return value_;
+  }
+  constexpr T* operator->() { return &**this; }
+ private:
+  T value_{};
+  bool ready_;
+};
+
+namespace detail {
+
+// What an attempt answers when it has noted the task as waiting and is to be made again. It is no errno value: those
+// end at 4095.
+constexpr Error suspended{4096};
+
+// A condition that is mostly true. For branches on the way of every message only.
+constexpr bool expect_true(bool condition) { return __builtin_expect(condition, true) != 0; }
+
+}  // namespace detail
+
+// The same of an operation that can fail. It is no larger than the Result: pending is an error of its own inside of it.
+template <class T> class [[nodiscard]] Poll<Result<T>> {
+ public:
+  using value_type = Result<T>;
+  constexpr Poll(Pending) : value_(detail::suspended) {}
+  template <class U, class = std::enable_if_t<std::is_constructible<Result<T>, U&&>::value &&
+                                              !std::is_same<std::decay_t<U>, Poll>::value &&
+                                              !std::is_same<std::decay_t<U>, Pending>::value>>
+  constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
+
+  // As Result<T>::in_place(). Where `fill` answers detail::suspended, the Poll is pending.
+  template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
+
+  constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
+  constexpr Result<T>& operator*() {
+    MOTE_ASSERT(ready());
+    return value_;
+  }
+  constexpr Result<T>* operator->() { return &**this; }
+ private:
+  struct InPlace {};
+  template <class Fill> constexpr Poll(InPlace, Fill& fill) : value_(Result<T>::in_place(fill)) {}
+  Result<T> value_;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_POLL_HPP

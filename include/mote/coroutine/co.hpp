@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Co: what a coroutine returns to whoever calls it.
+#ifndef MOTE_COROUTINE_CO_HPP
+#define MOTE_COROUTINE_CO_HPP
+
+#if __cplusplus >= 202002L
+
+#include <errno.h>  // errno and its names
+
+#include <coroutine>    // coroutine_handle, suspend_always
+#include <cstddef>      // size_t, ptrdiff_t
+#include <cstdint>      // integers of fixed width
+#include <type_traits>  // checks at compile time
+#include <utility>      // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/base/result.hpp>
+#include <mote/coroutine/chain.hpp>
+#include <mote/coroutine/frame_maker.hpp>
+#include <mote/coroutine/promise.hpp>
+#include <mote/task/task.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+template <class T> class Co;
+
+namespace detail {
+template <class T> struct Promise;
+struct CoAccess;
+
+// What awaiting a Co<T> gives is a Result of this: a Co<Result<T>> is the same as a Co<T>.
+template <class T> struct Unwrapped { using type = T; };
+template <class T> struct Unwrapped<Result<T>> { using type = T; };
+
+// Owns a coroutine's frame, or knows why there is none: what a Co consists of, as the library sees it.
+template <class T> struct CoFrame {
+  using Handle = std::coroutine_handle<Promise<T>>;
+  using Value = typename Unwrapped<T>::type;
+
+  explicit CoFrame(Handle frame) : handle(frame), size(FrameMaker::made.size) {}
+  explicit CoFrame(Error why_none) : error(why_none), size(FrameMaker::made.size) {}
+  CoFrame(CoFrame&& other) noexcept : handle(other.release()), error(other.error), size(other.size) {}
+  CoFrame& operator=(CoFrame&& other) noexcept {
+    if (this == &other) return *this;
+    destroy();
+    handle = other.release();
+    error = other.error;
+    size = other.size;
+    return *this;
+  }
+  ~CoFrame() { destroy(); }
+
+  // Only where there is a frame:
+  Promise<T>& promise() const { return handle.promise(); }
+  bool is_awaited() const { return promise().chain != &promise().own; }  // by another coroutine
+  bool is_begun() const { return promise().own.is_begun(); }             // as an operation, or as a task
+  // What the coroutine returned, which has ended. Its frame is destroyed.
+  Result<Value> take_result() {
+    Result<Value> result = std::move(promise().result);
+    destroy();
+    return result;
+  }
+
+  // In any case: gives the frame to another owner, or destroys it.
+  Handle release() { return std::exchange(handle, nullptr); }
+  void destroy() {
+    if (handle != nullptr) release().destroy();
+  }
+
+  Handle handle;
+  Error error = EINVAL;    // why there is no frame. Where there was one: the coroutine has ended.
+  std::uint32_t size = 0;  // in bytes
+};
+
+}  // namespace detail
+
+// A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
+// own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing ever
+// throws. Destroyed, wherever it stands, it leaves nothing behind.
+//
+// What is awaited gives a Result<T>: what the coroutine returned. To await one is a call, not an operation: it does not
+// end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T; so Co<Result<T>> is the
+// same, and Co<Result<void>> is the one without a value that can fail.
+// Errors of an await, besides those that the coroutine returns:
+//   ENOBUFS           the frame pool is full. Wait, or make it larger: see FramePool::high_water().
+//   EMSGSIZE          the frame is too large for the pool: see frame_size().
+//   EINVAL            an argument is over-aligned, there is no pool to take the frame from, or it has ended before.
+//   EBUSY             another coroutine awaits it.
+//   ENOTRECOVERABLE   an exception left it.
+// On a 32-bit board the frame of an empty coroutine has 60 to 72 bytes, and each await adds its operation.
+// Size on a 32-bit board: 12 bytes.
+template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
+  using Frame = detail::CoFrame<T>;
+ public:
+  using promise_type = detail::Promise<T>;
+  using Value = typename Frame::Value;
+
+  Co(Co&& other) noexcept = default;
+  Co& operator=(Co&& other) noexcept = default;
+
+  explicit operator bool() const { return Frame::handle != nullptr; }  // whether it has a frame
+  Error error() const { return Frame::error; }                         // why not
+  std::size_t frame_size() const { return Frame::size; }  // in bytes, of the frame it has or would have needed
+  // As an operation: goes on with it, as far as it gets. Errors: those of an await, see above.
+  Poll<Result<Value>> poll(Task& task) {
+    if (Frame::handle == nullptr) return Result<Value>(Frame::error);
+    const bool has_ended = Frame::handle.done();
+    if (has_ended || Frame::is_awaited()) return Result<Value>(Error(has_ended ? EINVAL : EBUSY));
+    detail::Chain& chain = Frame::promise().own;
+    if (!chain.is_begun()) chain.next = Frame::handle;
+    if (!chain.poll(task)) return pending;
+    return Frame::take_result();
+  }
+ private:
+  friend struct detail::CoAccess;
+  explicit Co(typename Frame::Handle frame) : Frame(frame) {}
+  explicit Co(Error why_none) : Frame(why_none) {}
+};
+
+namespace detail {
+
+// Makes a Co, and gives its frame: for the library.
+struct CoAccess {
+  template <class T> static CoFrame<T>& frame(Co<T>& co) { return co; }
+  template <class T> static Co<T> make(typename CoFrame<T>::Handle frame) { return Co<T>(frame); }
+  template <class T> static Co<T> make(Error why_none) { return Co<T>(why_none); }
+};
+
+// What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of whoever awaits it, so
+// awaiting it is only to resume it. One that has begun, as an operation, has a chain of its own, and is awaited as an
+// operation.
+template <class T> struct CoAwaiter : Awaiter {
+  using R = Result<typename CoFrame<T>::Value>;
+
+  CoAwaiter(Chain& part_of, Co<T>& co, std::uint32_t where)
+      : Awaiter(part_of), awaited(CoAccess::frame(co)), name(chain.name), line(where) {}
+  // Where the frame that awaits is destroyed, the coroutine that is awaited does not outlive it, wherever its Co lies:
+  // its chain is gone.
+  ~CoAwaiter() {
+    leave();
+    if (waits) awaited.destroy();
+  }
+
+  bool await_ready() {
+    if (awaited.handle == nullptr) return true;
+    taken = awaited.is_awaited();
+    if (taken) return true;
+    return awaited.is_begun() && poll_chain(*this, *chain.running);
+  }
+  void await_suspend(std::coroutine_handle<> waiting) {
+    waits = true;
+    if (awaited.is_begun()) return wait(waiting, &poll_chain);
+    PromiseBase& promise = awaited.promise();
+    promise.chain = &chain;
+    promise.awaited_by = waiting;
+    chain.next = awaited.handle;
+    chain.name = promise.own.name;
+  }
+  R await_resume() {
+    waits = false;
+    chain.name = name;
+    chain.line = line;
+    if (taken) return Error(EBUSY);
+    if (awaited.handle == nullptr) return awaited.error;
+    return awaited.take_result();
+  }
+ private:
+  static bool poll_chain(Awaiter& self, Task& task) {
+    Chain& begun = static_cast<CoAwaiter&>(self).awaited.promise().own;
+    const bool ended = begun.poll(task);
+    self.chain.name = begun.name;
+    self.chain.line = begun.line;
+    return ended;
+  }
+
+  CoFrame<T>& awaited;
+  const char* name;    // of the function that awaits: the chain's, until the awaited one went on
+  std::uint32_t line;  // where it awaits
+  bool taken = false;  // another coroutine awaits it
+  bool waits = false;  // this one waits for its end
+};
+template <class T> struct AwaiterFor<Co<T>> { using type = CoAwaiter<T>; };
+
+template <class T> struct PromiseOf : PromiseBase {
+  using Value = typename Unwrapped<T>::type;
+
+  Co<T> get_return_object() noexcept {
+    auto* promise = static_cast<Promise<T>*>(this);
+    // Hides where the promise comes from. Else clang sees that some frames do not outlive their caller, and puts them
+    // into its stack frame, past the pool and its sizes.
+    asm("" : "+r"(promise));
+    return CoAccess::make<T>(std::coroutine_handle<Promise<T>>::from_promise(*promise));
+  }
+  static Co<T> get_return_object_on_allocation_failure() noexcept {
+    return CoAccess::make<T>(Error(FrameMaker::made.error));
+  }
+  void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
+  void keep(Result<Value>&& returned) {
+    result = std::move(returned);
+    code = result ? 0 : result.error().code();
+  }
+
+  Result<Value> result;
+};
+
+// A promise must not have both return_value() and return_void().
+template <class T> struct Promise : PromiseOf<T> {
+  template <class U = T> void return_value(U&& value) {
+    this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
+  }
+};
+template <> struct Promise<void> : PromiseOf<void> {  // no `co_return error`: a Co<Result<void>> is what can fail
+  void return_void() {}
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // C++20
+
+#endif  // MOTE_COROUTINE_CO_HPP

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// co_await of an operation.
+#ifndef MOTE_COROUTINE_OPERATION_AWAITER_HPP
+#define MOTE_COROUTINE_OPERATION_AWAITER_HPP
+
+#if __cplusplus >= 202002L
+
+#include <coroutine>    // coroutine_handle, suspend_always
+#include <cstdint>      // integers of fixed width
+#include <new>          // placement new
+#include <type_traits>  // checks at compile time
+#include <utility>      // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/coroutine/chain.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/task.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+template <class Op>
+concept IsOperation = requires(Op& operation, Task& task) {
+  operation.poll(task).ready();
+};
+
+// What co_await makes of an operation. The operation itself lies in the coroutine's frame until the end of the
+// expression that awaits it. The compiler calls await_ready(), which is the first attempt; if that is pending,
+// await_suspend(), and the chain makes the further ones; then await_resume(), whose result is that of the co_await.
+template <class Op> struct OperationAwaiter : Awaiter {
+  using R = Answer<Op>;
+
+  OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation(what) {
+    chain.line = line;
+  }
+  ~OperationAwaiter() {
+    if (!taken) leave();
+    forget_result();
+  }
+
+  bool await_ready() { return attempt(*chain.running); }
+  void await_suspend(std::coroutine_handle<> waiting) { wait(waiting, &attempt_again); }
+  R await_resume() {
+    taken = true;
+    return std::move(result);
+  }
+ private:
+  static bool attempt_again(Awaiter& self, Task& task) { return static_cast<OperationAwaiter&>(self).attempt(task); }
+  [[gnu::always_inline]] bool attempt(Task& task) {
+    Poll<R> fresh = operation.poll(task);
+    if (!fresh.ready()) return false;
+    forget_result();                                           // of an operation that completed while it was abandoned
+    ::new (static_cast<void*>(&result)) R(std::move(*fresh));  // which may throw
+    if constexpr (!std::is_trivially_destructible_v<R>) has_result = true;
+    return true;
+  }
+  void forget_result() {
+    if constexpr (!std::is_trivially_destructible_v<R>) {
+      const bool had_result = std::exchange(has_result, false);
+      if (had_result) result.~R();
+    }
+  }
+
+  Op& operation;
+  bool taken = false;       // the result has been taken: so it waits nowhere
+  bool has_result = false;  // there is one to be destroyed
+  union {
+    R result;  // made by the attempt that completes, since an R that is made before costs its stores at each await
+  };
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // C++20
+
+#endif  // MOTE_COROUTINE_OPERATION_AWAITER_HPP

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Datagram: a socket of datagrams, UDP or Unix-domain.
+#ifndef MOTE_IO_DATAGRAM_HPP
+#define MOTE_IO_DATAGRAM_HPP
+
+#include <errno.h>       // errno and its names
+#include <string.h>      // memcpy, memchr, strlen, strerror
+#include <sys/socket.h>  // sockets
+
+#include <cstddef>  // size_t, ptrdiff_t
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/bytes.hpp>
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+#include <mote/io/endpoint.hpp>
+#include <mote/io/source.hpp>
+#include <mote/io/transfer.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/reactor/slot.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/system/fd.hpp>
+#include <mote/system/system.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// Datagrams, UDP or Unix-domain. Size on a 32-bit board: 12 bytes.
+//
+// Errors of all operations that are awaited, beside their own:
+//   EBUSY        another task does the same: one reader and one writer at a time. Or the socket is watched.
+//   ECANCELED    the task was cancelled, or the socket has been closed, as at shutdown.
+//   EBADF        it was never opened.
+//   ECONNREFUSED an earlier datagram of a connected socket found nobody (ICMP). The socket goes on.
+//   ENOMEM       the kernel is out of memory: try later.
+//   ENOSPC       the kernel's limit on registrations, when it has to wait.
+class Datagram : public Source {
+ public:
+  struct Received {
+    std::size_t size = 0;    // bytes in the buffer; 0 is an empty datagram, not the end
+    bool truncated = false;  // the datagram was longer than the buffer; the rest is lost
+  };
+
+  // Bound to the endpoint, whose port may be 0: the kernel chooses one.
+  // Errors:
+  //   EBUSY                   it is open already: close() it first.
+  //   EADDRINUSE              the address is taken, or the Unix socket's path exists.
+  //   EADDRNOTAVAIL           the address is none of this machine.
+  //   EACCES                  not allowed: a port below 1024, or the directory's permissions.
+  //   EAFNOSUPPORT            the kernel does not know this family.
+  //   ENOBUFS                 the table is full: see Config::descriptors; or the kernel's memory.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits.
+  //   ENXIO                   the reactor is not open.
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
+    if (slot_ != nullptr) return Error(EBUSY);
+    Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
+    if (!fd) return detail::last_error();
+    if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
+    return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
+  }
+  // Of that family (AF_INET, AF_INET6, AF_UNIX), bound by the first send. Errors: as above, but for those of the
+  // address.
+  Result<void> open(Reactor& reactor, int family) {
+    Fd fd(System::socket(family, SOCK_DGRAM));
+    if (!fd) return detail::last_error();
+    return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
+  }
+  // Sets where send() goes and from where recv() takes: kernel state, at once. Errors: of connect(2).
+  Result<void> connect(const Endpoint& to) { return detail::check(System::connect(fd(), to.address(), to.size())); }
+
+  // ---- operations ----
+
+  // A datagram, and in `from`, unless it is null, from where it came.
+  auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
+    return make_operation<Received>(Interest::read, "a datagram", [this, buffer, from] {
+      return slot_->may_read() ? try_recv(buffer, from) : Error(EAGAIN);
+    });
+  }
+  auto recv_from(ByteSpan buffer, Endpoint& from) { return recv(buffer, &from); }
+  // Sends all or nothing: to where the socket is connected, if `to` is null.
+  // Errors, beside those above:
+  //   EMSGSIZE                   too long for one datagram.
+  //   ENOBUFS                    the interface's queue is full: try later.
+  //   ENETUNREACH, EHOSTUNREACH  the network says that there is no way there.
+  //   ENOENT                     there is no Unix socket of this path.
+  //   EDESTADDRREQ               the socket is not connected, and `to` is null.
+  //   EACCES                     not allowed: the path's permissions; or a broadcast without SO_BROADCAST.
+  //   EPERM                      a firewall forbids it.
+  auto send(ByteView bytes, const Endpoint* to = nullptr) {
+    return make_operation<void>(Interest::write, "room to write", [this, bytes, to] {
+      return slot_->may_write() ? try_send_to(bytes, to) : Error(EAGAIN);
+    });
+  }
+  auto send_to(ByteView bytes, const Endpoint& to) { return send(bytes, &to); }
+
+  // ---- one attempt, for the callback style ----
+
+  // Errors, beside those of recv():
+  //   EAGAIN   there is no datagram now.
+  //   EBADF    it is not open.
+  Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr) {
+    if (slot_ == nullptr) return Error(EBADF);
+    iovec vector{buffer.data(), buffer.size()};
+    msghdr message;
+    ::memset(&message, 0, sizeof message);
+    message.msg_iov = &vector;
+    message.msg_iovlen = 1;
+    if (from != nullptr) {
+      *from = Endpoint();
+      message.msg_name = from->address();
+      message.msg_namelen = Endpoint::capacity;
+    }
+    const ssize_t n = detail::retry([&] { return System::recvmsg(slot_->fd, &message, MSG_DONTWAIT); });
+    if (n < 0) return Error(-detail::receive_failed(*slot_));
+    if (from != nullptr) from->resize(message.msg_namelen);
+    return Received{static_cast<std::size_t>(n), (message.msg_flags & MSG_TRUNC) != 0};
+  }
+  // Errors, beside those of send():
+  //   EAGAIN   there is no room now.
+  //   EBADF    it is not open.
+  Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr) {
+    if (slot_ == nullptr) return Error(EBADF);
+    const sockaddr* const address = to != nullptr ? to->address() : nullptr;
+    const socklen_t size = to != nullptr ? to->size() : 0;
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const auto send_once = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
+    const ssize_t n = detail::retry(send_once);
+    if (n < 0) return Error(detail::transfer_failed(*slot_, slot_->write_state));
+    return {};
+  }
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_DATAGRAM_HPP

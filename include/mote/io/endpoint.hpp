@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Endpoint: the address of a socket.
+#ifndef MOTE_IO_ENDPOINT_HPP
+#define MOTE_IO_ENDPOINT_HPP
+
+#include <arpa/inet.h>   // inet_pton, inet_ntop
+#include <errno.h>       // errno and its names
+#include <net/if.h>      // if_nametoindex, if_indextoname: scopes of IPv6 addresses
+#include <netinet/in.h>  // sockaddr_in, sockaddr_in6
+#include <stdio.h>       // snprintf
+#include <string.h>      // memcpy, memchr, strlen, strerror
+#include <sys/socket.h>  // sockets
+#include <sys/un.h>      // sockaddr_un
+
+#include <cstddef>  // size_t, ptrdiff_t
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
+// Size on a 32-bit board: 116 bytes.
+class Endpoint {
+ public:
+  // What text() returns: it holds every endpoint.
+  struct Text {
+    char data[128];
+    const char* c_str() const { return data; }
+  };
+  static constexpr socklen_t capacity = sizeof(sockaddr_un);  // the longest address
+
+  constexpr Endpoint() : unix_{} {}  // none
+
+  // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0".
+  // Errors:
+  //   EINVAL   it is no numeric address: names are not looked up.
+  //   ENODEV   there is no interface of the name behind '%'.
+  static Result<Endpoint> ip(const char* address, std::uint16_t port) {
+    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
+  }
+  // A path, or after '@' an abstract name. A listener leaves its path behind: unlink() it before the next one opens.
+  // Errors:
+  //   EINVAL         it is empty.
+  //   ENAMETOOLONG   it has more than 107 bytes.
+  static Result<Endpoint> unix_path(const char* path) {
+    return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
+  }
+  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x".
+  // Errors:
+  //   EINVAL         it is none of these, or the port is above 65535.
+  //   ENODEV         there is no interface of the name behind '%'.
+  //   ENAMETOOLONG   the path has more than 107 bytes.
+  static Result<Endpoint> parse(const char* text) {
+    return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
+  }
+
+  // In the form that parse() takes; "-" for none, as of the peer of an unbound Unix socket.
+  Text text() const {
+    Text result{};
+    if (family() == AF_INET || family() == AF_INET6) {
+      print_ip(result);
+    } else if (family() == AF_UNIX && size_ > path_offset) {
+      print_path(result);
+    } else {
+      result.data[0] = '-';
+    }
+    return result;
+  }
+  int family() const { return any_.sa_family; }  // AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: none
+  // Only of an IP address.
+  std::uint16_t port() const { return ntohs(family() == AF_INET6 ? v6_.sin6_port : v4_.sin_port); }
+
+  // For system calls. One that writes an address here is followed by resize() with the size that it tells.
+  const sockaddr* address() const { return &any_; }
+  sockaddr* address() { return &any_; }
+  socklen_t size() const { return size_; }
+  void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
+ private:
+  static constexpr socklen_t path_offset = offsetof(sockaddr_un, sun_path);
+
+  Result<void> set_ip(const char* address, std::uint16_t port) {
+    v4_.sin_family = AF_INET;
+    v4_.sin_port = htons(port);
+    size_ = sizeof v4_;
+    if (::inet_pton(AF_INET, address, &v4_.sin_addr) == 1) return {};
+    return set_ipv6(address, port);
+  }
+  Result<void> set_ipv6(const char* address, std::uint16_t port) {
+    char without_scope[INET6_ADDRSTRLEN] = {};
+    const char* const scope = ::strchr(address, '%');
+    if (scope != nullptr) {
+      const auto length = static_cast<std::size_t>(scope - address);
+      if (length >= sizeof without_scope) return Error(EINVAL);
+      ::memcpy(without_scope, address, length);
+    }
+    v6_.sin6_family = AF_INET6;
+    v6_.sin6_port = htons(port);
+    v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
+    size_ = sizeof v6_;
+    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (scope == nullptr) return {};
+    v6_.sin6_scope_id = ::if_nametoindex(scope + 1);
+    return v6_.sin6_scope_id != 0 ? Result<void>() : Error(ENODEV);
+  }
+  Result<void> set_path(const char* path) {
+    const std::size_t length = ::strlen(path);
+    if (length == 0) return Error(EINVAL);
+    if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
+    unix_.sun_family = AF_UNIX;
+    ::memcpy(unix_.sun_path, path, length + 1);
+    // An abstract name begins with a NUL and is as long as its size says; a path ends with a NUL, which counts.
+    const bool abstract = path[0] == '@';
+    if (abstract) unix_.sun_path[0] = '\0';
+    size_ = static_cast<socklen_t>(path_offset + length + (abstract ? 0 : 1));
+    return {};
+  }
+  Result<void> set(const char* text) {
+    if (::strncmp(text, "unix:", 5) == 0) return set_path(text + 5);
+    const bool brackets = text[0] == '[';
+    const char* const begin = text + (brackets ? 1 : 0);
+    const char* const end = ::strchr(begin, brackets ? ']' : ':');
+    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+    char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
+    ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
+    const int port = parse_port(end + (brackets ? 2 : 1));
+    return port >= 0 ? set_ip(address, static_cast<std::uint16_t>(port)) : Error(EINVAL);
+  }
+  static int parse_port(const char* digit) {  // -1: it is none
+    if (*digit == '\0') return -1;
+    int port = 0;
+    for (; *digit != '\0'; ++digit) {
+      if (*digit < '0' || *digit > '9') return -1;
+      port = port * 10 + (*digit - '0');
+      if (port > 65535) return -1;
+    }
+    return port;
+  }
+
+  void print_ip(Text& text) const {
+    const bool ipv6 = family() == AF_INET6;
+    const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
+    char host[INET6_ADDRSTRLEN] = "";
+    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or if it has gone
+    ::inet_ntop(family(), bytes, host, sizeof host);
+    if (ipv6 && v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
+    ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});
+  }
+  void print_path(Text& text) const {
+    ::memcpy(text.data, "unix:", 5);
+    ::memcpy(text.data + 5, unix_.sun_path, size_ - path_offset);
+    if (unix_.sun_path[0] == '\0') text.data[5] = '@';
+  }
+
+  union {
+    sockaddr any_;
+    sockaddr_in v4_;
+    sockaddr_in6 v6_;
+    sockaddr_un unix_;
+  };
+  socklen_t size_ = 0;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_ENDPOINT_HPP

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Listener: accepts connections.
+#ifndef MOTE_IO_LISTENER_HPP
+#define MOTE_IO_LISTENER_HPP
+
+#include <errno.h>        // errno and its names
+#include <netinet/in.h>   // sockaddr_in, sockaddr_in6
+#include <netinet/tcp.h>  // TCP_NODELAY, keep-alive options
+#include <sys/socket.h>   // sockets
+
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/base/result.hpp>
+#include <mote/io/endpoint.hpp>
+#include <mote/io/source.hpp>
+#include <mote/io/stream.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/reactor/slot.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/system/fd.hpp>
+#include <mote/system/system.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// Accepts connections. Full is answered by waiting, so that connections stay in the kernel's backlog: for a slot of the
+// table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms). Size on a 32-bit board:
+// 12 bytes.
+class Listener : public Source {
+ public:
+  struct Options {
+    bool reuse_address = true;  // take over an address whose old connections linger in TIME_WAIT
+    bool reuse_port = false;    // share the port with other processes' listeners
+    bool no_delay = false;      // TCP_NODELAY, inherited by the accepted connections: no system call for each of them
+    bool ipv6_only = false;
+    int backlog = SOMAXCONN;
+  };
+  // Listens at once; connections wait in the backlog until they are accepted.
+  // Errors:
+  //   EBUSY                    it is open already: close() it first.
+  //   EADDRINUSE               somebody listens there, or the Unix socket's path exists: unlink() a leftover.
+  //   EADDRNOTAVAIL            the address is none of this machine.
+  //   EACCES                   not allowed: a port below 1024, or the directory's permissions.
+  //   EAFNOSUPPORT             the kernel does not know this family.
+  //   ENOENT                   a directory of the path does not exist.
+  //   ENOBUFS                  the table is full: see Config::descriptors; or the kernel's memory.
+  //   EMFILE, ENFILE, ENOMEM   the system's limits.
+  //   ENXIO                    the reactor is not open.
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
+  Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
+    if (slot_ != nullptr) return Error(EBUSY);
+    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    if (!fd) return detail::last_error();
+    unsigned flags = Slot::is_socket | Slot::listening;
+    if (endpoint.family() != AF_UNIX) {
+      flags |= Slot::is_tcp;
+      if (const Result<void> set = set_options(fd.get(), endpoint.family(), options); !set) return set;
+    }
+    if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
+    if (System::listen(fd.get(), options.backlog) != 0) return detail::last_error();
+    return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
+  }
+
+  // The next connection that is still there.
+  // Errors:
+  //   EBUSY            another task accepts: one at a time. Or the listener is watched.
+  //   ECANCELED        the task was cancelled, or the listener has been closed, as at shutdown.
+  //   EBADF            it was never opened.
+  //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
+  auto accept() {
+    return operation<Stream>([this](PollContext context) {
+      return Poll<Result<Stream>>::in_place([&](Stream& stream) { return attempt_accept(context, stream); });
+    });
+  }
+  // One attempt, for the callback style. After any of these errors but EAGAIN and EBADF the listener stays ready:
+  // watch() it for nothing (Interest::none), and try again later.
+  // Errors:
+  //   EAGAIN                   there is no connection now.
+  //   EBADF                    it is not open.
+  //   ENOBUFS                  the table is full, or the kernel's memory.
+  //   EMFILE, ENFILE, ENOMEM   the system's limits.
+  //   EPERM                    a firewall forbids it.
+  //   ECONNABORTED             many connections in a row had gone before they were accepted.
+  Result<Stream> try_accept() {
+    if (slot_ == nullptr) return Error(EBADF);
+    if (loop_->vacancies() == 0) return Error(ENOBUFS);
+    return Result<Stream>::in_place([this](Stream& stream) { return accept_into(stream); });
+  }
+ private:
+  static Result<void> set_options(int fd, int family, const Options& options) {
+    static constexpr struct {
+      int level;
+      int name;
+    } names[] = {{SOL_SOCKET, SO_REUSEADDR},
+                 {SOL_SOCKET, SO_REUSEPORT},
+                 {IPPROTO_TCP, TCP_NODELAY},
+                 {IPPROTO_IPV6, IPV6_V6ONLY}};
+    const bool ipv6_only = family == AF_INET6 && options.ipv6_only;
+    const bool wanted[] = {options.reuse_address, options.reuse_port, options.no_delay, ipv6_only};
+    for (std::size_t i = 0; i < sizeof wanted; ++i) {
+      const int on = 1;
+      if (!wanted[i]) continue;
+      if (System::setsockopt(fd, names[i].level, names[i].name, &on, sizeof on) != 0) return detail::last_error();
+    }
+    return {};
+  }
+
+  Result<void> attempt_accept(PollContext context, Stream& stream) {
+    if (loop_ == nullptr) return Error(EBADF);
+    loop_->vacancy().remove(context.header());
+    loop_->accept_retry().remove(context.header());
+    Error refusal;
+    if (!proceed(context, Interest::read, refusal)) return refusal;
+    if (loop_->vacancies() == 0) return loop_->vacancy().wait(context.header(), "a free slot in the table");
+    const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
+    const int error = accepted ? 0 : accepted.error().code();
+    if (error == EAGAIN) {
+      Slot::clear_state(slot_->read_state, Slot::may_try);
+      return wait_for(context, Interest::read, "a connection");
+    }
+    if (!may_pass_with_time(error)) return accepted;
+    loop_->pause_accepts();
+    return loop_->accept_retry().wait(context.header(), "a descriptor or memory from the system");
+  }
+  // There must be a free slot in the table.
+  Result<void> accept_into(Stream& stream) {
+    for (int i = 0; i < limits::accepts_per_poll; ++i) {
+      Fd fd(System::accept(slot_->fd));
+      const unsigned flags = Slot::is_socket | Slot::is_stream | (slot_->flags & Slot::is_tcp);
+      if (fd) return register_other(stream, *loop_, std::move(fd), flags);
+      const int error = System::error();
+      if (!is_of_one_connection(error)) return Error(error);
+    }
+    return Error(ECONNABORTED);
+  }
+  // Errors of accept() after which the next connection may be accepted at once. The first is of a signal; the others
+  // are of the connection that would have been accepted, or errors of its network that were pending there: see
+  // accept(2).
+  static bool is_of_one_connection(int error) {
+    return detail::is_one_of(error,
+                             EINTR,         // a signal came first
+                             ECONNABORTED,  // the peer has gone in the meantime
+                             EPROTO,        // the same, as some protocols say it
+                             ENETDOWN,      // its network is down
+                             ENOPROTOOPT,   // the peer does not offer the protocol
+                             EHOSTDOWN,     // the peer's machine is down
+                             ENONET,        // the peer's machine is not on the network
+                             EHOSTUNREACH,  // there is no way to its machine
+                             EOPNOTSUPP,    // its network says that it does not do this
+                             ENETUNREACH,   // there is no way to its network
+                             ETIMEDOUT);    // it has not answered
+  }
+  // Errors of accept() that end without this program's doing: the connection stays in the backlog meanwhile. Others are
+  // left: EBADF and EINVAL, of a descriptor that was closed, or shut down, behind our back.
+  static bool may_pass_with_time(int error) {
+    return detail::is_one_of(error,
+                             EMFILE,         // too many descriptors in this process
+                             ENFILE,         // too many in the system
+                             ENOBUFS,        // no memory for a socket
+                             ENOMEM,         // no memory
+                             EPERM,          // a firewall forbids it
+                             ECONNABORTED);  // many in a row had gone
+  }
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_LISTENER_HPP

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Source: a descriptor of any kind that is owned and registered.
+#ifndef MOTE_IO_SOURCE_HPP
+#define MOTE_IO_SOURCE_HPP
+
+#include <errno.h>       // errno and its names
+#include <fcntl.h>       // open, fcntl, O_*
+#include <sys/socket.h>  // sockets
+#include <termios.h>     // serial ports
+#include <unistd.h>      // read, write, close, getpid
+
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+#include <mote/io/endpoint.hpp>
+#include <mote/io/source_base.hpp>
+#include <mote/reactor/descriptor_table.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/reactor/slot.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/system/fd.hpp>
+#include <mote/system/system.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// An owned descriptor in a reactor's table: closed when it goes. Registering costs no system call: the kernel hears of
+// it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain Source serves any
+// other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
+//
+// It can be moved, and goes empty where the reactor goes first. It must not be destroyed while another task's operation
+// on it is pending: close() it, which makes that operation answer ECANCELED, and let the task run. Size on a 32-bit
+// board: 12 bytes.
+class Source : protected detail::SourceBase {
+ public:
+  // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
+  // share: those are only used when reported ready, in small portions. On failure fd stays the caller's.
+  // Errors:
+  //   EBUSY    it is open already: close() it first.
+  //   EBADF    fd is not an open descriptor.
+  //   ENOBUFS  the table is full: see Config::descriptors.
+  //   ENXIO    the reactor is not open.
+  Result<void> open(Reactor& reactor, Fd&& fd) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    if (!is_socket && System::error() != ENOTSOCK) return detail::last_error();  // EBADF
+    termios settings;
+    const bool is_tty = !is_socket && System::tcgetattr(fd.get(), &settings) == 0;
+    const bool is_shared = fd.get() >= 0 && fd.get() <= STDERR_FILENO;
+    if (!is_shared) {
+      if (const Result<void> made = make_non_blocking(fd.get()); !made) return made;
+    }
+    unsigned flags = 0;
+    if (is_socket) flags |= Slot::is_socket;
+    if (is_socket && type == SOCK_STREAM) flags |= Slot::is_stream;
+    if (is_tty) flags |= Slot::is_tty;
+    if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
+    return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
+  }
+  // Whoever waits for it gets ECANCELED. Does nothing to one that is not open.
+  void close() { SourceBase::close(); }
+  // Gives the descriptor back, no longer registered (and non-blocking, unless it is 0 to 2). Whoever waits gets
+  // ECANCELED.
+  Fd release() { return SourceBase::release(); }
+
+  bool is_open() const { return slot_ != nullptr; }
+  int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
+  Reactor& reactor() const { return detail::ReactorAccess::reactor(*loop_); }  // only of an open one
+
+  // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or
+  // error; gives what was reported. It is a hint: another reader may have been faster.
+  // Errors:
+  //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
+  //   ECANCELED       the task was cancelled, or the source has been closed.
+  //   EBADF           it was never opened.
+  //   ENOMEM, ENOSPC  the kernel's limits on registrations.
+  auto ready(Interest interest) {
+    return make_operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
+      // Whoever asks may leave unread what there is, so edges would not be enough.
+      slot_->read_state |= Slot::slow_path;
+      slot_->wanted &= ~detail::by_edges;
+      const unsigned asked =
+          detail::DescriptorTable::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
+      const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
+      slot_->last &= ~seen;
+      return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
+    });
+  }
+  // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
+  // again to change the interest or the handler.
+  // Errors:
+  //   EBADF           it is not open.
+  //   EBUSY           a task waits for it.
+  //   ENOMEM, ENOSPC  the kernel's limits on registrations.
+  Result<void> watch(Interest interest, Handler handler) {
+    if (slot_ == nullptr) return Error(EBADF);
+    MOTE_ASSERT(handler);
+    if (slot_->reader.is_waiting() || slot_->writer.is_waiting()) return Error(EBUSY);
+    slot_->reader.clear();
+    slot_->writer.clear();
+    loop_->set_handler(*slot_, handler);
+    slot_->clear(Slot::muted);
+    return loop_->set_interest(*slot_, interest);
+  }
+
+  // setsockopt(2) with an int.
+
+  // Errors:
+  //   EBADF                it is not open.
+  //   ENOTSOCK             it is no socket.
+  //   ENOPROTOOPT          the socket has no such option.
+  //   EINVAL, EDOM         the option does not take this value.
+  //   EPERM, EACCES        the option is for privileged processes.
+  //   ENOMEM, ENOBUFS      the system's limits.
+  Result<void> set_option(int level, int name, int value) {
+    return detail::check(System::setsockopt(fd(), level, name, &value, sizeof value));
+  }
+  // Errors:
+  //   EBADF     it is not open.
+  //   ENOTSOCK  it is no socket.
+  //   ENOBUFS   the system's limit.
+  Result<Endpoint> local_endpoint() const { return ask_for_endpoint(&System::getsockname); }
+  // Errors:
+  //   EBADF     it is not open.
+  //   ENOTSOCK  it is no socket.
+  //   ENOTCONN  it is not connected, or not any more.
+  //   ENOBUFS   the system's limit.
+  Result<Endpoint> peer_endpoint() const { return ask_for_endpoint(&System::getpeername); }
+ private:
+  static Result<void> make_non_blocking(int fd) {
+    const int status = System::fcntl(fd, F_GETFL, 0);
+    if (status < 0) return detail::last_error();
+    if ((status & O_NONBLOCK) != 0) return {};
+    return detail::check(System::fcntl(fd, F_SETFL, status | O_NONBLOCK));
+  }
+  Result<Endpoint> ask_for_endpoint(int (*ask)(int, sockaddr*, socklen_t*)) const {
+    Endpoint endpoint;
+    socklen_t size = Endpoint::capacity;
+    if (ask(fd(), endpoint.address(), &size) != 0) return detail::last_error();
+    endpoint.resize(size);
+    return endpoint;
+  }
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_SOURCE_HPP

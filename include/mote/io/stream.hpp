@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Stream: bytes in both directions.
+#ifndef MOTE_IO_STREAM_HPP
+#define MOTE_IO_STREAM_HPP
+
+#include <errno.h>        // errno and its names
+#include <netinet/in.h>   // sockaddr_in, sockaddr_in6
+#include <netinet/tcp.h>  // TCP_NODELAY, keep-alive options
+#include <sys/socket.h>   // sockets
+
+#include <cstddef>  // size_t, ptrdiff_t
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/bytes.hpp>
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/base/result.hpp>
+#include <mote/io/endpoint.hpp>
+#include <mote/io/source.hpp>
+#include <mote/io/transfer.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/reactor/slot.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/system/fd.hpp>
+#include <mote/system/system.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/task.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// A stream of bytes: a socket, a pipe, a terminal. Writing to a socket whose peer has gone gives EPIPE and never raises
+// SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. Size on a 32-bit board: 12 bytes.
+//
+// Errors of all operations that are awaited, beside their own:
+//   EBUSY                      another task does the same: one reader and one writer. Or the stream is watched.
+//   ECANCELED                  the task was cancelled, or the stream has been closed, as at shutdown.
+//   EBADF                      it was never opened.
+//   ECONNRESET                 the peer has ended the connection by force: close it.
+//   ETIMEDOUT                  the peer has not answered for long: close it.
+//   EHOSTUNREACH, ENETUNREACH  the network says that there is no way to the peer: close it.
+//   ENOTCONN                   it is not connected.
+//   EIO                        the device has failed, or has gone: close it.
+//   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
+//   ENOSPC                     the kernel's limit on registrations, when it has to wait.
+class Stream : public Source {
+ public:
+  // ---- operations ----
+
+  // Some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included).
+  // Errors, beside those above:
+  //   EINVAL   the buffer is empty.
+  //   EISDIR   it is a directory.
+  auto read(ByteSpan buffer) {
+    // The buffer is captured as pointer and size, which is smaller code on ARM.
+    return operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
+      Slot* const slot = slot_;
+      if (slot == nullptr || !context.consume_budget()) {
+        return Result<std::size_t>(refuse(context.task(), Interest::read));
+      }
+      if (detail::expect_true(slot->read_state == Slot::may_try)) {
+        const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
+        if (n <= 0) return detail::transfer_result(read_slow_path(context.task(), data, size, n));
+        // A short read has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two
+        // instructions.)
+        if (detail::expect_true(static_cast<std::size_t>(n) < size)) slot_->read_state = 0;
+        return Result<std::size_t>(static_cast<std::size_t>(n));
+      }
+      if (slot->read_state != 0 || !slot->reader.names(context.header())) {
+        return detail::transfer_result(read_slow_path(context.task(), data, size, detail::not_tried));
+      }
+      slot->reader.wait_again(detail::bits(Interest::read));  // it has waited here before, and the kernel knows
+      return Result<std::size_t>(context.suspend("data"));
+    });
+  }
+  // All of the buffer, which shrinks as it is filled: a named object that outlives the await.
+  // Errors, beside those of read():
+  //   ENODATA   the stream ended before that. The buffer holds what is still missing.
+  auto read_exactly(ByteSpan& buffer) {
+    return make_operation<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
+      while (!buffer.empty()) {
+        if (!slot_->may_read()) return Error(EAGAIN);
+        const Result<std::size_t> n = detail::try_receive(*slot_, buffer);
+        if (!n) return n.error();
+        if (*n == 0) return Error(ENODATA);
+        buffer.drop_front(*n);
+      }
+      return {};
+    });
+  }
+  void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
+  // All bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the bytes.
+  // After an error the view holds what was not sent. Errors, beside those above:
+  //   EPIPE    the peer does not read any more: close it.
+  //   ENOSPC   the device, or the file's medium, is full.
+  auto write_all(ByteView& bytes) {
+    return operation<void>([this, &bytes](PollContext context) -> Result<void> {
+      Slot* const slot = slot_;
+      if (slot == nullptr || !context.consume_budget()) return refuse(context.task(), Interest::write);
+      ssize_t n = detail::not_tried;
+      if (detail::expect_true(slot->write_state == Slot::may_try)) {
+        n = System::send(slot->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (detail::expect_true(static_cast<std::size_t>(n) == bytes.size())) {
+          bytes.drop_front(bytes.size());
+          return {};
+        }
+      }
+      const int error = write_slow_path(context.task(), bytes, n);
+      return error == 0 ? Result<void>() : Error(error);
+    });
+  }
+  void write_all(ByteView&& bytes) = delete;
+  // Connects an empty stream to an endpoint, which outlives the await. After an error, a cancellation included, the
+  // stream is empty again; after with_timeout(), close() it. Errors, the socket's real one:
+  //   ECONNREFUSED               nobody listens there.
+  //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
+  //   EHOSTUNREACH, ENETUNREACH  the network says that there is no way there.
+  //   ENOENT                     there is no Unix socket of this path.
+  //   EACCES, EPERM              not allowed: the path's permissions, or a firewall.
+  //   EAGAIN                     the backlog of a Unix socket is full: try later.
+  //   EADDRNOTAVAIL              no local port is left.
+  //   EISCONN                    the stream is not empty; it stays as it is.
+  //   EBUSY                      another task connects it; it goes on.
+  //   ECANCELED                  the task was cancelled, or the stream has been closed.
+  //   ENOBUFS                    the table is full: see Config::descriptors.
+  //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
+  //   EAFNOSUPPORT               the kernel does not know this family.
+  auto connect(const Endpoint& endpoint) {
+    return operation<void>([this, &endpoint](PollContext context) {
+      const Result<void> result = attempt_connect(context, endpoint);
+      const int error = result ? 0 : result.error().code();
+      if (!detail::is_one_of(error, 0, detail::suspended.code(), EISCONN, EBUSY)) {
+        close();
+        connect_interrupted_ = false;
+      }
+      return result;
+    });
+  }
+
+  // ---- one attempt, for the callback style ----
+
+  // Errors, beside those of read():
+  //   EAGAIN   there is nothing to read now.
+  //   EBADF    it is not open.
+  Result<std::size_t> try_read(ByteSpan buffer) {
+    if (slot_ == nullptr) return Error(EBADF);
+    if (!slot_->is(Slot::is_stream)) return detail::try_receive(*slot_, buffer);
+    const ssize_t n = System::recv(slot_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (detail::expect_true(n > 0)) return static_cast<std::size_t>(n);
+    return detail::transfer_result(detail::receive(*slot_, buffer, n));
+  }
+  // Returns how many bytes it has taken, which may be fewer than there are.
+  // Errors, beside those of write_all():
+  //   EAGAIN   there is no room to write now.
+  //   EBADF    it is not open.
+  Result<std::size_t> try_write(ByteView bytes) {
+    if (slot_ == nullptr) return Error(EBADF);
+    if (!slot_->is(Slot::is_stream) || bytes.empty()) return detail::try_send(*slot_, bytes);
+    const ssize_t n = System::send(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (detail::expect_true(n > 0)) return static_cast<std::size_t>(n);
+    return detail::transfer_result(detail::send(*slot_, bytes, n));
+  }
+
+  // ---- settings ----
+
+  // The peer reads the end of the stream after what was written.
+  // Errors:
+  //   ENOTCONN   it is not connected, or not any more.
+  //   ENOTSOCK   it is a pipe or a terminal, which have no such thing.
+  //   EBADF      it is not open.
+  Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
+  Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
+  // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations give
+  // ETIMEDOUT. Errors: of set_option().
+  Result<void> set_keep_alive(int idle, int interval, int count) {
+    Result<void> set = set_option(IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    if (set) set = set_option(IPPROTO_TCP, TCP_KEEPINTVL, interval);
+    if (set) set = set_option(IPPROTO_TCP, TCP_KEEPCNT, count);
+    if (set) set = set_option(SOL_SOCKET, SO_KEEPALIVE, 1);
+    return set;
+  }
+ private:
+  // What read() and write_all() come to where their usual case, which is inlined where they are made, does not apply.
+  // `answer`: what the system call has given already, if it has been made. They and refuse() take the task, not its
+  // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
+  // the way of every message.
+
+  // Returns a size, or an errno value as a negative number.
+  [[gnu::noinline]] ssize_t read_slow_path(Task& task, unsigned char* data, std::size_t size, ssize_t answer) {
+    const ssize_t n = slot_->may_read() ? detail::receive(*slot_, {data, size}, answer) : -EAGAIN;
+    if (n != -EAGAIN) return n;
+    return -wait_for(PollContext(task), Interest::read, "data").code();
+  }
+  // Returns 0 when all is sent, or an errno value.
+  [[gnu::noinline]] int write_slow_path(Task& task, ByteView& bytes, ssize_t answer) {
+    while (!bytes.empty()) {
+      const ssize_t n = slot_->may_write() ? detail::send(*slot_, bytes, answer) : -EAGAIN;
+      if (n == -EAGAIN) return wait_for(PollContext(task), Interest::write, "room to write").code();
+      if (n < 0) return static_cast<int>(-n);
+      bytes.drop_front(static_cast<std::size_t>(n));
+      answer = detail::not_tried;
+    }
+    return 0;
+  }
+
+  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint) {
+    const bool interrupted = std::exchange(connect_interrupted_, false);
+    if (interrupted) return Error(ECANCELED);
+    if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    const bool begins = slot_ == nullptr;
+    Error refusal;
+    const bool proceeds = begins ? context.proceed(refusal) : proceed(context, Interest::write, refusal);
+    if (!proceeds) return refusal;
+    const Result<void> going_on = begins ? begin_connect(context, endpoint) : ask_for_connect_error();
+    if (!going_on) return going_on;
+    if (!slot_->may_write()) return wait_for(context, Interest::write, "a connection");
+    slot_->clear(Slot::connecting);
+    return {};
+  }
+  Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
+    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    if (!fd) return detail::last_error();
+    unsigned flags = Slot::is_socket | Slot::is_stream | Slot::connecting;
+    if (endpoint.family() != AF_UNIX) flags |= Slot::is_tcp;
+    detail::Loop& loop = detail::ReactorAccess::loop(context.task().reactor());
+    const Result<void> opened = register_as(loop, std::move(fd), flags);
+    if (!opened) return opened;
+    MOTE_ASSERT(slot_ != nullptr);
+    if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
+    Slot::clear_state(slot_->write_state, Slot::may_try);
+    const int error = System::error();
+    const bool in_progress = error == EINPROGRESS || error == EINTR;  // interrupted, it goes on, too
+    return in_progress ? Result<void>() : Error(error);
+  }
+  // When the socket has become writable, the connection is there, or has failed.
+  Result<void> ask_for_connect_error() {
+    if (!slot_->may_write()) return {};
+    int error = 0;
+    socklen_t size = sizeof error;
+    if (System::getsockopt(slot_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
+    return error == 0 ? Result<void>() : Error(error);
+  }
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_STREAM_HPP

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// One system call's worth of reading or writing, and what its answer says about the next one.
+#ifndef MOTE_IO_TRANSFER_HPP
+#define MOTE_IO_TRANSFER_HPP
+
+#include <errno.h>       // errno and its names
+#include <sys/socket.h>  // sockets
+
+#include <cstddef>  // size_t, ptrdiff_t
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/bytes.hpp>
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+#include <mote/reactor/slot.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/system/system.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// What transfers return: how many bytes, or an errno value as a negative number.
+inline Result<std::size_t> transfer_result(ssize_t n) {
+  return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
+}
+
+// In place of a system call's answer: it has not been made yet.
+constexpr ssize_t not_tried = -2;
+
+// Of a read() or write() that has failed: returns its error. After EAGAIN the next attempt waits for an event.
+[[gnu::cold]] inline int transfer_failed(Slot& slot, std::uint8_t& state) {
+  const int error = System::error();
+  if (error != EAGAIN) return error;
+  Slot::clear_state(state, Slot::may_try);
+  if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return EAGAIN;
+  // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
+  slot.last &= ~Readiness::error;
+  char byte;
+  for (int left = limits::operations_per_step; left > 0; --left) {
+    if (System::recv(slot.fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+  }
+  return EAGAIN;
+}
+
+// ---- reading ----
+
+[[gnu::cold]] inline int receive_failed(Slot& slot) {
+  if (System::error() == EIO && slot.is(Slot::is_tty)) return 0;  // unplugged, or a pty's other end has been closed
+  const int error = transfer_failed(slot, slot.read_state);
+  if (error == EAGAIN) Slot::clear_state(slot.read_state, Slot::read_fully);
+  return -error;
+}
+inline ssize_t receive_once(const Slot& slot, const ByteSpan& buffer) {
+  if (slot.is(Slot::is_socket)) return System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  return System::read(slot.fd, buffer.data(), buffer.size());
+}
+// One read(); `answer` is what it has given, if it has been made already. A short one says that there is no more for
+// now, so that the next waits first. Not so at the end of the stream (0 bytes, or read_fully), which is read at once.
+inline ssize_t receive(Slot& slot, const ByteSpan& buffer, ssize_t answer) {
+  if (buffer.empty()) return -EINVAL;  // the kernel would take a datagram
+  while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = receive_once(slot, buffer);
+  if (answer < 0) return receive_failed(slot);
+  const auto size = static_cast<std::size_t>(answer);
+  const bool drained = size < buffer.size() && size != 0 && (slot.read_state & Slot::read_fully) == 0;
+  if (drained || slot.is(Slot::blocking)) Slot::clear_state(slot.read_state, Slot::may_try);
+  return answer;
+}
+inline Result<std::size_t> try_receive(Slot& slot, const ByteSpan& buffer) {
+  return transfer_result(receive(slot, buffer, not_tried));
+}
+
+// ---- writing ----
+
+inline ssize_t send_once(const Slot& slot, const ByteView& bytes) {
+  std::size_t size = bytes.size();
+  if (slot.is(Slot::is_socket)) return System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
+  return System::write(slot.fd, bytes.data(), size);
+}
+// One write() of at least one byte; `answer` is what it has given, if it has been made already. After a short one the
+// next waits.
+inline ssize_t send(Slot& slot, const ByteView& bytes, ssize_t answer) {
+  while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = send_once(slot, bytes);
+  if (answer < 0) return -transfer_failed(slot, slot.write_state);
+  const bool is_full = static_cast<std::size_t>(answer) < bytes.size();
+  if (is_full || slot.is(Slot::blocking)) Slot::clear_state(slot.write_state, Slot::may_try);
+  return answer;
+}
+inline Result<std::size_t> try_send(Slot& slot, const ByteView& bytes) {
+  return transfer_result(bytes.empty() ? 0 : send(slot, bytes, not_tried));
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_TRANSFER_HPP

@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// The loop: its turn, its runs, and how it is woken.
+#ifndef MOTE_REACTOR_LOOP_HPP
+#define MOTE_REACTOR_LOOP_HPP
+
+#include <errno.h>      // errno and its names
+#include <sys/types.h>  // pid_t
+
+#include <atomic>   // 32-bit atomics
+#include <cstddef>  // size_t, ptrdiff_t
+#include <cstdint>  // integers of fixed width
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/list.hpp>
+#include <mote/base/result.hpp>
+#include <mote/base/timing_wheel.hpp>
+#include <mote/reactor/descriptor_table.hpp>
+#include <mote/reactor/slot.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/selector/selector.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/system/fd.hpp>
+#include <mote/system/system.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+class Loop;
+
+// Where other layers plug in: null until the first of theirs is used, so that a program without it has nothing of it.
+
+// Of timers. Fires those that are due; with `fire` false it cancels all of them.
+using ExpireHook = void (*)(Loop&, bool fire);
+// Of wakers, which lie in the loop's inbox. Delivers the wake-ups that have come; with `deliver` false it closes all of
+// them.
+using InboxHook = void (*)(Loop&, bool deliver);
+struct InboxNode : ListNode {
+  std::atomic<std::uint32_t> users{0};  // threads and signal handlers that are about to wake the loop by it
+};
+// What coroutine frames are taken from: the base of FrameSource. The loop only keeps the pointer.
+struct FrameStore {};
+
+// What every turn needs, in front of the rest: see TableWords.
+struct LoopWords {
+  // Of `sleep`. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable descriptor
+  // readable.
+  enum Sleep : std::uint32_t { asleep, awake, notified };
+
+  bool running_ = false;
+  Ready* batch_ = nullptr;
+  std::uint32_t batch_size_ = 0;
+  std::atomic<std::uint32_t> stop_{0};
+  std::atomic<std::uint32_t> sleep_{asleep};
+  Fd wake_fd_;
+};
+
+// The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
+//
+//   1  step the tasks that were ready when it began     what they wake runs in the next turn
+//   2  compute the time-out                             zero if anything is ready
+//   3  wait
+//   4  dispatch one batch of events
+//   5  fire the timers that were due when this phase began
+class Loop : LoopWords, public DescriptorTable {
+ public:
+  // ---- runs ----
+
+  Result<void> run_until(Instant limit) { return take_turns(limit, false); }
+  // Errors: ENXIO, EBUSY, and of the selector. Returns how many steps, events and timers there were.
+  Result<std::uint32_t> run_once(Duration timeout) {
+    Instant limit = timeout == forever ? Instant::max() : Instant::min();
+    if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
+    const std::uint64_t before = work_done();
+    const Result<void> done = take_turns(limit, true);
+    if (!done) return done.error();
+    return static_cast<std::uint32_t>(work_done() - before);
+  }
+  bool is_running() const { return running_; }
+  // Any thread and signal handler.
+  void stop() {
+    stop_.store(1, std::memory_order_release);
+    notify();
+  }
+  // The same for the loop's own thread, which need not be woken.
+  void stop_here() { stop_.store(1, std::memory_order_relaxed); }
+  // Work that is no task, for a draining run to wait for.
+  void hold() { ++holds_; }
+  void release_hold() {
+    MOTE_ASSERT(holds_ != 0);
+    --holds_;
+  }
+  bool is_held() const { return holds_ != 0; }
+  // Wakers that are no reason to go on running.
+  void add_background() { ++background_; }
+  void remove_background() { --background_; }
+
+  // ---- time ----
+
+  TimingWheel& wheel() { return wheel_; }
+  std::uint32_t next_timer_order() { return ++timer_order_; }
+  void set_expire_hook(ExpireHook expire) { expire_timers_ = expire; }
+  // While timers are fired: the deadlines up to this one were due. Else the beginning of time.
+  Instant firing_until() const { return firing_until_; }
+  void set_firing_until(Instant instant) { firing_until_ = instant; }
+  Instant next_deadline() const {
+    if (!is_open()) return Instant::max();
+    if (has_work_at_once()) return Instant::min();
+    return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
+  }
+  // The system has refused a descriptor or memory to an accept(): accept_retry() is woken after limits::accept_pause.
+  void pause_accepts() {
+    if (accept_again_ != Instant()) return;
+    accept_again_ = saturating_add(read_clock(), limits::accept_pause);
+    expect_accept_retry();
+  }
+
+  // ---- wake-ups ----
+
+  // Makes the descriptor by which other threads and signal handlers wake the loop.
+  // Errors:
+  //   ENXIO                  the reactor is not open.
+  //   EMFILE ENFILE ENOMEM   the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
+  Result<void> enable_wakeups() {
+    if (!is_open()) return Error(ENXIO);
+    if (wake_fd_) return {};
+    Fd fresh(System::event_fd());
+    if (!fresh) return last_error();
+    Slot& slot = wake_slot();
+    slot.fd = fresh.get();
+    slot.generation = 1;
+    slot.handler = Handler::of<&Loop::drain_wake_descriptor>(*this);
+    const Result<void> added = set_interest(slot, Interest::read);
+    if (!added) return added;
+    wake_fd_ = std::move(fresh);
+    process_ = System::process();
+    return {};
+  }
+  // Any thread and signal handler. At most one system call, and none while the loop is awake.
+  void notify() {
+    if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
+    const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
+    retry([&] { return System::write(wake_fd_.get(), &one, sizeof one); });
+  }
+  // The process whose threads and signal handlers wake it.
+  pid_t process() const { return process_; }
+  List<InboxNode>& inbox() { return inbox_; }
+  void join_inbox(InboxNode& node, InboxHook hook) {
+    inbox_.push_back(node);
+    ++inbox_size_;
+    serve_inbox_ = hook;
+  }
+  void leave_inbox(InboxNode& node) {
+    node.unlink();
+    --inbox_size_;
+  }
+  // In a forked child: a selector and a wake-up descriptor of its own. ENXIO, EMFILE ENFILE ENOMEM.
+  Result<void> after_fork_in_child() {
+    if (!is_open()) return Error(ENXIO);
+    if (wake_fd_) {
+      Fd fresh(System::event_fd());
+      if (!fresh) return last_error();
+      wake_fd_ = std::move(fresh);
+      wake_slot().fd = wake_fd_.get();
+    }
+    // None of the threads that may have been about to wake it is here.
+    for (InboxNode* node = inbox_.front(); node != nullptr; node = inbox_.after(*node)) node->users.store(0);
+    process_ = System::process();
+    set_flag(woken);
+    return rebuild();
+  }
+
+  // ---- the rest ----
+
+  int pollable_descriptor() const { return is_open() ? selector().descriptor() : -1; }
+  void set_frame_store(FrameStore* store) { frame_store_ = store; }
+  FrameStore* frame_store() const { return frame_store_; }
+ protected:
+  constexpr Loop() = default;
+  ~Loop() = default;
+
+  void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
+    start_queues();
+    DescriptorTable::attach(selector, slots, capacity);
+    batch_ = batch;
+    batch_size_ = batch_size;
+  }
+  // The storage goes: everything that refers to this loop is made to forget it, in whatever order they go.
+  void close() {
+    destroy_all_tasks();
+    while (TaskStore* const store = first_store()) Scheduler::close(*store);
+    if (serve_inbox_ != nullptr) serve_inbox_(*this, false);
+    if (expire_timers_ != nullptr) expire_timers_(*this, false);
+    close_owners(0);
+  }
+ private:
+  std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
+  bool has_work_at_once() const { return has_flag(woken | never_waiting) || has_ready_task(); }
+  bool is_quiet() const { return flags() + stop_.load(std::memory_order_acquire) == 0; }
+  bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
+  bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
+  bool nothing_can_happen() const {
+    return stats().descriptors == 0 && inbox_size_ == background_ && wheel_.empty() && !has_work_at_once();
+  }
+
+  Result<void> take_turns(Instant limit, bool once) {
+    if (running_) return Error(EBUSY);
+    if (!is_open()) return Error(ENXIO);
+    const bool endless = !once && limit == Instant::max();
+    const bool plain = endless && !has_priorities();
+    Result<void> result;
+    enter();
+    while (is_quiet() || once || !is_over()) {
+      if (endless && nothing_can_happen()) {
+        if (stats().tasks != 0) result = Error(EDEADLK);
+        break;
+      }
+      result = turn(limit, plain);
+      if (!result || (!endless && is_last_turn(limit, once))) break;
+    }
+    if (!once) stop_.store(0, std::memory_order_relaxed);
+    leave();
+    return result;
+  }
+  bool is_last_turn(Instant limit, bool once) { return once || (limit != Instant::max() && now() >= limit); }
+  void enter() {
+    running_ = true;
+    if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) set_flag(woken);
+  }
+  void leave() {
+    running_ = false;
+    if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
+  }
+
+  // `plain`: there is no limit, and no queue but that of the lowest priority.
+  [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
+    run_ready_tasks();
+    Duration timeout = forever;
+    if (!plain || !waits_for_events_alone()) timeout = time_to_wait(limit);
+    const bool may_sleep = fall_asleep(timeout);
+    const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
+    // Should this overwrite `notified`, then whoever set it found the loop asleep and has written to the wake-up
+    // descriptor.
+    if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
+    now_known_ = false;
+    ++stats().turns;
+    if (!events && events.error() != EINTR) return events.error();
+    dispatch_batch(events ? *events : 0);
+    if (has_any_flag()) {
+      if (const Result<void> handled = handle_flags(); !handled) return handled;
+    }
+    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
+    return {};
+  }
+  // The usual case, told by few tests: there is nothing but events to wait for.
+  bool waits_for_events_alone() const {
+    return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
+  }
+  // Says that the loop is about to block, if it is. Whoever wakes it while it is awake makes no system call: that is
+  // seen here at the latest, and then it does not wait.
+  [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
+    const bool may_sleep = wake_fd_ && timeout > Duration::zero();
+    if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
+      const bool called = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+      if (called) {
+        set_flag(woken);
+        timeout = Duration::zero();
+      }
+    }
+    return may_sleep;
+  }
+  [[gnu::always_inline]] void dispatch_batch(std::size_t received) {
+    stats().events += received;
+    const Ready* const end = batch_ + received;
+    for (const Ready* ready = batch_; ready != end; ++ready) dispatch(*ready);
+  }
+  [[gnu::noinline]] Duration time_to_wait(Instant limit) {
+    if (has_work_at_once() || is_over()) return Duration::zero();
+    Instant next = limit;
+    if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
+    if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
+    if (next <= last_known_time()) return Duration::zero();
+    const Instant fresh = read_clock();  // again: the steps may have taken long
+    return next > fresh ? next - fresh : Duration::zero();
+  }
+  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
+    if (has_flag(never_waiting)) dispatch_always_ready_handlers();
+    if (has_flag(rebuild_needed)) {
+      if (const Result<void> rebuilt = rebuild(); !rebuilt) return rebuilt;
+    }
+    if (has_flag(woken)) {
+      clear_flag(woken);
+      if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
+    }
+    return {};
+  }
+  [[gnu::noinline]] void fire_timers() {
+    if (expire_timers_ != nullptr) expire_timers_(*this, true);
+    if (accept_again_ == Instant()) return;
+    wheel_.forget();
+    if (accept_again_ > last_known_time()) return expect_accept_retry();
+    accept_again_ = Instant();
+    ++stats().timers_fired;
+    accept_retry().notify_all();
+  }
+  [[gnu::noinline]] void expect_accept_retry() { wheel_.expect(accept_again_.time_since_epoch().count()); }
+  void drain_wake_descriptor(Readiness) {
+    std::uint64_t count = 0;  // EAGAIN: nothing to drain
+    retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
+    set_flag(woken);
+  }
+
+  pid_t process_ = 0;
+  std::uint32_t inbox_size_ = 0;
+  std::uint32_t background_ = 0;
+  std::uint32_t holds_ = 0;
+  std::uint32_t timer_order_ = 0;
+  Instant firing_until_{};
+  Instant accept_again_{};  // when tasks of accept_retry() have another try; 0: none waits for a time
+  ExpireHook expire_timers_ = nullptr;
+  InboxHook serve_inbox_ = nullptr;
+  FrameStore* frame_store_ = nullptr;
+  List<InboxNode> inbox_;
+  TimingWheel wheel_;
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_REACTOR_LOOP_HPP

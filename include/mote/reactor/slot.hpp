@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// A descriptor's slot in the table, and what names it from outside.
+#ifndef MOTE_REACTOR_SLOT_HPP
+#define MOTE_REACTOR_SLOT_HPP
+
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/config.hpp>
+#include <mote/base/delegate.hpp>
+#include <mote/selector/interest.hpp>
+#include <mote/task/waiter.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+using Handler = Delegate<void(Readiness)>;  // called with what the kernel reports of a descriptor
+
+// Names a registration. One that has been removed is not found again, even when its slot is in use once more.
+struct Registration {
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;  // 0: none
+  constexpr explicit operator bool() const { return generation != 0; }
+};
+
+namespace detail {
+
+// The object that owns a slot's descriptor, if one does: the base of Source. The table closes it through a hook.
+struct SlotOwner {};
+
+// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last. Where a
+// handler is set, events go to it; else they wake the tasks that wait. Size on a 32-bit board: 72 bytes.
+struct Slot {
+  enum Flag : std::uint16_t {
+    in_set = 0x01,        // the selector has it
+    always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
+    muted = 0x04,         // an event came that its handler had not asked for: out of the set until it is modified
+    listening = 0x08,     // closed when a shutdown begins
+    is_socket = 0x10,
+    is_tty = 0x20,
+    connecting = 0x40,
+    blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
+    is_stream = 0x100,  // a socket of type SOCK_STREAM
+    is_tcp = 0x200      // and of our making: a short read says that nothing is left, so that edges are enough
+  };
+  // How the next attempt at reading or writing goes. With none of them it waits until the kernel reports something.
+  enum DirectionState : std::uint8_t {
+    may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
+    read_fully = 2,  // a short read does not say that nothing is left (the peer has closed): read on until EAGAIN
+    slow_path = 4    // no stream socket, or not only read from, or it has had urgent data: no shortcut applies
+  };
+
+  bool is(Flag flag) const { return (flags & flag) != 0; }
+  void set(Flag flag) { flags |= flag; }
+  void clear(Flag flag) { flags &= ~unsigned{flag}; }
+  bool may_read() const { return (read_state & may_try) != 0; }
+  bool may_write() const { return (write_state & may_try) != 0; }
+  static void clear_state(std::uint8_t& state, DirectionState bit) {
+    state = static_cast<std::uint8_t>(state & ~unsigned{bit});
+  }
+
+  int fd = 0;
+  std::uint32_t generation = 0;
+  std::uint32_t next_free = 0;
+  std::uint32_t released_in = 0;  // the turn whose events were the last ones when it was released
+  Interest wanted = Interest::none;
+  Interest known = Interest::none;
+  std::uint8_t read_state = 0;  // of DirectionState
+  std::uint8_t write_state = 0;
+  Readiness last = Readiness::none;  // what was reported last, but for plain data
+  std::uint32_t flags = 0;           // of Flag
+  SlotOwner* owner = nullptr;
+  Handler handler;
+  Waiter reader;  // what they await are bits of Interest
+  Waiter writer;
+};
+
+// In what a reader awaits: not data alone, so that an event of plain data is not all that it may wait for.
+constexpr unsigned awaits_more_than_data = 0x100;
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_REACTOR_SLOT_HPP

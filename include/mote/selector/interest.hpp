@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Interest: what a registration asks for. Readiness: what the kernel reports.
+#ifndef MOTE_SELECTOR_INTEREST_HPP
+#define MOTE_SELECTOR_INTEREST_HPP
+
+#include <cstdint>      // integers of fixed width
+#include <type_traits>  // checks at compile time
+
+#include <mote/base/config.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// What a registration asks for. `read` also asks for read_closed. Hang-up and error are reported whatever was asked
+// for. The values are the kernel's own, so that translation costs an instruction.
+enum class Interest : std::uint8_t {
+  none,
+  read = 1,
+  priority = 2,  // out-of-band data, a GPIO edge, a sysfs attribute that changed
+  write = 4
+};
+
+// What the kernel reports of a descriptor, in the kernel's own values.
+enum class Readiness : std::uint32_t {
+  none,
+  readable = 1,
+  priority = 2,  // as Interest::priority
+  writable = 4,
+  error = 8,            // there is one to be read (SO_ERROR, the error queue), or a pipe has no readers
+  hangup = 16,          // both directions are over, or a pipe has no writers
+  read_closed = 0x2000  // the peer will send no more
+};
+
+namespace detail {
+
+template <class E>
+using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;
+
+template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e); }
+
+constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
+
+// Beside Interest's values: asks a selector to report only what changes, and urgent data (priority) unasked.
+constexpr Interest by_edges{8};
+
+}  // namespace detail
+
+template <class E> constexpr detail::IfFlags<E> operator|(E a, E b) { return E(detail::bits(a) | detail::bits(b)); }
+template <class E> constexpr detail::IfFlags<E> operator&(E a, E b) { return E(detail::bits(a) & detail::bits(b)); }
+template <class E> constexpr detail::IfFlags<E> operator~(E a) { return E(~detail::bits(a) & detail::all_bits); }
+template <class E> constexpr detail::IfFlags<E>& operator|=(E& a, E b) {
+  a = a | b;
+  return a;
+}
+template <class E> constexpr detail::IfFlags<E>& operator&=(E& a, E b) {
+  a = a & b;
+  return a;
+}
+template <class E, class = detail::IfFlags<E>> constexpr bool any(E e) { return detail::bits(e) != 0; }
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SELECTOR_INTEREST_HPP

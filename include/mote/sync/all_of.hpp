@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// all_of: waits until several operations have completed.
+#ifndef MOTE_SYNC_ALL_OF_HPP
+#define MOTE_SYNC_ALL_OF_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <cstddef>  // size_t, ptrdiff_t
+#include <cstdint>  // integers of fixed width
+#include <tuple>    // results of operations that are awaited together
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/task.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+template <class... Op> struct All;
+}
+
+// The results of all_of(), as they come: a named object, that outlives the await. Abandoned midway (by a time-out,
+// say), it goes on where it stood when it is awaited again; reset() to begin anew. Size: that of the results, and 4
+// bytes.
+template <class... T> class AllOf {
+ public:
+  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has come
+  bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
+  void reset() { *this = AllOf(); }
+ private:
+  template <class... Op> friend struct detail::All;
+  static_assert(sizeof...(T) >= 1 && sizeof...(T) < 32, "1 to 31 operations");
+  static constexpr std::uint32_t all = (1u << sizeof...(T)) - 1;
+
+  std::tuple<Result<T>...> results_{Result<T>(Error(EAGAIN))...};
+  std::uint32_t complete_ = 0;  // bit i: operation i has completed
+};
+
+namespace detail {
+
+// The operation that all_of() gives: each poll() is one more attempt at those parts that have not completed. Folds over
+// `I` do the same for each part, in the order in which the parts are named.
+//
+// A cancellation of the task is passed on to each part that is pending: it is requested anew before each attempt, since
+// the part that answers it acknowledges it. A part that is shielded holds it back instead.
+template <class... Op> struct [[nodiscard]] All {
+  Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
+
+  struct Cancellation {
+    const bool requested;   // when the attempt began
+    bool answered = false;  // by a part
+    bool held = false;      // by a part's shield
+  };
+
+  template <std::size_t... I> Poll<Result<void>> poll_parts(Task& task, std::index_sequence<I...>) {
+    const PollContext context(task);
+    if (context.is_abandoning()) {
+      (leave<I>(task), ...);
+      return pending;
+    }
+    if (results.complete_ == results.all) results.reset();
+    Cancellation cancellation{context.is_cancelling()};
+    (poll_part<I>(context, cancellation), ...);
+    if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
+    if (cancellation.held && !cancellation.answered) context.cancel();  // all that are pending are shielded: later
+    if (results.complete_ != results.all) return pending;
+    Result<void> first_error;
+    (note_error<I>(first_error), ...);
+    return first_error;
+  }
+  template <std::size_t I> void leave(Task& task) {
+    if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
+  }
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
+    if (results.is_complete(I)) return;
+    // A part before it has cancelled the task: all parts hear of that at the next attempt.
+    if (!cancellation.requested && context.is_cancelling()) return;
+    if (cancellation.requested) context.request_cancellation();
+    context.ensure_attempt();  // those before it may have used up the budget
+    auto result = std::get<I>(operations).poll(context.task());
+    if (cancellation.requested && !context.is_cancelling()) {
+      if (context.take_held_cancellation()) cancellation.held = true;
+      else cancellation.answered = true;
+    }
+    if (!result.ready()) return;
+    results.template get<I>() = std::move(*result);
+    results.complete_ |= 1u << I;
+  }
+  template <std::size_t I> void note_error(Result<void>& first_error) {
+    const auto& result = results.template get<I>();
+    if (first_error && !result) first_error = result.error();
+  }
+
+  AllOf<Awaited<Op>...>& results;
+  std::tuple<Op...> operations;
+};
+
+}  // namespace detail
+
+// A combinator: an operation made of others, which are polled in the order in which they are named. All that is named
+// in it must outlive the await. A task has one place in each queue: the parts of one await must not wait for the same
+// channel, event or the like.
+//
+// Waits until all of the operations have completed, whatever comes of them: their results are in `results`. Gives
+// success if all of them succeeded, else the error of the first in order that did not; a cancellation is passed on to
+// each.
+template <class... Op> detail::All<Op...> all_of(AllOf<detail::Awaited<Op>...>& results, Op&&... operations) {
+  return {results, std::tuple<Op...>(static_cast<Op&&>(operations)...)};
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_ALL_OF_HPP

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Event: a flag to wait for.
+#ifndef MOTE_SYNC_EVENT_HPP
+#define MOTE_SYNC_EVENT_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/pinned.hpp>
+#include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/wait_queue.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// A flag to wait for, between tasks of one reactor, in its thread. It must not move, and may be destroyed before those
+// who wait. Size on a 32-bit board: 16 bytes.
+class Event : detail::Pinned {
+ public:
+  // Whoever waits now goes on, even if it is cleared at once. O(waiting tasks).
+  void set() {
+    set_ = true;
+    queue_.release_all();
+  }
+  void clear() { set_ = false; }
+  bool is_set() const { return set_; }
+  // Completes while it is set.
+  // Errors:
+  //   ECANCELED  the task was cancelled, or the event is no more.
+  //   ENOBUFS    the task waits in limits::queues_per_task queues already.
+  auto wait() {
+    return operation<void>([this](PollContext context) {
+      return context.attempt(queue_, "an event", [this](bool released) {
+        // Released by set(), the task goes on though the event may have been cleared by now.
+        return released || set_ ? Result<void>() : Error(EAGAIN);
+      });
+    });
+  }
+ private:
+  WaitQueue queue_;
+  bool set_ = false;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_EVENT_HPP

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// first_of: waits for whichever of several operations completes first.
+#ifndef MOTE_SYNC_FIRST_OF_HPP
+#define MOTE_SYNC_FIRST_OF_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <cstddef>  // size_t, ptrdiff_t
+#include <tuple>    // results of operations that are awaited together
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/task.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// What first_of() gives: which operation has completed, from 0 on, and its result; the other results say EAGAIN.
+template <class... T> struct FirstOf {
+  template <std::size_t I> auto& get() { return std::get<I>(results); }
+
+  std::size_t which = 0;
+  std::tuple<Result<T>...> results{Result<T>(Error(EAGAIN))...};
+};
+
+namespace detail {
+
+// The operation that first_of() gives. Folds over `I` do the same for each part, in the order in which the parts are
+// named.
+template <class... Op> struct [[nodiscard]] First {
+  using Value = FirstOf<Awaited<Op>...>;
+
+  Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
+
+  template <std::size_t... I> Poll<Result<Value>> poll_parts(Task& task, std::index_sequence<I...>) {
+    const PollContext context(task);
+    if (context.is_abandoning()) {
+      (leave<I>(task), ...);
+      return pending;
+    }
+    Value value;
+    const bool was_cancelling = context.is_cancelling();
+    // The first that completes ends the fold: those behind it are not polled.
+    const bool completed = (poll_part<I>(context, value) || ...);
+    if (!completed) return pending;
+    (abandon_loser<I>(context, value), ...);
+    // Where a part has answered the task's cancellation, that is the answer of the whole.
+    const bool answered_cancellation = was_cancelling && !context.is_cancelling();
+    if (answered_cancellation && (is_cancelled<I>(value) || ...)) return Result<Value>(Error(ECANCELED));
+    return Result<Value>(std::move(value));
+  }
+  template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
+  // Whether it has completed.
+  template <std::size_t I> bool poll_part(PollContext context, Value& value) {
+    context.ensure_attempt();  // those before it may have used up the budget
+    auto result = std::get<I>(operations).poll(context.task());
+    if (!result.ready()) return false;
+    value.which = I;
+    value.template get<I>() = std::move(*result);
+    return true;
+  }
+  template <std::size_t I> void abandon_loser(PollContext context, const Value& value) {
+    if (I != value.which) context.abandon(std::get<I>(operations));
+  }
+  // Whether it is this one that has completed, with ECANCELED.
+  template <std::size_t I> static bool is_cancelled(Value& value) {
+    const auto& result = value.template get<I>();
+    return value.which == I && !result && result.error() == ECANCELED;
+  }
+
+  std::tuple<Op...> operations;
+};
+
+}  // namespace detail
+
+// A combinator: an operation made of others, which are polled in the order in which they are named. All that is named
+// in it must outlive the await. A task has one place in each queue: the parts of one await must not wait for the same
+// channel, event or the like.
+//
+// Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, nor
+// takes what it waited for. Gives a FirstOf.
+// Errors:
+//   ECANCELED  the task was cancelled while those that are named first were pending.
+template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
+  return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_FIRST_OF_HPP

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Mutex: mutual exclusion of tasks, across awaits.
+#ifndef MOTE_SYNC_MUTEX_HPP
+#define MOTE_SYNC_MUTEX_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/pinned.hpp>
+#include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/wait_queue.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// Mutual exclusion across awaits, between tasks of one reactor, in its thread: lock() gives a Guard, which unlocks when
+// it goes. Who waits is served in order of arrival, and nobody overtakes. It must not move, and may be destroyed before
+// those who wait, and before its guard. Size on a 32-bit board: 16 bytes.
+class Mutex : detail::Pinned {
+ public:
+  // Empty, or holding a mutex; movable, so that a task keeps it as a member. It becomes empty where the mutex goes
+  // first. Size on a 32-bit board: 4 bytes.
+  class Guard {
+   public:
+    Guard() = default;
+    Guard(Guard&& other) noexcept { take(other); }
+    Guard& operator=(Guard&& other) noexcept {
+      if (this == &other) return *this;
+      unlock();
+      take(other);
+      return *this;
+    }
+    ~Guard() { unlock(); }
+
+    void unlock() {  // becomes empty, if it is not
+      Mutex* const mutex = std::exchange(mutex_, nullptr);
+      if (mutex == nullptr) return;
+      mutex->holder_ = nullptr;
+      mutex->queue_.notify();
+    }
+    explicit operator bool() const { return mutex_ != nullptr; }
+   private:
+    friend class Mutex;
+    // Not inlined: g++ would take the new holder's address for that of a local that outlives its function, and warn. It
+    // is moved along by whoever receives the guard.
+    [[gnu::noinline]] void take(Guard& other) {
+      mutex_ = std::exchange(other.mutex_, nullptr);
+      if (mutex_ != nullptr) mutex_->holder_ = this;
+    }
+
+    Mutex* mutex_ = nullptr;
+  };
+
+  ~Mutex() {
+    if (holder_ != nullptr) holder_->mutex_ = nullptr;
+  }
+
+  // Gives a Guard. Waits while another holds the mutex; a task that holds it itself would wait for ever.
+  // Errors:
+  //   ECANCELED  the task was cancelled, or the mutex is no more.
+  //   ENOBUFS    the task waits in limits::queues_per_task queues already.
+  auto lock() {
+    return operation<Guard>(
+        [this](PollContext context) { return context.attempt(queue_, "a mutex", [this](bool) { return take(); }); });
+  }
+  // Errors:
+  //   EAGAIN  it is held, or others wait for it.
+  Result<Guard> try_lock() {
+    if (!queue_.is_next(nullptr)) return Error(EAGAIN);
+    return take();
+  }
+  bool is_locked() const { return holder_ != nullptr; }
+ private:
+  Result<Guard> take() {
+    if (holder_ != nullptr) return Error(EAGAIN);
+    Result<Guard> guard{Guard()};
+    guard->mutex_ = this;
+    holder_ = &*guard;
+    return guard;
+  }
+
+  WaitQueue queue_;
+  Guard* holder_ = nullptr;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_MUTEX_HPP

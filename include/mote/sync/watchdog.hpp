@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Watchdog and Heartbeat: finding out that the loop, or a task, hangs.
+#ifndef MOTE_SYNC_WATCHDOG_HPP
+#define MOTE_SYNC_WATCHDOG_HPP
+
+#include <errno.h>       // errno and its names
+#include <fcntl.h>       // open, fcntl, O_*
+#include <stdlib.h>      // getenv, strtoul, strtoull: systemd's environment
+#include <string.h>      // memcpy, memchr, strlen, strerror
+#include <sys/socket.h>  // sockets
+
+#include <cstdint>  // integers of fixed width
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/delegate.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/list.hpp>
+#include <mote/base/pinned.hpp>
+#include <mote/base/result.hpp>
+#include <mote/io/endpoint.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/system/fd.hpp>
+#include <mote/system/system.hpp>
+#include <mote/time/timer.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+class Watchdog;
+
+// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move. Size on a 32-bit board: 20
+// bytes.
+class Heartbeat : detail::ListNode {
+ public:
+  ~Heartbeat() { close(); }
+
+  void open(Watchdog& watchdog, const char* name);  // from now on it must beat(); the name must outlive it
+  void close();                                     // it need not any more
+  bool is_open() const { return linked(); }         // not any more once the watchdog has gone
+  void beat();                                      // checks in; without effect where it is not open
+  bool has_beaten() const { return beaten_; }       // since the watchdog was fed last
+  const char* name() const { return name_; }
+ private:
+  friend class Watchdog;
+
+  Watchdog* watchdog_ = nullptr;
+  const char* name_ = nullptr;
+  bool beaten_ = false;
+};
+
+// Feeds a watchdog, once in a period, at the end of a turn, if since the last time every heartbeat has beaten; a late
+// one is waited for. So a loop that hangs, and one whose tasks hang, are both found out. Drives a device as
+// /dev/watchdog (its timeout, the driver's or set with WDIOC_SETTIMEOUT on fd(), must be longer than the period), or
+// systemd's NOTIFY socket, see sd_notify(3) and sd_watchdog_enabled(3). Feeding is O(heartbeats). It must not move.
+// Size on a 32-bit board: 248 bytes.
+class Watchdog : detail::Pinned {
+ public:
+  // A device stays armed: the machine is reset, unless the next process feeds it in time.
+  ~Watchdog() {
+    while (Heartbeat* const heartbeat = first()) heartbeat->close();
+  }
+
+  // Opening the device arms it.
+  // Errors:
+  //   EBUSY          it is open already, or the device is, by another process.
+  //   ENOENT ENXIO   there is no such device, or no driver for it.
+  //   EACCES         the process may not open it.
+  //   EMFILE ENFILE  the system's limits.
+  Result<void> open(Reactor& reactor, const char* path, Duration period) {
+    if (fd_) return Error(EBUSY);
+    Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
+    if (!fd) return detail::last_error();
+    return start(reactor, std::move(fd), period);
+  }
+  // The same, of a descriptor that is open already; it should not block.
+  // Errors:
+  //   EBUSY  it is open already.
+  //   EBADF  there is no descriptor.
+  Result<void> open(Reactor& reactor, Fd&& fd, Duration period) {
+    if (fd_) return Error(EBUSY);
+    if (!fd) return Error(EBADF);
+    return start(reactor, std::move(fd), period);
+  }
+  // systemd, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (WATCHDOG_PID), half of which is the period;
+  // where it asks for no watchdog, only notify() has an effect.
+  // Errors:
+  //   EBUSY                 it is open already.
+  //   ENOENT                the process has not been started by systemd: go on without.
+  //   EINVAL                the environment's variables make no sense.
+  //   EMFILE ENFILE ENOMEM  the system's limits.
+  Result<void> open_notify(Reactor& reactor) {
+    if (fd_) return Error(EBUSY);
+    const char* const path = ::getenv("NOTIFY_SOCKET");
+    if (path == nullptr) return Error(ENOENT);
+    const Result<Endpoint> to = Endpoint::unix_path(path);
+    const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
+    if (!to || !is_path_or_abstract) return Error(EINVAL);
+    Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
+    if (!fd) return detail::last_error();
+    const Result<Duration> period = period_from_environment();
+    if (!period) return period.error();
+    to_ = *to;
+    return start(reactor, std::move(fd), *period);
+  }
+  // Tells systemd something: "READY=1", "STOPPING=1", "STATUS=...".
+  // Errors:
+  //   EBADF                open_notify() has not succeeded.
+  //   EAGAIN               systemd is slow to read: try again later.
+  //   ECONNREFUSED ENOENT  it is not there.
+  Result<void> notify(const char* state) {
+    if (!fd_ || to_.size() == 0) return Error(EBADF);
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+    const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
+    return detail::check(static_cast<int>(sent));
+  }
+  // The end, told to the watchdog: it waits for nothing any more, if its driver lets it (not CONFIG_WATCHDOG_NOWAYOUT).
+  // The descriptor is closed in any case.
+  // Errors: what write(2) of the device answers, which then stays armed.
+  Result<void> close() {
+    timer_.cancel();
+    late_.cancel();
+    Result<void> told;
+    if (fd_ && to_.size() == 0) told = write("V");
+    fd_.close();
+    to_ = Endpoint();
+    return told;
+  }
+  int fd() const { return fd_.get(); }
+  std::uint32_t fed() const { return fed_; }           // how many times
+  Result<void> last_feeding() const { return last_; }  // its error: it is tried again in the next period
+  const Heartbeat* missing() {  // the first that has not beaten since it was fed; null: all have. O(heartbeats)
+    Heartbeat* heartbeat = first();
+    while (heartbeat != nullptr && heartbeat->has_beaten()) heartbeat = after(*heartbeat);
+    return heartbeat;
+  }
+ private:
+  friend class Heartbeat;
+
+  // Zero: systemd asks for no watchdog, or it asks another process. EINVAL: the time is too long.
+  static Result<Duration> period_from_environment() {
+    const char* const usec = ::getenv("WATCHDOG_USEC");
+    const char* const pid = ::getenv("WATCHDOG_PID");
+    const auto own_pid = static_cast<unsigned long>(System::process());
+    const bool is_ours = pid == nullptr || ::strtoul(pid, nullptr, 10) == own_pid;
+    if (usec == nullptr || !is_ours) return Duration::zero();
+    const unsigned long long microseconds = ::strtoull(usec, nullptr, 10);
+    if (microseconds > INT64_MAX / 1000) return Error(EINVAL);
+    return Duration(static_cast<std::int64_t>(microseconds) * 500);
+  }
+  Result<void> start(Reactor& reactor, Fd&& fd, Duration period) {
+    fd_ = std::move(fd);
+    reactor_ = &reactor;
+    due_ = false;
+    last_ = {};
+    if (period > Duration::zero()) timer_.arm_every(reactor, period, Delegate<void()>::of<&Watchdog::tick>(*this));
+    return {};
+  }
+
+  // ---- feeding ----
+
+  void tick() {
+    due_ = true;
+    feed_if_due();
+  }
+  // For heartbeats: the last one that was missing has beaten, after the tick.
+  void feed_at_end_of_turn() {
+    if (!timer_.armed()) return;  // closed, or the reactor is no more
+    late_.arm(*reactor_, Duration::zero(), Delegate<void()>::of<&Watchdog::feed_if_due>(*this));
+  }
+  void feed_if_due() {
+    if (!due_ || missing_ != 0) return;
+    due_ = false;
+    last_ = to_.size() != 0 ? notify("WATCHDOG=1") : write("1");
+    if (last_) ++fed_;
+    for (Heartbeat* heartbeat = first(); heartbeat != nullptr; heartbeat = after(*heartbeat)) {
+      heartbeat->beaten_ = false;
+      ++missing_;
+    }
+  }
+  // Writes the first byte of `text` to the device.
+  Result<void> write(const char* text) {
+    const auto written = detail::retry([this, text] { return System::write(fd_.get(), text, 1); });
+    return detail::check(static_cast<int>(written));
+  }
+
+  // ---- heartbeats ----
+
+  void add(Heartbeat& heartbeat) {
+    heartbeats_.push_back(heartbeat);
+    ++missing_;
+  }
+  void note_beat() {
+    --missing_;
+    if (missing_ == 0 && due_) feed_at_end_of_turn();
+  }
+  Heartbeat* first() { return static_cast<Heartbeat*>(heartbeats_.front()); }
+  Heartbeat* after(Heartbeat& heartbeat) { return static_cast<Heartbeat*>(heartbeats_.after(heartbeat)); }
+
+  detail::List<detail::ListNode> heartbeats_;
+  Reactor* reactor_ = nullptr;
+  Timer timer_;  // of the period
+  Timer late_;   // fires at the end of the turn in which the last one has beaten, where that is late
+  Endpoint to_;  // of systemd; none: a device
+  Fd fd_;
+  Result<void> last_;
+  std::uint32_t missing_ = 0;  // heartbeats that have not beaten since it was fed
+  std::uint32_t fed_ = 0;
+  bool due_ = false;  // the period is over, and it has not been fed yet
+};
+
+inline void Heartbeat::open(Watchdog& watchdog, const char* name) {
+  close();
+  watchdog_ = &watchdog;
+  name_ = name;
+  beaten_ = false;
+  watchdog.add(*this);
+}
+inline void Heartbeat::close() {
+  if (!linked()) return;
+  beat();  // so that the watchdog does not wait for it
+  unlink();
+}
+inline void Heartbeat::beat() {
+  if (!linked() || beaten_) return;
+  beaten_ = true;
+  watchdog_->note_beat();
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_WATCHDOG_HPP

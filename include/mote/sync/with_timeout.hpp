@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// with_timeout: an operation that has to complete within a time.
+#ifndef MOTE_SYNC_WITH_TIMEOUT_HPP
+#define MOTE_SYNC_WITH_TIMEOUT_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/task.hpp>
+#include <mote/time/task_timer.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// The operation that with_timeout() gives.
+template <class Op> struct [[nodiscard]] Timed {
+  Poll<Answer<Op>> poll(Task& task) {
+    const PollContext context(task);
+    const bool could_complete = context.budget() > 0;
+    Poll<Answer<Op>> result = operation.poll(task);
+    if (result.ready() || context.is_abandoning()) {
+      timer.reset();
+      return result;
+    }
+    if (!timer.is_over(context, limit)) return pending;
+    if (!could_complete) {
+      // It may have completed, but had no budget to say so: what has completed in time wins, so it is asked once more.
+      context.wake();
+      return pending;
+    }
+    context.abandon(operation);
+    timer.reset();
+    return Answer<Op>(Error(ETIMEDOUT));
+  }
+
+  TaskTimer& timer;
+  Duration limit;
+  Op operation;
+};
+
+}  // namespace detail
+
+// A combinator: an operation made of another. What is named in it must outlive the await.
+//
+// Gives the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
+// What has completed when the time is up wins. After a time-out the task waits for nothing; what it worked on (a
+// stream, say) is as it was.
+// Errors, besides those of the operation:
+//   ETIMEDOUT  the time is up.
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+  return {timer, limit, static_cast<Op&&>(operation)};
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_WITH_TIMEOUT_HPP

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// The system seam: System, through which every system call is made, and which a program may replace for its tests.
+// And the few helpers for what system calls answer.
+#ifndef MOTE_SYSTEM_SYSTEM_HPP
+#define MOTE_SYSTEM_SYSTEM_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/system/linux_system.hpp>
+
+// For virtual clocks and injected faults the system may be replaced as a whole. Define MOTE_SYSTEM_HEADER, for all of
+// the program's files that are to use it, as the name of a header that
+//   - defines in namespace mote a struct that derives from LinuxSystem and hides what is to be replaced,
+//   - defines the macro MOTE_SYSTEM as that struct's name.
+// The namespace of the library then differs (see base/config.hpp), so that both kinds can be linked into one program.
+#ifdef MOTE_SYSTEM_HEADER
+#include MOTE_SYSTEM_HEADER
+#else
+#define MOTE_SYSTEM LinuxSystem
+#endif
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+using System = MOTE_SYSTEM;
+
+// Always inlined: monotonic_ns() gives its answer in registers, which this, as a function of its own, would not on ARM.
+[[gnu::always_inline]] inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
+
+namespace detail {
+
+// Why the last system call failed.
+inline Error last_error() { return Error(System::error()); }
+
+// The result of a system call that answers -1, or else nothing of interest.
+inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
+
+template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
+
+// Makes a system call, again as long as signals interrupt it.
+template <class Call> auto retry(Call call) {
+  auto answer = call();
+  while (answer < 0 && System::error() == EINTR) answer = call();
+  return answer;
+}
+
+}  // namespace detail
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYSTEM_SYSTEM_HPP

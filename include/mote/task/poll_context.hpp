@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// What writers of operations see of the task that awaits.
+#ifndef MOTE_TASK_POLL_CONTEXT_HPP
+#define MOTE_TASK_POLL_CONTEXT_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <cstdint>      // integers of fixed width
+#include <type_traits>  // checks at compile time
+#include <utility>      // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/task/queue_place.hpp>
+#include <mote/task/task.hpp>
+#include <mote/task/task_header.hpp>
+#include <mote/task/wait_queue.hpp>
+#include <mote/task/waiter.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// The task that awaits an operation, as the operation sees it: to be used within one attempt, and not kept. For your
+// own operations see docs/operations.md. One that waits in one place is a call of attempt(), which does all of it in
+// the right order:
+//
+//   auto next_key() {
+//     return mote::operation<int>([this](mote::PollContext context) {
+//       return context.attempt(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
+//     });
+//   }
+//
+// Where that does not fit, the steps are: proceed() before the work; then do the work; if it cannot be done now, note
+// the task where it will be woken, and return suspend(). A task completes limits::operations_per_step operations in a
+// step; then it is refused until its next turn, so that it does not keep the others from theirs. This budget is also
+// how a cancellation is delivered: it leaves none.
+class PollContext {
+ public:
+  explicit PollContext(Task& task) : header_(&static_cast<detail::TaskHeader&>(task)) {}
+
+  Task& task() const { return static_cast<Task&>(*header_); }
+  void wake() const { header_->wake(); }
+
+  // One attempt at something for which one task waits at a time. `get_result()` gives a Result; EAGAIN says that it is
+  // not there yet, and then the task is noted in `waiter`. `what` says in words what is waited for. Errors, besides
+  // those of get_result():
+  //   EBUSY      another task waits there.
+  //   ECANCELED  the task was cancelled. It does not wait any more.
+  template <class GetResult, class R = std::decay_t<std::invoke_result_t<GetResult&>>>
+  [[gnu::always_inline]] R attempt(Waiter& waiter, const char* what, GetResult&& get_result) const {
+    return make_attempt<R>(*header_, waiter, what, get_result);
+  }
+  // One attempt at something for which many tasks wait, in order of arrival. `get_result(released)` is called when it
+  // is this task's turn; `released` says that WaitQueue::release_all() has let it go. Errors, besides those of
+  // get_result():
+  //   ENOBUFS    the task stands in limits::queues_per_task queues already.
+  //   ECANCELED  the task was cancelled, or the queue has been destroyed. It does not wait any more.
+  template <class GetResult, class R = std::decay_t<std::invoke_result_t<GetResult&, bool>>>
+  [[gnu::always_inline]] R attempt(WaitQueue& queue, const char* what, GetResult&& get_result) const {
+    return make_attempt<R>(*header_, queue, what, get_result);
+  }
+
+  // Whether the operation may do its work. If not, `refusal` is what it has to return: detail::suspended (the task has
+  // had its share and is queued again), or ECANCELED. It takes one operation from the task's budget.
+  bool proceed(Error& refusal) const { return header_->proceed(refusal); }
+  // The same for what may have completed already: it takes nothing from the budget, and a result that is there wins
+  // over a cancellation.
+  bool may_complete(Error& refusal) const { return header_->may_complete(refusal); }
+  // Takes one operation from the budget. False: there was none left.
+  bool consume_budget() const { return header_->consume_budget(); }
+  std::int32_t budget() const { return header_->budget; }
+  // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
+  // budget.
+  void ensure_attempt() const {
+    if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
+    header_->budget = 1;
+  }
+  // What proceed() answers when there is no budget. A cancellation is thereby answered.
+  Error refuse() const { return header_->refuse(); }
+  // What an operation returns that has noted the task as waiting; `what` is a string that lives on.
+  Error suspend(const char* what) const { return header_->suspend(what); }
+
+  // Makes an operation that is pending leave wherever the task waits for it, and nothing else: it cannot complete, and
+  // what the task awaits besides goes on. For operations that are made of others.
+  template <class Op> void abandon(Op& operation) const {
+    const std::int32_t budget = header_->budget;
+    const bool outer = std::exchange(header_->abandoning, true);
+    header_->budget = 0;
+    static_cast<void>(operation.poll(task()));
+    header_->abandoning = outer;
+    header_->budget = is_cancelling() ? 0 : budget;
+  }
+  // Whether this attempt is made only to leave: it must answer ECANCELED or pending, and complete nothing.
+  bool is_abandoning() const { return header_->abandoning; }
+
+  // A cancellation that is to be answered by the next operation that is refused.
+  bool is_cancelling() const { return header_->is_cancelling(); }
+  void request_cancellation() const { header_->request_cancellation(); }
+  void acknowledge_cancellation() const { header_->acknowledge_cancellation(); }
+  void cancel() const { header_->cancel(); }
+  // Whether a shield has held a cancellation back, which is thereby taken.
+  bool take_held_cancellation() const { return std::exchange(header_->cancel_held, false); }
+  // Holds cancellations back until the operation that is pending completes, or is abandoned.
+  void shield_operation(bool on) const {
+    const bool was_on = std::exchange(header_->operation_shielded, on);
+    if (was_on == on) return;
+    if (on) header_->raise_shield();
+    else header_->lower_shield();
+  }
+  bool& operation_shielded() const { return header_->operation_shielded; }
+
+  // For the library.
+  detail::TaskHeader& header() const { return *header_; }
+ private:
+  // attempt(), as functions of the control block: called out of line, a PollContext would have to lie in memory.
+  template <class R, class GetResult>
+  static R make_attempt(detail::TaskHeader& task, Waiter& waiter, const char* what, GetResult& get_result) {
+    Error refusal;
+    if (!task.may_complete(refusal)) return leave(task, waiter, refusal);
+    R result = get_result();
+    if (result || result.error() != EAGAIN) {
+      task.consume_budget();
+      return result;
+    }
+    if (waiter.is_taken_by_another(task)) return Error(EBUSY);
+    if (!task.proceed(refusal)) return leave(task, waiter, refusal);
+    waiter.wait(task);
+    return task.suspend(what);
+  }
+  template <class R, class GetResult>
+  static R make_attempt(detail::TaskHeader& task, WaitQueue& queue, const char* what, GetResult& get_result) {
+    detail::QueuePlace* const place = task.place_in(&queue);
+    const bool released = place != nullptr && place->is_released();
+    if (released && place->task == nullptr) {  // orphaned: the queue is no more
+      place->leave();
+      return Error(ECANCELED);
+    }
+    Error refusal;
+    if (!task.may_complete(refusal)) {
+      const bool keeps_place = released && refusal != ECANCELED;  // it says that the task was released
+      return keeps_place ? refusal : queue.refuse(task, place, refusal);
+    }
+    if (released || queue.is_next(place)) {
+      R result = get_result(released);
+      if (result || result.error() != EAGAIN) {
+        if (place != nullptr) place->leave();
+        task.consume_budget();
+        return result;
+      }
+    }
+    return task.proceed(refusal) ? queue.wait(task, what) : queue.refuse(task, place, refusal);
+  }
+  static Error leave(detail::TaskHeader& task, Waiter& waiter, Error refusal) {
+    if (refusal == ECANCELED) waiter.leave(task);
+    return refusal;
+  }
+
+  detail::TaskHeader* header_;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_POLL_CONTEXT_HPP

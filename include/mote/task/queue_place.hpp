@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// A task's place in a wait queue.
+#ifndef MOTE_TASK_QUEUE_PLACE_HPP
+#define MOTE_TASK_QUEUE_PLACE_HPP
+
+#include <mote/base/config.hpp>
+#include <mote/base/list.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+class WaitQueue;
+namespace detail {
+struct TaskHeader;
+
+// A task's place in a WaitQueue. It lies in the task's control block, so that waiting allocates nothing and a task that
+// ends takes its places with it.
+//
+//   state     queue   linked   task    meaning
+//   free      null    no       any     the task does not use it
+//   standing  set     yes      set     the task stands in the queue
+//   released  set     no       set     the queue has let the task go: its next attempt succeeds, even if what it waited
+//                                      for has been taken back by then
+//   orphaned  set     no       null    the queue has been destroyed and must not be touched: the next attempt is
+//                                      cancelled
+struct QueuePlace : ListNode {
+  bool is_released() const { return !linked(); }  // or orphaned; of a place that is not free
+  bool is_orphaned() const { return !linked() && task == nullptr; }
+  void leave();  // becomes free. If it stood first, whoever is first now is woken to look.
+
+  WaitQueue* queue = nullptr;
+  TaskHeader* task = nullptr;
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_QUEUE_PLACE_HPP

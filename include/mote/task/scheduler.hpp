@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// The scheduler: steps tasks, and ends them.
+#ifndef MOTE_TASK_SCHEDULER_HPP
+#define MOTE_TASK_SCHEDULER_HPP
+
+#include <errno.h>   // errno and its names
+#include <stdio.h>   // snprintf
+#include <string.h>  // memcpy, memchr, strlen, strerror
+#include <unistd.h>  // read, write, close, getpid
+
+#include <cstdint>  // integers of fixed width
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/list.hpp>
+#include <mote/base/pinned.hpp>
+#include <mote/base/result.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/system/system.hpp>
+#include <mote/task/observation.hpp>
+#include <mote/task/run_queue.hpp>
+#include <mote/task/step.hpp>
+#include <mote/task/task.hpp>
+#include <mote/task/task_header.hpp>
+#include <mote/task/task_store.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, what
+// is counted and who is told. A reactor is one object written in layers, each a class that derives from the one below:
+// Scheduler (tasks), DescriptorTable (what tasks wait for), Loop (the turn, time and wake-ups). So they share all of
+// this without a pointer from one to the other.
+class Scheduler : Pinned {
+ public:
+  // ---- the clock ----
+
+  // The time at which this turn's events were received; read from the clock when it is first asked for.
+  Instant now() { return now_known_ ? now_ : read_clock(); }
+  Instant last_known_time() const { return now_; }
+  Instant read_clock() {
+    now_ = Clock::now();
+    now_known_ = true;
+    return now_;
+  }
+
+  // ---- pools ----
+
+  // A free slot of a pool, noted in `holder`.
+  // Errors:
+  //   ENOBUFS    the pool is full.
+  //   EINVAL     the pool has tasks of another scheduler.
+  //   ECANCELED  a task or a pool is being destroyed: its destructors spawn no others.
+  Result<void> claim(TaskStore& store, void* slots, const TaskType& type, TaskHolder& holder) {
+    if (destroying_) return Error(ECANCELED);
+    if (store.scheduler() != this) {
+      if (store.used() != 0) return Error(EINVAL);
+      store.unlink();
+      store.bind(*this, slots, type);
+      stores_.push_back(store);
+      ready_.start();
+    }
+    TaskHeader* const task = store.claim(type);
+    if (task == nullptr) return Error(ENOBUFS);
+    hold(holder, *task);
+    return {};
+  }
+  // Queues the first step of a task whose object has been made.
+  void start(TaskHeader& task) {
+    task.step = task.store->type().step;
+    task.run_queue = &ready_;
+    task.since = now_;
+    task.line = 0;
+    task.share = limits::operations_per_step;
+    task.code = 0;
+    task.state = TaskHeader::State::live;
+    task.shields = 0;
+    task.in_queues = false;
+    task.operation_shielded = false;
+    task.cancel_held = false;
+    task.abandoning = false;
+    if (++task.generation == 0) task.generation = 1;
+    task.queue();
+    ++stats_.tasks_spawned;
+    ++stats_.tasks;
+    if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
+  }
+  // The pool's storage goes: its tasks are destroyed, and handles to them become empty. O(slots used so far).
+  static void close(TaskStore& store) {
+    if (store.scheduler() == nullptr) return;
+    Scheduler& self = *store.scheduler();
+    const bool outer = std::exchange(self.destroying_, true);  // nor does an observer spawn into it
+    for (std::uint32_t i = 0; i < store.fresh(); ++i) {
+      TaskHeader& task = store.at(i);
+      if (task.is_live()) self.destroy(task);
+      if (task.holder != nullptr) detach(*task.holder);
+    }
+    self.destroying_ = outer;
+    store.vacancy().notify_all();
+    store.unlink();
+    store.unbind();
+  }
+
+  // ---- handles ----
+
+  [[gnu::noinline]] static void hold(TaskHolder& holder,
+                                     TaskHeader& task) {  // inlined, g++ sees the address of a local kept
+    holder.task = &task;
+    task.holder = &holder;
+  }
+  // Gives up the claim on the task's slot. Whoever joins by this handle finds it empty.
+  static void detach(TaskHolder& holder) {
+    TaskHeader* const task = std::exchange(holder.task, nullptr);
+    if (task == nullptr) return;
+    task->holder = nullptr;
+    task->joiner.notify();
+    if (task->state != TaskHeader::State::finished) return;
+    if (task->code != 0 && task->code != ECANCELED) {
+      task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
+    }
+    task->store->release(*task);
+  }
+
+  // ---- ends ----
+
+  // Ends a task that is not the running one, wherever it stands.
+  [[gnu::noinline]] void destroy(TaskHeader& task) {
+    MOTE_ASSERT(&task != current_);
+    const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+    ++stats_.tasks_destroyed;
+    finish(task, ECANCELED);
+    destroying_ = outer;
+  }
+  bool is_running(const TaskHeader& task) const { return &task == current_; }
+  // visit(TaskHeader&) for each live task. O(slots used so far, of all pools).
+  template <class Visit> [[gnu::always_inline]] void for_each_task(Visit&& visit) {
+    for (TaskStore* store = stores_.front(); store != nullptr; store = stores_.after(*store)) {
+      for (std::uint32_t i = 0; i < store->fresh(); ++i) {
+        if (store->at(i).is_live()) visit(store->at(i));
+      }
+    }
+  }
+  void cancel_all_tasks() { static_cast<void>(end_all_tasks(false)); }
+  // But not the running one. Returns how many there were.
+  std::uint32_t destroy_all_tasks() { return end_all_tasks(true); }
+
+  // ---- priorities ----
+
+  Result<void> set_priority(TaskHeader& task, std::uint32_t level) {
+    if (level > higher_levels_) return Error(EINVAL);
+    const bool queued = task.linked();
+    static_cast<Hook<0>&>(task).unlink();
+    task.run_queue = level == 0 ? &ready_ : &higher_[level - 1];
+    if (queued) task.wake();
+    return {};
+  }
+
+  // ---- observation ----
+
+  const Statistics& stats() const { return stats_; }
+  Statistics& stats() { return stats_; }
+  void observe(Observer observer) { observer_ = observer; }
+  void set_slow_step_threshold(Duration threshold) {
+    slow_step_ = threshold;
+    measured_ = threshold != Duration::zero() ? &Scheduler::run_measured : nullptr;
+  }
+  [[gnu::cold]] void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
+    report({kind, task, error, {}});
+  }
+  [[gnu::cold]] void report(const Observation& observation) {
+    if (observer_) return observer_(observation);
+    if (observation.kind == Observation::task_failed) print_failure(*observation.task, observation.error);
+  }
+ protected:
+  constexpr Scheduler() = default;
+  ~Scheduler() = default;
+
+  void start_queues() {
+    ready_.start();
+    running_tasks_.start();
+  }
+  void start_higher_queues(RunQueue* higher, std::uint32_t levels) {
+    higher_ = higher;
+    higher_levels_ = levels;
+    run_higher_ = &Scheduler::run_higher;
+    for (std::uint32_t i = 0; i < levels; ++i) higher[i].start();
+  }
+  bool has_ready_task() const {
+    for (std::uint32_t i = 0; i < higher_levels_; ++i) {
+      if (!higher_[i].empty()) return true;
+    }
+    return !ready_.empty() || !running_tasks_.empty();
+  }
+  bool has_priorities() const { return run_higher_ != nullptr; }
+  bool lowest_queue_is_empty() const { return ready_.empty(); }
+
+  // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn.
+  [[gnu::always_inline]] void run_ready_tasks() {
+    std::uint32_t limit = UINT32_MAX;
+    if (run_higher_ != nullptr) {
+      run_higher_(*this);
+      limit = limits::steps_below;
+    }
+    run_tasks(ready_, limit);
+  }
+
+  TaskStore* first_store() { return stores_.front(); }
+
+  // The words that are used most come first: short instructions reach 124 bytes on Thumb-2 and 127 on x86.
+  bool now_known_ = false;
+  bool destroying_ = false;
+  RunQueue ready_;          // of the lowest priority
+  RunQueue running_tasks_;  // to be stepped in this turn
+  TaskHeader* current_ = nullptr;
+ private:
+  [[gnu::always_inline]] void run_tasks(RunQueue& queue, std::uint32_t limit) {
+    if (queue.empty()) return;
+    running_tasks_.take_all(queue);
+    for (;;) {
+      TaskHeader* const task = running_tasks_.pop();
+      current_ = task;
+      task->budget = task->share;
+      task->waits_for = nullptr;
+      ++stats_.steps;
+      const Step step = measured_ == nullptr ? task->step(*task) : measured_(*this, *task);
+      if (step.is_pending()) {
+        task->since = now_;
+      } else {
+        current_ = nullptr;
+        finish(*task, step.code);
+      }
+      if (running_tasks_.empty()) break;
+      --limit;
+      if (limit == 0) break;
+    }
+    current_ = nullptr;
+    if (running_tasks_.empty()) return;
+    running_tasks_.take(queue);  // those that are left over go before those that were woken since
+    queue.take_all(running_tasks_);
+  }
+  // All tasks of the highest priority, and a few of each other one: how long the highest waits does not depend on the
+  // others.
+  [[gnu::cold]] static void run_higher(Scheduler& self) {
+    std::uint32_t limit = UINT32_MAX;
+    for (std::uint32_t level = self.higher_levels_; level != 0; --level) {
+      self.run_tasks(self.higher_[level - 1], limit);
+      limit = limits::steps_below;
+    }
+  }
+  [[gnu::cold]] static Step run_measured(Scheduler& self, TaskHeader& task) {
+    const Instant start = Clock::now();
+    const Step step = task.step(task);
+    const Duration taken = Clock::now() - start;
+    if (taken > self.stats_.longest_step) self.stats_.longest_step = taken;
+    if (taken >= self.slow_step_) self.report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    return step;
+  }
+
+  // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
+  void finish(TaskHeader& task, int code) {
+    if (code != 0 || task.holder != nullptr)
+      task.waits_for = TaskAccess::task(task).name();  // it is asked for later on
+    task.state = TaskHeader::State::ending;
+    task.code = code;
+    static_cast<Hook<0>&>(task).unlink();
+    if (task.may_be_waiting()) stop_waiting(task);
+    task.store->type().destroy(task);
+    task.state = TaskHeader::State::finished;
+    ++stats_.tasks_ended;
+    --stats_.tasks;
+    if (code != 0 || task.holder != nullptr) report_end(task, code);  // asked again: the destructor may have dropped it
+    else task.store->release(task);
+  }
+  [[gnu::cold]] void report_end(TaskHeader& task, int code) {
+    const bool failure = code != 0 && code != ECANCELED;
+    if (failure) ++stats_.tasks_failed;
+    if (task.holder != nullptr) {
+      if (task.holder->group != nullptr) return task.holder->group->ended(task);
+      task.joiner.notify();
+      return;
+    }
+    if (failure) report(Observation::task_failed, &TaskAccess::task(task), Error(code));
+    task.store->release(task);
+  }
+  [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
+    for (QueuePlace& place : task.places) place.leave();
+    while (Waiter* const waiter = task.waiters.front()) waiter->clear();
+  }
+  std::uint32_t end_all_tasks(bool at_once) {
+    const std::uint64_t before = stats_.tasks_destroyed;
+    for_each_task([this, at_once](TaskHeader& task) {
+      if (!at_once) task.cancel();
+      else if (&task != current_) destroy(task);
+    });
+    return static_cast<std::uint32_t>(stats_.tasks_destroyed - before);
+  }
+  // Where there is no observer, failures that nobody joins go to standard error: none is silent.
+  [[gnu::cold]] static void print_failure(const Task& task, Error error) {
+    char line[256];
+    const char* const name = task.name();
+    const int name_length = static_cast<int>(::strcspn(name, ";]"));  // of a type as the compiler spells it
+    ::snprintf(line, sizeof line, "mote: task %.*s failed after line %u: %s\n", name_length, name,
+               static_cast<unsigned>(task.line()), error.message());
+    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
+  }
+
+  void (*run_higher_)(Scheduler&) = nullptr;             // null where there is one priority
+  Step (*measured_)(Scheduler&, TaskHeader&) = nullptr;  // run_measured(), where steps are measured
+  Instant now_{};
+  RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
+  std::uint32_t higher_levels_ = 0;
+  Statistics stats_;
+  List<TaskStore> stores_;
+  Observer observer_;
+  Duration slow_step_{};
+};
+
+// What TaskPool::spawn() takes: a Reactor converts to it.
+struct SchedulerRef {
+  Scheduler& scheduler;
+};
+
+}  // namespace detail
+
+inline Result<void> Task::set_priority(std::uint32_t level) { return store->scheduler()->set_priority(*this, level); }
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_SCHEDULER_HPP

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// A task, as those see it who use it.
+#ifndef MOTE_TASK_TASK_HPP
+#define MOTE_TASK_TASK_HPP
+
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/config.hpp>
+#include <mote/base/result.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/task/task_header.hpp>
+#include <mote/task/task_store.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+struct TaskAccess;
+}
+
+// A task: a function that is stepped again and again, and waits between its steps without a stack of its own.
+// TaskPool::spawn() makes one. It lies in its pool's slot, beside the task's own object, and belongs to the loop's
+// thread: every call is for that thread, and O(1). What operations need of a task is PollContext. Size on a 32-bit
+// board: 136 bytes.
+class Task : detail::TaskHeader {
+ public:
+  // The reactor that runs it. (The reactor's layer is above this one, and defines it: see reactor/reactor.hpp.)
+  auto& reactor() const;
+
+  // Has it stepped in the next turn. To wake it twice is to wake it once; a task that has ended is not touched.
+  void wake() { TaskHeader::wake(); }
+  // Makes the operation that is pending, or else the next one, answer ECANCELED: once, and from the run queue, not in
+  // here. What had completed by then keeps its result, and the next operation is the one that answers. While shields
+  // are up, it is held back.
+  void cancel() { TaskHeader::cancel(); }
+  bool cancel_requested() const { return is_cancelling() || cancel_held; }  // and not answered yet
+
+  // Which run queue it is in: from 0, the lowest and the one it starts in, to Config::priorities - 1.
+  // Errors:
+  //   EINVAL   there is no such priority.
+  Result<void> set_priority(std::uint32_t level);
+
+  bool is_alive() const { return is_live(); }
+  // T::name if the task's type has one, else the type as the compiler spells it: "Echo]".
+  const char* name() const {
+    if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
+    return store->type().name(const_cast<Task&>(*this));
+  }
+  // The source line at which it is suspended; 0 before the first.
+  std::uint32_t line() const { return TaskHeader::line; }
+  // What it waits for, in words; null if it is queued.
+  const char* waits_for() const { return TaskHeader::waits_for; }
+  // Since when it has been suspended, as far as the reactor looked at the clock then.
+  Instant since() const { return TaskHeader::since; }
+ protected:
+  constexpr Task() = default;
+ private:
+  friend class PollContext;
+  friend struct detail::TaskAccess;
+};
+
+namespace detail {
+// From a task to its control block and back, for the library.
+struct TaskAccess {
+  static TaskHeader& header(Task& task) { return task; }
+  static const TaskHeader& header(const Task& task) { return task; }
+  static Task& task(TaskHeader& header) { return static_cast<Task&>(header); }
+};
+}  // namespace detail
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TASK_HPP

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// The right to await a task's end, and to cancel it.
+#ifndef MOTE_TASK_TASK_HANDLE_HPP
+#define MOTE_TASK_TASK_HANDLE_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <utility>  // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/scheduler.hpp>
+#include <mote/task/step.hpp>
+#include <mote/task/task.hpp>
+#include <mote/task/task_header.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+struct HandleAccess;
+}
+
+// The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
+// keep the outcome; the task's own object is gone by then. When it is dropped, the task goes on alone, and a failure is
+// reported to the reactor's observer. Where the pool goes first, the handle becomes empty. Movable. Size on a 32-bit
+// board: 8 bytes.
+class TaskHandle : detail::TaskHolder {
+ public:
+  TaskHandle() = default;
+  TaskHandle(TaskHandle&& other) noexcept { take(other); }
+  TaskHandle& operator=(TaskHandle&& other) noexcept {
+    if (this == &other) return *this;
+    detach();
+    take(other);
+    return *this;
+  }
+  ~TaskHandle() { detach(); }
+
+  explicit operator bool() const { return task != nullptr; }
+  Task* get() const { return task != nullptr ? &detail::TaskAccess::task(*task) : nullptr; }  // null: an empty handle
+  void detach() { detail::Scheduler::detach(*this); }                                         // becomes empty
+  void cancel() {  // Task::cancel(); without effect where the handle is empty
+    if (task != nullptr) task->cancel();
+  }
+  // Ends it at once: its object is destroyed, wherever it stands.
+  // Errors:
+  //   EBUSY  it is the task that is running: let it return done() instead.
+  //   ESRCH  it has ended, or the handle is empty.
+  Result<void> destroy() {
+    if (task == nullptr || !task->is_live()) return Error(ESRCH);
+    detail::Scheduler& scheduler = *task->store->scheduler();
+    if (scheduler.is_running(*task)) return Error(EBUSY);
+    scheduler.destroy(*task);
+    return {};
+  }
+  Outcome outcome() const {  // of kind `none` while it runs
+    if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
+    if (task->code == 0) return {Outcome::Kind::done, {}};
+    return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task->code)};
+  }
+  // Completes when the task has ended. Gives its outcome, and the handle becomes empty.
+  // Errors:
+  //   EINVAL     the handle is empty.
+  //   EBUSY      another task awaits this one.
+  //   ECANCELED  the task that waits was cancelled. The handle is as it was.
+  auto join() {
+    return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
+      if (task == nullptr) return Error(EINVAL);
+      return context.attempt(task->joiner, "the end of a task", [this] { return take_outcome(); });
+    });
+  }
+ private:
+  friend struct detail::HandleAccess;
+  Result<Outcome> take_outcome() {
+    const Outcome ended = outcome();
+    if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
+    task->code = 0;  // it has been told: no failure is left to be reported
+    detach();
+    return ended;
+  }
+  void take(TaskHandle& other) {
+    task = std::exchange(other.task, nullptr);
+    if (task != nullptr) task->holder = this;
+  }
+};
+
+namespace detail {
+// From a handle to what the scheduler knows of it and back, for the library.
+struct HandleAccess {
+  static TaskHolder& holder(TaskHandle& handle) { return handle; }
+  static TaskHandle& handle(TaskHolder& holder) { return static_cast<TaskHandle&>(holder); }
+};
+}  // namespace detail
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TASK_HANDLE_HPP

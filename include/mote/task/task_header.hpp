@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// The control block of a task: what the scheduler and operations know of it.
+#ifndef MOTE_TASK_TASK_HEADER_HPP
+#define MOTE_TASK_TASK_HEADER_HPP
+
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/list.hpp>
+#include <mote/base/poll.hpp>
+#include <mote/system/clock.hpp>
+#include <mote/task/queue_place.hpp>
+#include <mote/task/run_queue.hpp>
+#include <mote/task/step.hpp>
+#include <mote/task/waiter.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+class TaskStore;
+struct TaskHeader;
+
+// Told of a task's end, in the place of whoever would join it. Called through a pointer, so that a program without task
+// groups has nothing of them.
+struct EndHook {
+  void (*ended)(TaskHeader&) = nullptr;
+};
+
+// Whoever keeps a task's slot beyond the task's end, to learn its outcome: what a TaskHandle is made of.
+struct TaskHolder {
+  TaskHeader* task = nullptr;
+  EndHook* group = nullptr;  // of which the task is a member
+};
+
+// A task's control block: the first part of its slot in a pool, outside of the task's own object. All library code
+// deals with this; Task is what users see of it, PollContext what operations see. Only the loop's thread uses it.
+//
+//   free --claim, start--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
+//                                                  `--done, failed--> finished --holder gone or none--> free
+//
+// Cancellation costs nothing where there is none: it takes away the task's share of operations. So the next operation
+// finds no budget, asks why, and answers ECANCELED.
+struct TaskHeader : Hook<0> {
+  enum class State : std::uint8_t { free, live, ending, finished };
+
+  bool is_live() const { return state == State::live; }
+  void queue() {
+    if (!linked()) run_queue->push(*this);
+  }
+  void wake() {
+    if (is_live()) queue();
+  }
+
+  bool is_cancelling() const { return share == 0; }
+  void set_share(std::uint8_t operations) {
+    share = operations;
+    budget = operations;
+  }
+  void request_cancellation() { set_share(0); }
+  void acknowledge_cancellation() { set_share(limits::operations_per_step); }
+  void cancel() {
+    if (!is_live()) return;
+    if (shields != 0) {
+      cancel_held = true;
+      return;
+    }
+    request_cancellation();
+    queue();
+  }
+
+  // For operations: see PollContext.
+  bool consume_budget() { return --budget >= 0; }
+  bool proceed(Error& refusal) {
+    if (consume_budget()) return true;
+    refusal = refuse();
+    return false;
+  }
+  bool may_complete(Error& refusal) {
+    if (budget > 0) return true;
+    return may_complete_at_last(refusal);
+  }
+  [[gnu::cold]] bool may_complete_at_last(Error& refusal) {
+    if (is_cancelling() && !abandoning) return true;
+    refusal = refuse();
+    return false;
+  }
+  [[gnu::noinline]] Error refuse() {
+    if (abandoning) return Error(ECANCELED);
+    if (is_cancelling()) {
+      acknowledge_cancellation();
+      return Error(ECANCELED);
+    }
+    wake();
+    return suspend("its next turn");
+  }
+
+  void raise_shield() {
+    if (is_cancelling()) {
+      cancel_held = true;
+      acknowledge_cancellation();
+    }
+    MOTE_ASSERT(shields != UINT8_MAX);
+    ++shields;
+  }
+  void lower_shield() {
+    if (--shields != 0 || !cancel_held) return;
+    cancel_held = false;
+    cancel();
+  }
+
+  // Its place in that queue, or null. Of no queue (null): a free place.
+  QueuePlace* place_in(const WaitQueue* wait_queue) {
+    for (QueuePlace& place : places) {
+      if (place.queue == wait_queue) return &place;
+    }
+    return nullptr;
+  }
+  // What an operation answers that has noted the task as waiting; `what` says for what, in words.
+  Error suspend(const char* what) {
+    waits_for = what;
+    return suspended;
+  }
+  bool may_be_waiting() const { return in_queues || !waiters.empty(); }
+
+  State state = State::free;
+  std::uint8_t share = 0;           // operations that each step may complete; 0: a cancellation is to be answered
+  std::uint8_t shields = 0;         // while there are any, cancel() is held back
+  bool in_queues = false;           // it has stood in a WaitQueue, so its places have to be looked at
+  bool operation_shielded = false;  // by shield(), until the operation completes
+  bool cancel_held = false;         // a cancellation came while shields were up
+  bool abandoning = false;          // attempts are made only to make operations leave where they wait
+  Step (*step)(TaskHeader&) = nullptr;
+  RunQueue* run_queue = nullptr;  // of its scheduler, and of its priority
+  TaskStore* store = nullptr;     // in whose slot it lies
+  TaskHolder* holder = nullptr;
+  List<Waiter> waiters;  // that name it
+  QueuePlace places[limits::queues_per_task];
+  Waiter joiner;                    // the task that waits for its end
+  const char* waits_for = nullptr;  // in words, while suspended; null: queued. After its end: its name
+  std::uint32_t line = 0;           // of the source, where it is suspended
+  std::uint32_t generation = 0;
+  std::int32_t budget = 0;  // operations left in this step
+  int code = 0;             // 0, or the errno value that it failed with
+  Instant since{};          // when it was suspended
+};
+
+inline TaskHeader* RunQueue::pop() {
+  ListNode* const node = head_.next;
+  head_.next = node->next;
+  node->next->prev = &head_;
+  node->next = nullptr;
+  return from(node);
+}
+
+}  // namespace detail
+
+inline void Waiter::wake() {
+  MOTE_ASSERT(task_ != nullptr);
+  awaited_ = 0;
+  task_->queue();
+}
+inline void Waiter::attach(detail::TaskHeader& task) {
+  clear();
+  task_ = &task;
+  task.waiters.push_back(*this);
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TASK_HEADER_HPP

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Room for tasks of one type.
+#ifndef MOTE_TASK_TASK_POOL_HPP
+#define MOTE_TASK_TASK_POOL_HPP
+
+#include <errno.h>  // errno and its names
+
+#include <cstddef>      // size_t, ptrdiff_t
+#include <cstdint>      // integers of fixed width
+#include <new>          // placement new
+#include <type_traits>  // checks at compile time
+#include <utility>      // move, forward, exchange
+
+#include <mote/base/config.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/task/scheduler.hpp>
+#include <mote/task/state_machine.hpp>
+#include <mote/task/step.hpp>
+#include <mote/task/task.hpp>
+#include <mote/task/task_handle.hpp>
+#include <mote/task/task_header.hpp>
+#include <mote/task/task_store.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
+template <class T> constexpr const char* spelt_name() { return __builtin_strchr(__PRETTY_FUNCTION__, '=') + 2; }
+
+// The name of a task of type T: T::name, if there is one.
+template <class T, class = void> struct TaskName {
+  static const char* of(const T&) { return spelt_name<T>(); }
+};
+template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
+  static const char* of(const T&) { return T::name; }
+};
+
+// Whether a task's step takes no argument.
+template <class T, class = void> struct HasPlainStep : std::false_type {};
+template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+// Makes a T by its constructor, or, where T is an aggregate, member by member.
+template <class T, class... A> T* construct(void* place, A&&... arguments) {
+  if constexpr (std::is_constructible<T, A&&...>::value) {
+    return ::new (place) T(std::forward<A>(arguments)...);
+  } else if constexpr (std::is_base_of<StateMachine, T>::value) {  // whose first part is that base
+    return ::new (place) T{{}, std::forward<A>(arguments)...};
+  } else {
+    return ::new (place) T{std::forward<A>(arguments)...};
+  }
+}
+#pragma GCC diagnostic pop
+
+}  // namespace detail
+
+// Room for N tasks of type T. A T has `Step step()`, or `Step step(Task&)` where it does not derive from StateMachine.
+// It is made in its slot by spawn(), stepped from the run queue alone, and destroyed as soon as it ends. The pool may
+// lie in static storage (.bss) or on the stack; what it still holds when it goes is destroyed. It serves one reactor at
+// a time. Size: N * (sizeof(Task) + sizeof(T)), and 48 bytes on a 32-bit board.
+template <class T, std::size_t N> class TaskPool : detail::TaskStore {
+ public:
+  constexpr TaskPool() = default;
+  ~TaskPool() { detail::Scheduler::close(*this); }
+
+  // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are
+  // zeroed), and queues its first step. `reactor` is a Reactor.
+  // Errors:
+  //   ENOBUFS    the pool is full: await vacancy(). The arguments are as they were.
+  //   EINVAL     the pool has tasks of another reactor.
+  //   ECANCELED  called by a destructor of a task, or by an observer while a pool is destroyed.
+  template <class... A> Result<TaskHandle> spawn(detail::SchedulerRef reactor, A&&... arguments) {
+    static constexpr detail::TaskType type{&TaskPool::step, &TaskPool::destroy, &TaskPool::name, sizeof(Slot), N};
+    detail::Scheduler& scheduler = reactor.scheduler;  // captured by itself: `reactor` would have to lie in memory
+    return Result<TaskHandle>::in_place([&](TaskHandle& handle) {
+      detail::TaskHolder& holder = detail::HandleAccess::holder(handle);
+      const Result<void> claimed = scheduler.claim(*this, slots_, type, holder);
+      if (claimed) {
+        Task& task = detail::TaskAccess::task(*holder.task);
+        T* const made = detail::construct<T>(static_cast<Slot&>(task).bytes, std::forward<A>(arguments)...);
+        if constexpr (std::is_base_of<StateMachine, T>::value) detail::StateMachineAccess::set_task(*made, task);
+        scheduler.start(*holder.task);
+      }
+      return claimed;
+    });
+  }
+  static constexpr std::uint32_t capacity() { return N; }
+  std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes that somebody holds
+  std::uint32_t vacancies() const { return capacity() - size(); }
+  std::uint32_t high_water() const { return fresh(); }  // the most there have been at a time
+  // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same.
+  // Errors:
+  //   ECANCELED  the task was cancelled, or the pool is no more.
+  //   ENOBUFS    the task waits in limits::queues_per_task queues already.
+  auto vacancy() {
+    return operation<void>([this](PollContext context) {
+      return context.attempt(TaskStore::vacancy(), "a vacancy",
+                             [this](bool) { return size() < N ? Result<void>() : Error(EAGAIN); });
+    });
+  }
+ private:
+  static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 tasks");
+  struct Slot : Task {
+    constexpr Slot() = default;
+    alignas(T) unsigned char bytes[sizeof(T)] = {};
+  };
+
+  static T& object(detail::TaskHeader& header) {
+    Slot& slot = static_cast<Slot&>(detail::TaskAccess::task(header));
+    return *static_cast<T*>(static_cast<void*>(slot.bytes));
+  }
+  static Step step(detail::TaskHeader& header) {
+    if constexpr (detail::HasPlainStep<T>::value) return object(header).step();
+    else return object(header).step(detail::TaskAccess::task(header));
+  }
+  static void destroy(detail::TaskHeader& header) { object(header).~T(); }
+  static const char* name(detail::TaskHeader& header) { return detail::TaskName<T>::of(object(header)); }
+
+  Slot slots_[N];
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TASK_POOL_HPP

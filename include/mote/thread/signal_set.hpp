@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// SignalSet: which signals a program wants to hear of.
+#ifndef MOTE_THREAD_SIGNAL_SET_HPP
+#define MOTE_THREAD_SIGNAL_SET_HPP
+
+#include <cstdint>           // integers of fixed width
+#include <initializer_list>  // lists of signals
+
+#include <mote/base/config.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. What is no signal number makes it invalid, which
+// Signals::open() answers with EINVAL. Size on a 32-bit board: 12 bytes.
+class SignalSet {
+ public:
+  constexpr SignalSet() = default;
+  constexpr SignalSet(std::initializer_list<int> signals) {
+    for (const int signal : signals) add(signal);
+  }
+
+  constexpr void add(int signal) {
+    if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
+    else invalid_ = true;
+  }
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
+  // The lowest signal above `after`; 0: there is none. From 0 on it gives all of them in order. O(64).
+  constexpr int next(int after) const {
+    for (int signal = after + 1; signal <= last_signal; ++signal) {
+      if (contains(signal)) return signal;
+    }
+    return 0;
+  }
+  constexpr bool valid() const { return !invalid_; }  // nothing but signal numbers has been added
+
+  // Where a signal, 1 to 64, has its bit in an array of 32-bit words.
+  static constexpr int last_signal = 64;
+  static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
+  static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
+ private:
+  std::uint32_t words_[2] = {};
+  bool invalid_ = false;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_THREAD_SIGNAL_SET_HPP

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Signals: signals as calls, or as awaitable events, of the loop.
+#ifndef MOTE_THREAD_SIGNALS_HPP
+#define MOTE_THREAD_SIGNALS_HPP
+
+#include <errno.h>      // errno and its names
+#include <signal.h>     // sigaction
+#include <string.h>     // memcpy, memchr, strlen, strerror
+#include <sys/types.h>  // pid_t
+
+#include <atomic>   // 32-bit atomics
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/config.hpp>
+#include <mote/base/delegate.hpp>
+#include <mote/base/error.hpp>
+#include <mote/base/pinned.hpp>
+#include <mote/base/result.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/system/system.hpp>
+#include <mote/task/operation.hpp>
+#include <mote/task/poll_context.hpp>
+#include <mote/thread/signal_set.hpp>
+#include <mote/thread/waker.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+class Signals;
+
+namespace detail {
+
+// Who has claimed which signal: process-wide, as signals are. The saved dispositions are in a short form.
+struct SignalTable {
+  struct Saved {
+    void (*handler)(int) = nullptr;
+    unsigned char mask[8] = {};  // the first 64 of a sigset_t
+    int flags = 0;
+  };
+
+  // Makes it the table of this process. A forked child inherits it from its parent, and with it the count of handlers
+  // that were in progress in threads which the child does not have: that is taken off. The handler counts itself only
+  // in the process that has adopted the table, so what is counted before the exchange is a copy. Of several threads
+  // that come here at a time, only the first to exchange takes it off.
+  void adopt(pid_t by) {
+    const std::uint32_t copied = running.load(std::memory_order_relaxed);
+    const pid_t before = process.exchange(by, std::memory_order_acq_rel);
+    if (before != by) running.fetch_sub(copied, std::memory_order_release);
+  }
+
+  std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
+  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`
+  std::atomic<pid_t> process{0};          // that has adopted the table; 0: none has
+  Saved saved[SignalSet::last_signal + 1] = {};
+};
+inline SignalTable signal_table;
+
+}  // namespace detail
+
+// Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
+// loop, nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and
+// opens its own). No signal mask is changed, no child is reaped; what was installed before is put back by close(),
+// unless somebody has replaced our handler meanwhile. Repeats of a signal before the loop comes around count once. It
+// must not move. Size on a 32-bit board: 68 bytes.
+class Signals : detail::Pinned {
+ public:
+  ~Signals() { close(); }
+
+  // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
+  // next(). On failure nothing is changed.
+  // Errors:
+  //   EINVAL                 a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
+  //   EBUSY                  it is open already, or one of the signals belongs to another Signals.
+  //   ENXIO                  the reactor is not open.
+  //   EMFILE ENFILE ENOMEM   the system's limits, of Reactor::enable_wakeups().
+  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
+    if (process_ != 0) return Error(EBUSY);
+    if (!signals.valid()) return Error(EINVAL);
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (is_claimed(signal)) return Error(EBUSY);
+    }
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    if (!opened) return opened;
+    callback_ = callback;
+    process_ = System::process();
+    table().adopt(process_);
+    for (std::atomic<std::uint32_t>& word : arrived_) word.store(0, std::memory_order_relaxed);
+    const Result<void> claimed = claim_all(signals);
+    if (!claimed) close();
+    return claimed;
+  }
+  // Puts back what was installed before. Also where it is not open. A task that awaits next() finds it closed.
+  void close() {
+    if (process_ == 0) return;
+    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) give_back(signal);
+    // A handler may be at work in another thread, having found us as the owner just before. In a forked child there are
+    // no other threads, and the count may be a copy.
+    while (process_ == System::process() && table().running.load() != 0) System::yield();
+    process_ = 0;
+    waker_.close();
+  }
+  // Completes when a signal has come. Gives the lowest-numbered one. For one task at a time.
+  // Errors:
+  //   EBUSY      another task waits.
+  //   ECANCELED  the task was cancelled, or this has been closed.
+  //   EBADF      it was never opened.
+  auto next() {
+    return operation<int>(
+        [this](PollContext context) { return waker_.attempt(context, [this] { return take_arrived(0); }); });
+  }
+ private:
+  static detail::SignalTable& table() { return detail::signal_table; }
+  // What a forked child has inherited claims nothing.
+  static bool is_claimed(int signal) {
+    const Signals* const owner = table().owner[signal].load(std::memory_order_acquire);
+    return owner != nullptr && owner->process_ == System::process();
+  }
+
+  // The handler. Async-signal-safe; close() waits for those that are counted in `running`.
+  static void on_signal(int signal) {
+    const int saved_errno = errno;
+    const pid_t process = System::process();
+    if (table().process.load() == process) {
+      table().running.fetch_add(1);
+      Signals* const owner = table().owner[signal].load();
+      if (owner != nullptr && owner->process_ == process) {
+        owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
+        owner->waker_.wake();
+      }
+      table().running.fetch_sub(1);
+    }
+    errno = saved_errno;
+  }
+  Result<void> claim_all(const SignalSet& signals) {
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (const Result<void> claimed = claim(signal); !claimed) return claimed;
+    }
+    return {};
+  }
+  // Installs the handler for one signal, and saves what was there.
+  // Errors:
+  //   EINVAL   no such signal, or one that cannot be caught.
+  Result<void> claim(int signal) {
+    struct sigaction ours;
+    ::memset(&ours, 0, sizeof ours);
+    ours.sa_handler = &Signals::on_signal;
+    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
+    // The owner is set first: the handler may be called as soon as it is installed.
+    table().owner[signal].store(this, std::memory_order_release);
+    struct sigaction old;
+    if (System::sigaction(signal, &ours, &old) != 0) {
+      const Error error = detail::last_error();
+      table().owner[signal].store(nullptr, std::memory_order_relaxed);
+      return error;
+    }
+    // Our own handler was there, as in a forked child: what was saved when it was installed still stands.
+    if (old.sa_handler == &Signals::on_signal) return {};
+    detail::SignalTable::Saved& saved = table().saved[signal];
+    saved.handler = old.sa_handler;
+    saved.flags = old.sa_flags;
+    ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask);
+    return {};
+  }
+  // Puts back what was there before, if the signal is ours and nobody has replaced our handler.
+  void give_back(int signal) {
+    if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
+    struct sigaction action;
+    const bool found = System::sigaction(signal, nullptr, &action) == 0;
+    if (found && action.sa_handler == &Signals::on_signal) {
+      const detail::SignalTable::Saved& saved = table().saved[signal];
+      action.sa_handler = saved.handler;
+      action.sa_flags = saved.flags;
+      ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
+      System::sigaction(signal, &action, nullptr);
+    }
+    table().owner[signal].store(nullptr);
+  }
+
+  // Calls the callback for what has arrived, in one pass: what the callbacks raise again comes in the next turn.
+  void deliver() {
+    int last = 0;
+    while (callback_) {
+      const Result<int> signal = take_arrived(last);
+      if (!signal) return;
+      last = *signal;
+      const Delegate<void(int)> callback = callback_;
+      callback(last);
+      // It may have closed or destroyed this object: then nothing of it may be touched.
+      if (table().owner[last].load(std::memory_order_relaxed) != this) return;
+    }
+  }
+  // The lowest signal above `after` that has arrived. EAGAIN: none has.
+  Result<int> take_arrived(int after) {
+    for (int signal = after + 1; signal <= SignalSet::last_signal; ++signal) {
+      std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(signal)];
+      const std::uint32_t bit = SignalSet::bit(signal);
+      if ((word.load(std::memory_order_relaxed) & bit) == 0) continue;
+      word.fetch_and(~bit, std::memory_order_acquire);
+      return signal;
+    }
+    return Error(EAGAIN);
+  }
+
+  std::atomic<std::uint32_t> arrived_[2] = {};  // bits as in a SignalSet
+  Delegate<void(int)> callback_;
+  detail::WakerCore waker_;
+  pid_t process_ = 0;  // that opened it; 0: closed
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_THREAD_SIGNALS_HPP

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// Timers: functions that are called at an instant.
+#ifndef MOTE_TIME_TIMER_HPP
+#define MOTE_TIME_TIMER_HPP
+
+#include <cstdint>  // integers of fixed width
+
+#include <mote/base/config.hpp>
+#include <mote/base/delegate.hpp>
+#include <mote/base/list.hpp>
+#include <mote/base/timing_wheel.hpp>
+#include <mote/reactor/loop.hpp>
+#include <mote/reactor/reactor.hpp>
+#include <mote/system/clock.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
+// It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1). Size on a 32-bit board:
+// 48 bytes.
+class Timer : detail::TimerNode {
+ public:
+  using Callback = Delegate<void()>;
+  ~Timer() { cancel(); }
+
+  // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
+  void arm(Reactor& reactor, Duration delay, Callback callback) {
+    detail::Loop& loop = detail::ReactorAccess::loop(reactor);
+    start(loop, saturating_add(loop.read_clock(), delay), 0, callback);
+  }
+  void arm_at(Reactor& reactor, Instant deadline, Callback callback) {
+    start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
+  }
+  // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
+  // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
+  void arm_every(Reactor& reactor, Duration period, Callback callback) {
+    detail::Loop& loop = detail::ReactorAccess::loop(reactor);
+    if (period < Duration(1)) period = Duration(1);
+    start(loop, saturating_add(loop.read_clock(), period), period.count(), callback);
+  }
+  // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
+  // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
+  void rearm(Duration delay) {
+    MOTE_ASSERT(loop_ != nullptr);
+    const Instant moved = saturating_add(loop_->now(), delay);
+    if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
+      return start(*loop_, moved, period_, callback_);
+    }
+    TimerNode::deadline = moved.time_since_epoch().count();
+    order = loop_->next_timer_order();
+  }
+  bool cancel() {  // whether it was armed
+    if (!linked()) return false;
+    loop_->wheel().erase(*this);
+    return true;
+  }
+  bool armed() const { return linked(); }
+  Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
+  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+ private:
+  void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
+    cancel();
+    loop_ = &loop;
+    period_ = period;
+    callback_ = callback;
+    loop.set_expire_hook(&Timer::expire);
+    TimerNode::deadline = deadline.time_since_epoch().count();
+    order = loop.next_timer_order();
+    loop.wheel().insert(*this, loop.last_known_time().time_since_epoch().count());
+    if (loop.wheel().count() > loop.stats().timers_high) loop.stats().timers_high = loop.wheel().count();
+  }
+  // The loop's hook: fires those that are due; or cancels all.
+  static void expire(detail::Loop& loop, bool fire) {
+    detail::List<detail::TimerNode> due;
+    loop.set_firing_until(loop.last_known_time());
+    const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
+    while (loop.wheel().expire(until, due)) {
+      while (detail::TimerNode* const node = due.front()) {
+        if (fire) {
+          static_cast<Timer*>(node)->fire();
+          ++loop.stats().timers_fired;
+        } else {
+          loop.wheel().erase(*node);
+        }
+      }
+    }
+    loop.set_firing_until(Instant());
+    loop.wheel().refresh();
+  }
+  void fire() {
+    cancel();
+    const Callback callback = callback_;  // the callback may destroy this timer
+    missed_ = 0;
+    if (period_ != 0) start_next_period(callback);
+    callback();
+  }
+  void start_next_period(Callback callback) {
+    if (TimerNode::deadline < 0) TimerNode::deadline = 0;
+    const std::int64_t missed = (loop_->last_known_time() - deadline()).count() / period_;
+    missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
+    const Instant last = deadline() + Duration(missed * period_);
+    start(*loop_, saturating_add(last, Duration(period_)), period_, callback);
+  }
+
+  detail::Loop* loop_ = nullptr;
+  std::int64_t period_ = 0;  // in nanoseconds; 0: once
+  Callback callback_;
+  std::uint32_t missed_ = 0;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TIME_TIMER_HPP
