@@ -128,7 +128,9 @@ class Compiling(unittest.TestCase):
         names = {line.split()[1].split('(')[0] for line in done.stdout.splitlines() if 'define MOTE_' in line}
         public = {'MOTE_VERSION_MAJOR', 'MOTE_VERSION_MINOR', 'MOTE_VERSION_PATCH', 'MOTE_ASSERT',
                   'MOTE_SYSTEM', 'MOTE_BEGIN', 'MOTE_AWAIT', 'MOTE_YIELD', 'MOTE_END'}
-        unknown = {name for name in names - public if not name.startswith('MOTE_DETAIL_')}
+        # What rooms need that are included behind the one header: their guards, and the namespace's name.
+        rooms = {name for name in names if name.endswith('_HPP')} | {'MOTE_NAMESPACE'}
+        unknown = {name for name in names - public - rooms if not name.startswith('MOTE_DETAIL_')}
         self.assertEqual(unknown, set())
 
     def test_it_compiles_with_warnings_in_every_standard_and_without_exceptions_or_rtti(self):

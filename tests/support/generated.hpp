@@ -299,6 +299,18 @@ class Tree {
   void make_leaf(Node& node, int depth);
   Result<Got> settle(Node& node, Error error);
   Poll<Result<Got>> attempt_at(Node& node, Task& task);
+  Poll<Result<Got>> attempt_sleep(Node& node, Task& task);
+  Poll<Result<Got>> attempt_send(Node& node, Task& task);
+  Poll<Result<Got>> attempt_receive(Node& node, Task& task);
+  Poll<Result<Got>> attempt_acquire(Node& node, Task& task);
+  Poll<Result<Got>> attempt_lock(Node& node, Task& task);
+  Poll<Result<Got>> attempt_wait(Node& node, Task& task);
+  Poll<Result<Got>> attempt_join(Node& node, Task& task);
+  Poll<Result<Got>> attempt_join_all(Node& node, Task& task);
+  Poll<Result<Got>> attempt_vacancy(Node& node, Task& task);
+  Poll<Result<Got>> attempt_with_timeout(Node& node, Task& task);
+  Poll<Result<Got>> attempt_first_of(Node& node, Task& task);
+  Poll<Result<Got>> attempt_all_of(Node& node, Task& task);
   template <class P> Poll<Result<Got>> simply(Node& node, P&& poll) {
     if (!poll.ready()) return mote::pending;
     return *poll ? Result<Got>(Got()) : settle(node, (*poll).error());
@@ -390,6 +402,18 @@ class World {
   std::vector<Permit> permits;  // kept for a while
   std::vector<Held> locks;
  private:
+  std::size_t walk_task(Task& task);
+  void walk_groups();
+  void cancel_one();
+  void destroy_one(const Task* self);
+  void wake_one();
+  void set_one_priority();
+  void release_permits();
+  void set_event();
+  void receive_now();
+  void send_now();
+  void replace_one();
+  void change_group();
   template <class B> static void make(std::vector<std::unique_ptr<B>>& boxes) {
     boxes.push_back(std::make_unique<B>());
   }
@@ -619,134 +643,150 @@ inline Poll<Result<Got>> Any::poll(Task& task) {
   if (result.ready()) Tree::abandon(node);
   return result;
 }
+inline Poll<Result<Got>> Tree::attempt_sleep(Node& node, Task& task) {
+  auto poll = node.timer.sleep(node.time).poll(task);
+  if (poll.ready() && *poll) GENERATED_CHECK(mote::Clock::now() >= node.began + node.time);
+  return simply(node, poll);
+}
+inline Poll<Result<Got>> Tree::attempt_send(Node& node, Task& task) {
+  const std::uint32_t id = node.message.id;
+  node.message.where = Message::in_channel;
+  auto poll = static_cast<Channel*>(node.object)->send(std::move(node.message)).poll(task);
+  const bool sent = poll.ready() && *poll;
+  GENERATED_CHECK(node.message.id == (sent ? 0 : id));
+  node.message.where = Message::at_sender;
+  if (sent) {
+    GENERATED_CHECK(node.channel_box->object != nullptr && !node.channel_box->object->is_closed());
+    node.channel_box->sent.push_back(id);
+    ++world->sent;
+  }
+  return simply(node, poll);
+}
+inline Poll<Result<Got>> Tree::attempt_receive(Node& node, Task& task) {
+  auto poll = static_cast<Channel*>(node.object)->receive().poll(task);
+  if (!poll.ready() || !*poll) return simply(node, poll);
+  Got got;
+  got.message = std::move(**poll);
+  got.message.where = Message::received;
+  ++world->received;
+  auto& sent = node.channel_box->sent;
+  GENERATED_CHECK(node.channel_box->object != nullptr && !sent.empty() && sent.front() == got.message.id);
+  sent.pop_front();
+  return Result<Got>(std::move(got));
+}
+inline Poll<Result<Got>> Tree::attempt_acquire(Node& node, Task& task) {
+  auto poll = static_cast<mote::Semaphore*>(node.object)->acquire().poll(task);
+  if (!poll.ready() || !*poll) return simply(node, poll);
+  GENERATED_CHECK(node.semaphore_box->object != nullptr);
+  Got got;
+  got.permit = Permit(*node.semaphore_box);
+  return Result<Got>(std::move(got));
+}
+inline Poll<Result<Got>> Tree::attempt_lock(Node& node, Task& task) {
+  auto poll = static_cast<mote::Mutex*>(node.object)->lock().poll(task);
+  if (!poll.ready() || !*poll) return simply(node, poll);
+  GENERATED_CHECK(node.mutex_box->object != nullptr);
+  Got got;
+  got.held = Held(std::move(**poll), *node.mutex_box);
+  return Result<Got>(std::move(got));
+}
+inline Poll<Result<Got>> Tree::attempt_wait(Node& node, Task& task) {
+  auto poll = static_cast<mote::Event*>(node.object)->wait().poll(task);
+  if (poll.ready() && *poll) {
+    const EventBox& box = *node.event_box;
+    GENERATED_CHECK(box.sets != node.sets_before || (box.object != nullptr && box.object->is_set()));
+  }
+  return simply(node, poll);
+}
+inline Poll<Result<Got>> Tree::attempt_join(Node& node, Task& task) {
+  auto poll = node.handle_box->handle.join().poll(task);
+  if (!poll.ready() || !*poll) return simply(node, poll);
+  Record& ended = *node.handle_box->record;
+  GENERATED_CHECK((*poll)->kind == ended.expected().kind && ended.ended);
+  if (ended.fails()) {
+    GENERATED_CHECK((*poll)->error == ended.code);
+    ++ended.told;
+    GENERATED_CHECK(ended.told == 1);
+  }
+  GENERATED_CHECK(!node.handle_box->handle);
+  return Result<Got>(Got());
+}
+inline Poll<Result<Got>> Tree::attempt_join_all(Node& node, Task& task) {
+  auto poll = static_cast<mote::TaskGroupBase*>(node.object)->join_all().poll(task);
+  GroupBox& box = *node.group_box;
+  if (!poll.ready() || box.object == nullptr) return simply(node, poll);
+  const int code = test::error_of(*poll);
+  if (code == 0 || code == box.failure) {
+    GENERATED_CHECK(box.object->size() == 0 && box.failure == code);
+    box.failure = 0;
+    return Result<Got>(Got());
+  }
+  return simply(node, poll);
+}
+inline Poll<Result<Got>> Tree::attempt_vacancy(Node& node, Task& task) {
+  auto poll = world->poll_vacancy(node.index, task);
+  if (poll.ready() && *poll) GENERATED_CHECK(world->pool(node.index)->used() < world->capacity(node.index));
+  return simply(node, poll);
+}
+inline Poll<Result<Got>> Tree::attempt_with_timeout(Node& node, Task& task) {
+  const Any a{this, node.a};
+  auto poll = mote::with_timeout(node.timer, node.time, Any(a)).poll(task);
+  if (!is_abandoning(task) && poll.ready() && !*poll && !node.a->done) {
+    GENERATED_CHECK((*poll).error() == ETIMEDOUT);
+    GENERATED_CHECK(mote::Clock::now() >= node.began + node.time);
+  }
+  GENERATED_CHECK(poll.ready() || !node.a->done);
+  return poll;
+}
+inline Poll<Result<Got>> Tree::attempt_first_of(Node& node, Task& task) {
+  const Any a{this, node.a};
+  const Any b{this, node.b};
+  auto poll = mote::first_of(Any(a), Any(b)).poll(task);
+  GENERATED_CHECK(poll.ready() == (node.a->done || node.b->done));
+  if (!poll.ready()) return mote::pending;
+  if (!*poll) {
+    GENERATED_CHECK((*poll).error() == ECANCELED);
+    return (*poll).error();
+  }
+  auto& first = **poll;
+  GENERATED_CHECK((first.which == 0 ? node.a : node.b)->done && !(first.which == 0 ? node.b : node.a)->done);
+  return first.which == 0 ? std::move(first.get<0>()) : std::move(first.get<1>());
+}
+inline Poll<Result<Got>> Tree::attempt_all_of(Node& node, Task& task) {
+  const Any a{this, node.a};
+  const Any b{this, node.b};
+  auto poll = mote::all_of(node.results, Any(a), Any(b)).poll(task);
+  GENERATED_CHECK(poll.ready() == (node.a->done && node.b->done));
+  if (!poll.ready()) return mote::pending;
+  const bool first = static_cast<bool>(node.results.get<0>()), second = static_cast<bool>(node.results.get<1>());
+  GENERATED_CHECK(static_cast<bool>(*poll) == (first && second));
+  if (!first) GENERATED_CHECK((*poll).error() == node.results.get<0>().error());
+  else if (!second) GENERATED_CHECK((*poll).error() == node.results.get<1>().error());
+  world->take(node.results.get<0>());
+  world->take(node.results.get<1>());
+  return *poll ? Result<Got>(Got()) : Result<Got>((*poll).error());
+}
 inline Poll<Result<Got>> Tree::attempt_at(Node& node, Task& task) {
-  const Any a{this, node.a}, b{this, node.b};
   switch (node.kind) {
-    case Kind::sleep: {
-      auto poll = node.timer.sleep(node.time).poll(task);
-      if (poll.ready() && *poll) GENERATED_CHECK(mote::Clock::now() >= node.began + node.time);
-      return simply(node, poll);
-    }
-    case Kind::send: {
-      const std::uint32_t id = node.message.id;
-      node.message.where = Message::in_channel;
-      auto poll = static_cast<Channel*>(node.object)->send(std::move(node.message)).poll(task);
-      const bool sent = poll.ready() && *poll;
-      GENERATED_CHECK(node.message.id == (sent ? 0 : id));
-      node.message.where = Message::at_sender;
-      if (sent) {
-        GENERATED_CHECK(node.channel_box->object != nullptr && !node.channel_box->object->is_closed());
-        node.channel_box->sent.push_back(id);
-        ++world->sent;
-      }
-      return simply(node, poll);
-    }
-    case Kind::receive: {
-      auto poll = static_cast<Channel*>(node.object)->receive().poll(task);
-      if (!poll.ready() || !*poll) return simply(node, poll);
-      Got got;
-      got.message = std::move(**poll);
-      got.message.where = Message::received;
-      ++world->received;
-      auto& sent = node.channel_box->sent;
-      GENERATED_CHECK(node.channel_box->object != nullptr && !sent.empty() && sent.front() == got.message.id);
-      sent.pop_front();
-      return Result<Got>(std::move(got));
-    }
-    case Kind::acquire: {
-      auto poll = static_cast<mote::Semaphore*>(node.object)->acquire().poll(task);
-      if (!poll.ready() || !*poll) return simply(node, poll);
-      GENERATED_CHECK(node.semaphore_box->object != nullptr);
-      Got got;
-      got.permit = Permit(*node.semaphore_box);
-      return Result<Got>(std::move(got));
-    }
-    case Kind::lock: {
-      auto poll = static_cast<mote::Mutex*>(node.object)->lock().poll(task);
-      if (!poll.ready() || !*poll) return simply(node, poll);
-      GENERATED_CHECK(node.mutex_box->object != nullptr);
-      Got got;
-      got.held = Held(std::move(**poll), *node.mutex_box);
-      return Result<Got>(std::move(got));
-    }
-    case Kind::wait: {
-      auto poll = static_cast<mote::Event*>(node.object)->wait().poll(task);
-      if (poll.ready() && *poll) {
-        const EventBox& box = *node.event_box;
-        GENERATED_CHECK(box.sets != node.sets_before || (box.object != nullptr && box.object->is_set()));
-      }
-      return simply(node, poll);
-    }
-    case Kind::join: {
-      auto poll = node.handle_box->handle.join().poll(task);
-      if (!poll.ready() || !*poll) return simply(node, poll);
-      Record& ended = *node.handle_box->record;
-      GENERATED_CHECK((*poll)->kind == ended.expected().kind && ended.ended);
-      if (ended.fails()) {
-        GENERATED_CHECK((*poll)->error == ended.code);
-        ++ended.told;
-        GENERATED_CHECK(ended.told == 1);
-      }
-      GENERATED_CHECK(!node.handle_box->handle);
-      return Result<Got>(Got());
-    }
-    case Kind::join_all: {
-      auto poll = static_cast<mote::TaskGroupBase*>(node.object)->join_all().poll(task);
-      GroupBox& box = *node.group_box;
-      if (!poll.ready() || box.object == nullptr) return simply(node, poll);
-      const int code = test::error_of(*poll);
-      if (code == 0 || code == box.failure) {
-        GENERATED_CHECK(box.object->size() == 0 && box.failure == code);
-        box.failure = 0;
-        return Result<Got>(Got());
-      }
-      return simply(node, poll);
-    }
-    case Kind::vacancy: {
-      auto poll = world->poll_vacancy(node.index, task);
-      if (poll.ready() && *poll) GENERATED_CHECK(world->pool(node.index)->used() < world->capacity(node.index));
-      return simply(node, poll);
-    }
+    case Kind::sleep: return attempt_sleep(node, task);
+    case Kind::send: return attempt_send(node, task);
+    case Kind::receive: return attempt_receive(node, task);
+    case Kind::acquire: return attempt_acquire(node, task);
+    case Kind::lock: return attempt_lock(node, task);
+    case Kind::wait: return attempt_wait(node, task);
+    case Kind::join: return attempt_join(node, task);
+    case Kind::join_all: return attempt_join_all(node, task);
+    case Kind::vacancy: return attempt_vacancy(node, task);
     case Kind::part:
 #if __cplusplus >= 202002L
       return node.co->poll(task);
 #else
       return mote::pending;
 #endif
-    case Kind::timeout: {
-      auto poll = mote::with_timeout(node.timer, node.time, Any(a)).poll(task);
-      if (!is_abandoning(task) && poll.ready() && !*poll && !node.a->done) {
-        GENERATED_CHECK((*poll).error() == ETIMEDOUT);
-        GENERATED_CHECK(mote::Clock::now() >= node.began + node.time);
-      }
-      GENERATED_CHECK(poll.ready() || !node.a->done);
-      return poll;
-    }
-    case Kind::shield: return mote::shield(Any(a)).poll(task);
-    case Kind::first: {
-      auto poll = mote::first_of(Any(a), Any(b)).poll(task);
-      GENERATED_CHECK(poll.ready() == (node.a->done || node.b->done));
-      if (!poll.ready()) return mote::pending;
-      if (!*poll) {
-        GENERATED_CHECK((*poll).error() == ECANCELED);
-        return (*poll).error();
-      }
-      auto& first = **poll;
-      GENERATED_CHECK((first.which == 0 ? node.a : node.b)->done && !(first.which == 0 ? node.b : node.a)->done);
-      return first.which == 0 ? std::move(first.get<0>()) : std::move(first.get<1>());
-    }
-    case Kind::all: {
-      auto poll = mote::all_of(node.results, Any(a), Any(b)).poll(task);
-      GENERATED_CHECK(poll.ready() == (node.a->done && node.b->done));
-      if (!poll.ready()) return mote::pending;
-      const bool first = static_cast<bool>(node.results.get<0>()), second = static_cast<bool>(node.results.get<1>());
-      GENERATED_CHECK(static_cast<bool>(*poll) == (first && second));
-      if (!first) GENERATED_CHECK((*poll).error() == node.results.get<0>().error());
-      else if (!second) GENERATED_CHECK((*poll).error() == node.results.get<1>().error());
-      world->take(node.results.get<0>());
-      world->take(node.results.get<1>());
-      return *poll ? Result<Got>(Got()) : Result<Got>((*poll).error());
-    }
+    case Kind::timeout: return attempt_with_timeout(node, task);
+    case Kind::shield: return mote::shield(Any{this, node.a}).poll(task);
+    case Kind::first: return attempt_first_of(node, task);
+    case Kind::all: return attempt_all_of(node, task);
   }
   return mote::pending;
 }
@@ -889,6 +929,84 @@ template <class Boxes> void World::replace(Boxes& boxes) {
   old->destroy();
   ending_channel = false;
 }
+inline void World::cancel_one() {
+  if (refs.empty()) return;
+  const mote::TaskRef ref = refs[random.below(refs.size())];
+  Task* const task = ref.get();
+  if (task != nullptr && !task->cancel_requested()) ++by_task[task]->cancels;
+  GENERATED_CHECK(ref.cancel() == (task != nullptr));
+}
+inline void World::destroy_one(const Task* self) {
+  HandleBox& box = *handles[random.below(handles.size())];
+  Task* const task = box.handle.get();
+  const bool alive = task != nullptr && task->is_alive();
+  const int code = test::error_of(box.handle.destroy());
+  GENERATED_CHECK(code == (!alive ? ESRCH : task == self ? EBUSY : 0));
+  if (code == 0) GENERATED_CHECK(box.record->ended && box.handle.outcome().kind == box.record->expected().kind);
+}
+inline void World::wake_one() {
+  if (refs.empty()) return;
+  const mote::TaskRef ref = refs[random.below(refs.size())];
+  GENERATED_CHECK(ref.wake() == (ref.get() != nullptr));
+}
+inline void World::set_one_priority() {
+  if (refs.empty()) return;
+  Task* const task = refs[random.below(refs.size())].get();
+  const unsigned level = random.below(priorities + 1);
+  if (task == nullptr) return;
+  GENERATED_CHECK(test::error_of(task->set_priority(level)) == (level < priorities ? 0 : EINVAL));
+}
+inline void World::release_permits() {
+  SemaphoreBox& box = pick(semaphores);
+  if (box.total >= 3) return;
+  const std::uint32_t permits_more = 1 + random.below(2);
+  box.total += permits_more;
+  box.object->release(permits_more);
+}
+inline void World::set_event() {
+  EventBox& box = pick(events);
+  ++box.sets;
+  box.object->set();
+  if (random.one_in(2)) box.object->clear();
+  if (random.one_in(4)) replace(events);
+}
+inline void World::receive_now() {
+  ChannelBox& box = pick(channels);
+  Result<Message> got = box.object->try_receive();
+  if (!got) return;
+  GENERATED_CHECK(!box.sent.empty() && box.sent.front() == got->id);
+  box.sent.pop_front();
+  ++received;
+  ++absorbed;
+  got->id = 0;
+}
+inline void World::send_now() {
+  ChannelBox& box = pick(channels);
+  ++made;
+  Message message;
+  message.id = made;
+  message.where = Message::in_channel;
+  const std::uint32_t id = message.id;
+  if (box.object->try_send(std::move(message))) {
+    box.sent.push_back(id);
+    ++sent;
+  }
+  message.where = Message::at_sender;
+}
+inline void World::replace_one() {
+  switch (random.below(8)) {
+    case 0: return replace(semaphores);
+    case 1: return replace(mutexes);
+    case 2: return replace(events);
+    case 3: return replace(groups);
+    default: return;
+  }
+}
+inline void World::change_group() {
+  GroupBox& box = pick(groups);
+  box.cancels_others = random.one_in(2);
+  box.object->cancel_others_on_failure(box.cancels_others);
+}
 inline void World::act(Task* self) {
   switch (random.below(24)) {
     case 0:
@@ -896,107 +1014,30 @@ inline void World::act(Task* self) {
     case 2:
     case 3: return spawn();
     case 4:
-    case 5:
-      if (!refs.empty()) {
-        const mote::TaskRef ref = refs[random.below(refs.size())];
-        Task* const task = ref.get();
-        if (task != nullptr && !task->cancel_requested()) ++by_task[task]->cancels;
-        GENERATED_CHECK(ref.cancel() == (task != nullptr));
-      }
-      return;
+    case 5: return cancel_one();
     case 6: return cancel(handles[random.below(handles.size())]->handle.get());
-    case 7: {
-      HandleBox& box = *handles[random.below(handles.size())];
-      Task* const task = box.handle.get();
-      const bool alive = task != nullptr && task->is_alive();
-      const int code = test::error_of(box.handle.destroy());
-      GENERATED_CHECK(code == (!alive ? ESRCH : task == self ? EBUSY : 0));
-      if (code == 0) GENERATED_CHECK(box.record->ended && box.handle.outcome().kind == box.record->expected().kind);
-      return;
-    }
+    case 7: return destroy_one(self);
     case 8: return handles[random.below(handles.size())]->handle.detach();
     case 9:
-    case 10: {
-      SemaphoreBox& box = pick(semaphores);
-      if (box.total >= 3) return;
-      const std::uint32_t permits_more = 1 + random.below(2);
-      box.total += permits_more;
-      return box.object->release(permits_more);
-    }
-    case 11: {
-      EventBox& box = pick(events);
-      ++box.sets;
-      box.object->set();
-      if (random.one_in(2)) box.object->clear();
-      if (random.one_in(4)) replace(events);
-      return;
-    }
+    case 10: return release_permits();
+    case 11: return set_event();
     case 12: return pick(events).object->clear();
-    case 13: {
-      ChannelBox& box = pick(channels);
-      Result<Message> got = box.object->try_receive();
-      if (!got) return;
-      GENERATED_CHECK(!box.sent.empty() && box.sent.front() == got->id);
-      box.sent.pop_front();
-      ++received;
-      ++absorbed;
-      got->id = 0;
-      return;
-    }
-    case 14: {
-      ChannelBox& box = pick(channels);
-      Message message;
-      message.id = ++made;
-      message.where = Message::in_channel;
-      const std::uint32_t id = message.id;
-      if (box.object->try_send(std::move(message))) {
-        box.sent.push_back(id);
-        ++sent;
-      }
-      message.where = Message::at_sender;
-      return;
-    }
+    case 13: return receive_now();
+    case 14: return send_now();
     case 15:
       if (random.one_in(4)) pick(channels).object->close();
       return;
     case 16:
-      if (random.one_in(3)) return replace(channels);
+      if (random.one_in(3)) replace(channels);
       return;
-    case 17:
-      switch (random.below(8)) {
-        case 0: return replace(semaphores);
-        case 1: return replace(mutexes);
-        case 2: return replace(events);
-        case 3: return replace(groups);
-        default: return;
-      }
+    case 17: return replace_one();
     case 18:
-      if (random.one_in(4)) return cancel_group(pick(groups));
+      if (random.one_in(4)) cancel_group(pick(groups));
       return;
-    case 19: {
-      GroupBox& box = pick(groups);
-      box.cancels_others = random.one_in(2);
-      box.object->cancel_others_on_failure(box.cancels_others);
-      return;
-    }
-    case 20:
-      if (!refs.empty()) {
-        const mote::TaskRef ref = refs[random.below(refs.size())];
-        GENERATED_CHECK(ref.wake() == (ref.get() != nullptr));
-      }
-      return;
-    case 21:
-      if (!refs.empty()) {
-        Task* const task = refs[random.below(refs.size())].get();
-        const unsigned level = random.below(priorities + 1);
-        if (task != nullptr)
-          GENERATED_CHECK(test::error_of(task->set_priority(level)) == (level < priorities ? 0 : EINVAL));
-      }
-      return;
-    case 22: {
-      Result<mote::Mutex::Guard> guard = pick(mutexes).object->try_lock();
-      return;
-    }
+    case 19: return change_group();
+    case 20: return wake_one();
+    case 21: return set_one_priority();
+    case 22: return static_cast<void>(pick(mutexes).object->try_lock());  // it is unlocked at once
     default:
       if (self == nullptr) mote::FaultSystem::state.now += random.below(5) * 1'000'000;
       return;
@@ -1056,39 +1097,62 @@ inline std::size_t World::walk_queue(WaitQueue& queue) {
 }
 inline bool World::is_queued(Task& task) { return header(task).linked(); }
 
+// Returns in how many queues it stands.
+inline std::size_t World::walk_task(Task& task) {
+  std::size_t standing = 0;
+  const bool alive = task.is_alive();
+  for (auto& place : header(task).places) {
+    if (place.linked()) {
+      ++standing;
+      GENERATED_CHECK(alive && place.task == &header(task) && place.queue != nullptr);
+    } else GENERATED_CHECK(alive || place.queue == nullptr);
+  }
+  const std::size_t waits = walk_ring(header(task).waiters.head_, [&](ListNode& node) {
+    GENERATED_CHECK(static_cast<Waiter&>(node).names(header(task)));
+  });
+  GENERATED_CHECK(alive || waits == 0);
+  Waiter& joiner = header(task).joiner;
+  if (joiner.has_task()) GENERATED_CHECK(joiner.linked() && look<WaiterTask>(joiner)->is_live());
+  const mote::detail::TaskHolder* const holder = header(task).holder;
+  if (holder != nullptr) {
+    GENERATED_CHECK(holder->task == &header(task));
+    if (holder->group != nullptr) {
+      const auto* const in = by_task[&task]->group;
+      GENERATED_CHECK(alive && in != nullptr && in->object != nullptr);
+    }
+  }
+  if (alive) {
+    const Record& record = *by_task[&task];
+    GENERATED_CHECK(!record.ended);
+    GENERATED_CHECK(!header(task).cancel_held || header(task).shields != 0);
+  }
+  return standing;
+}
+inline void World::walk_groups() {
+  for (auto& box : groups) {
+    if (!box->object) continue;
+    for (std::uint32_t i = 0; i < box->object->size(); ++i) {
+      mote::TaskHandle& member = look<GroupMembers>(static_cast<mote::TaskGroupBase&>(*box->object))[i];
+      const mote::detail::TaskHolder& holder = mote::detail::HandleAccess::holder(member);
+      GENERATED_CHECK(holder.task != nullptr && holder.task->is_live() && holder.task->holder == &holder);
+      GENERATED_CHECK(holder.group != nullptr && by_task[member.get()]->group == box.get());
+    }
+  }
+}
+
 // After every turn: all that is linked is linked both ways, and only live tasks are linked.
 inline void World::walk() {
-  std::size_t standing = 0, in_queues = 0, live = 0, run_queued = 0, queued = 0;
+  std::size_t standing = 0;
+  std::size_t in_queues = 0;
+  std::size_t live = 0;
+  std::size_t queued = 0;
+  std::size_t run_queued = 0;
   for_each_queue([&](WaitQueue& queue) { in_queues += walk_queue(queue); });
   for_each_slot([&](Task& task) {
-    const bool alive = task.is_alive();
-    live += alive ? 1 : 0;
-    for (auto& place : header(task).places) {
-      if (place.linked()) {
-        ++standing;
-        GENERATED_CHECK(alive && place.task == &header(task) && place.queue != nullptr);
-      } else GENERATED_CHECK(alive || place.queue == nullptr);
-    }
-    const std::size_t waits = walk_ring(header(task).waiters.head_, [&](ListNode& node) {
-      GENERATED_CHECK(static_cast<Waiter&>(node).names(header(task)));
-    });
-    GENERATED_CHECK(alive || waits == 0);
-    Waiter& joiner = header(task).joiner;
-    if (joiner.has_task()) GENERATED_CHECK(joiner.linked() && look<WaiterTask>(joiner)->is_live());
-    if (alive && is_queued(task)) ++queued;
-    const mote::detail::TaskHolder* const holder = header(task).holder;
-    if (holder != nullptr) {
-      GENERATED_CHECK(holder->task == &header(task));
-      if (holder->group != nullptr) {
-        const auto* const in = by_task[&task]->group;
-        GENERATED_CHECK(alive && in != nullptr && in->object != nullptr);
-      }
-    }
-    if (alive) {
-      const Record& record = *by_task[&task];
-      GENERATED_CHECK(!record.ended);
-      GENERATED_CHECK(!header(task).cancel_held || header(task).shields != 0);
-    }
+    standing += walk_task(task);
+    if (!task.is_alive()) return;
+    ++live;
+    if (is_queued(task)) ++queued;
   });
   GENERATED_CHECK(standing == in_queues);
   GENERATED_CHECK(live == reactor().stats().tasks);
@@ -1100,15 +1164,7 @@ inline void World::walk() {
   walk_ready(look<SchedulerReady>(scheduler));
   for (std::uint32_t i = 0; i < look<SchedulerLevels>(scheduler); ++i) walk_ready(look<SchedulerHigher>(scheduler)[i]);
   GENERATED_CHECK(queued == run_queued);
-  for (auto& box : groups) {
-    if (!box->object) continue;
-    for (std::uint32_t i = 0; i < box->object->size(); ++i) {
-      mote::TaskHandle& member = look<GroupMembers>(static_cast<mote::TaskGroupBase&>(*box->object))[i];
-      const mote::detail::TaskHolder& holder = mote::detail::HandleAccess::holder(member);
-      GENERATED_CHECK(holder.task != nullptr && holder.task->is_live() && holder.task->holder == &holder);
-      GENERATED_CHECK(holder.group != nullptr && by_task[member.get()]->group == box.get());
-    }
-  }
+  walk_groups();
   for (auto& box : channels) GENERATED_CHECK(!box->object || box->object->size() == box->sent.size());
   for (auto& box : semaphores) GENERATED_CHECK(!box->object || box->object->available() + box->held == box->total);
   for (auto& box : mutexes) GENERATED_CHECK(!box->object || box->object->is_locked() == (box->holders == 1));
