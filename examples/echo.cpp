@@ -73,13 +73,22 @@ static mote::TaskPool<Acceptor, 1> acceptor;
 
 static const char usage[] = "usage: echo [--bind ADDR] [--grace SECONDS] [--selector epoll|poll] [--quiet] [PORT]\n";
 
+static void complain(const char* what, const char* about, const char* why) {
+  fprintf(stderr, "echo: %s '%s': %s\n", what, about, why);
+}
+
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
+  exit(code);
+}
+
 [[noreturn]] static void refuse(const char* what, const char* argument, const char* why) {
-  fprintf(stderr, "echo: %s '%s': %s\n%s", what, argument, why, usage);
-  exit(2);
+  complain(what, argument, why);
+  exit_with_usage(stderr, 2);
 }
 
 static int fail(const char* what, const char* about, mote::Error error) {
-  fprintf(stderr, "echo: cannot %s '%s': %s\n", what, about, error.message());
+  complain(what, about, error.message());
   return 1;
 }
 
@@ -135,9 +144,10 @@ static Options parse(int argc, char** argv) {
       selector = optarg;
     } else if (name == 'q') {
       quiet = true;
-    } else {  // --help, or what getopt_long() has complained of
-      fputs(usage, name == 'h' ? stdout : stderr);
-      exit(name == 'h' ? 0 : 2);
+    } else if (name == 'h') {
+      exit_with_usage(stdout, 0);
+    } else {  // what getopt_long() has complained of
+      exit_with_usage(stderr, 2);
     }
   }
   if (optind < argc) port = argv[optind];
@@ -163,19 +173,20 @@ int main(int argc, char** argv) {
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = options.poll ? reactor.open(poll_selector) : reactor.open(epoll_selector);
-  if (!opened) return fail("open", options.selector, opened.error());
+  if (!opened) return fail("cannot open", options.selector, opened.error());
   mote::Listener listener;
   mote::Listener::Options listening;
   listening.no_delay = true;  // an echo of one byte should not wait for more
   mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, options.grace);
-  mote::Result<void> ready = listener.open(reactor, options.endpoint, listening);
-  if (ready) ready = shutdown.open();  // takes the signals over before anybody is told that they work
-  if (!ready) return fail("listen on", options.endpoint.text().c_str(), ready.error());
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
+  if (!listens) return fail("cannot listen on", options.endpoint.text().c_str(), listens.error());
+  const mote::Result<void> handles = shutdown.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("cannot handle", "SIGINT, SIGTERM", handles.error());
   print_start(options, listener);
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
   const mote::Result<mote::ShutdownReport> report = shutdown.run();
-  if (!report) return fail("go on with", options.selector, report.error());
+  if (!report) return fail("cannot run with", options.selector, report.error());
   print_end(options, *report);
   return 0;
 }

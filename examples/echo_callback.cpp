@@ -42,8 +42,8 @@ class Connection {
     resume_accepting();
   }
  private:
-  // Which readiness it is does not matter: the calls below answer EAGAIN where nothing can be done, and any other
-  // error.
+  // Which readiness it is does not matter: the calls below return EAGAIN where nothing can be done, or the error that
+  // was reported.
   void on_ready(mote::Readiness) {
     if (rest_.empty()) {
       const mote::Result<std::size_t> received = client_.try_read(chunk_);
@@ -81,7 +81,7 @@ static Connection* free_connection() {
 
 static void accept_one(mote::Readiness);
 
-// The listener stays ready while a connection waits in its backlog: to pause is not to watch it.
+// The listener stays ready while a connection waits in its backlog, so pausing means watching it for nothing.
 static void pause_accepting() {
   static_cast<void>(listener.watch(mote::Interest::none, mote::Handler::of<&accept_one>()));
 }

@@ -47,14 +47,18 @@ struct Service {
     up_since = reactor.now();
   }
   void failed(mote::Error error) {
-    const mote::Duration most = first_back_off * (1 << most_doublings);
-    const bool was_well = up_since != mote::Instant::max() && reactor.now() - up_since >= most;
+    back_off = next_back_off();
     up_since = mote::Instant::max();
-    if (was_well || back_off == mote::Duration::zero()) back_off = first_back_off;
-    else back_off = back_off < most ? 2 * back_off : most;
     const char* const why = error == ENODATA ? "it has hung up" : error.message();
     printf("supervisor: %s: %s; again in %g s\n", name.c_str(), why, in_seconds(back_off));
     restart.arm(reactor, back_off, mote::Timer::Callback::of<&Service::start>(*this));
+  }
+  // The first one anew after the service was well for as long as the longest.
+  mote::Duration next_back_off() const {
+    const mote::Duration most = first_back_off * (1 << most_doublings);
+    const bool was_well = up_since != mote::Instant::max() && reactor.now() - up_since >= most;
+    if (was_well || back_off == mote::Duration::zero()) return first_back_off;
+    return back_off < most ? 2 * back_off : most;
   }
 };
 static Service services[max_services];
@@ -234,7 +238,7 @@ int main(int argc, char** argv) {
   group.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&child_ended>());
   graceful.on_begin(mote::Delegate<void()>::of<&begin_shutdown>());
   for (std::size_t i = 0; i < service_count; ++i) services[i].start();
-  static_cast<void>(watchdog.notify("READY=1"));  // where it is not systemd's, nobody is told
+  static_cast<void>(watchdog.notify("READY=1"));  // no effect without systemd
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
   static_cast<void>(watchdog.close());  // the end is intended: the machine goes on without a watchdog

@@ -3,8 +3,8 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
 //
-// This file is put together from include/mote/ by tools/amalgamate. Copy it, read it, but do not edit it: a
-// banner names the file that the lines below it come from.
+// This file is generated from include/mote/ by tools/amalgamate. Copy it, read it, but do not edit it: a banner names
+// the file that the lines below it come from. It needs Linux 2.6.28 and -std=c++17, and no C++ runtime library.
 //
 //   struct Echo : mote::StateMachine {  // a task: one connection, whose bytes go back to where they came from
 //     mote::Stream client;
@@ -24,38 +24,43 @@
 //       MOTE_END();
 //     }
 //   };
-//   static mote::TaskPool<Echo, 64> clients;  // all of it lies in .bss: sizeof tells the footprint
+//   static mote::StaticReactor<> reactor;     // all of it lies in .bss: sizeof tells the footprint
+//   static mote::TaskPool<Echo, 64> clients;  // reactor.open(), clients.spawn(reactor, std::move(stream)), reactor.run()
 //
-// Contents: the layers, each with its files. A layer uses only itself and those above it in this list.
+// Read first: Reactor, StateMachine, TaskPool, Stream. All that can be awaited, and how a byte gets from the kernel to a
+// task, is told in docs/awaiting.md and docs/architecture.md.
 //
-//   base       vocabulary: configuration, errors and results, views of bytes, intrusive lists, the timing wheel
+// Contents: the layers, each with its files. A layer uses only itself and those listed before it.
+//
+//   base       vocabulary: configuration, Error and Result, views of bytes, intrusive lists, the timing wheel
 //                config, bytes, delegate, error, pinned, list, result, poll, timing_wheel
 //   system     the seam where all system calls are made, clocks, owned descriptors
 //                clock, linux_system, system, fd
 //   selector   waiting for many descriptors: epoll and poll, usable alone
 //                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, poll_selector
-//   task       what is stepped: control blocks, run queue, places to wait, pools, state machines
+//   task       what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
 //                poll_context, operation, scheduler, state_machine, task_handle, task_pool, task_ref
-//   reactor    the loop: descriptor table, turns, statistics
+//   reactor    the loop: Reactor and its storage, the descriptor table, turns
 //                slot, descriptor_table, loop, reactor, static_reactor
-//   time       timers of callbacks and of tasks
+//   time       Timer for callbacks, TaskTimer for tasks
 //                timer, task_timer
 //   io         sockets and other descriptors that tasks read and write
 //                endpoint, source_base, source, transfer, datagram, stream, line_reader, listener
 //   device     what firmware talks to
 //                serial_port
-//   thread     from other threads and from signal handlers into the loop
+//   thread     waking the loop from other threads and signal handlers
 //                waker, mailbox, signal_set, signals
-//   sync       tasks among themselves: waiting for each other, together, and for a limited time
+//   sync       what tasks use among themselves: to wait for each other, for several things, for a limited time
 //                all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog, with_timeout
-//   shutdown   an orderly end
+//   shutdown   how a program ends with grace
 //                graceful_shutdown
 //   coroutine  C++20: the same operations with co_await, on frames from static pools
-//                chain, frame_pool, frame_maker, operation_awaiter, promise, co, coroutine_pool, this_task
+//                chain, frame_pool, frame_allocator, operation_awaiter, promise, co, coroutine_pool, this_task
 //
-// Unless a comment says otherwise a function belongs to the loop's thread, is O(1), and cannot fail unless it returns a
-// Result, whose errno values are named at it; "full" is always ENOBUFS.
+// Unless its comment says otherwise, a function belongs to the loop's thread, is O(1), and cannot fail unless it returns
+// a Result, whose errno values are listed at it. "No room" is ENOBUFS, except where a try_ function says EAGAIN: it would
+// have to wait.
 
 #ifndef MOTE_HPP
 #define MOTE_HPP
@@ -71,7 +76,7 @@
 #include <signal.h>       // sigaction
 #include <stdio.h>        // snprintf
 #include <stdlib.h>       // getenv, strtoul, strtoull: systemd's environment
-#include <string.h>       // memcpy, memchr, strlen, strerror
+#include <string.h>       // memory and strings
 #include <sys/epoll.h>    // epoll
 #include <sys/eventfd.h>  // eventfd, the wake-up descriptor
 #include <sys/ioctl.h>    // TIOCEXCL
@@ -81,7 +86,7 @@
 #include <sys/un.h>       // sockaddr_un
 #include <termios.h>      // serial ports
 #include <time.h>         // clock_gettime
-#include <unistd.h>       // read, write, close, getpid
+#include <unistd.h>       // read, write, close, getpid, STDERR_FILENO
 
 #include <atomic>            // 32-bit atomics
 #include <chrono>            // Duration and Instant
@@ -101,7 +106,7 @@
 // =====================================================================================================================
 // include/mote/base/config.hpp
 // =====================================================================================================================
-// Configuration: the version, the namespace, how violated invariants are reported, and the bounds of a turn.
+// Configuration: the version, the namespace, how violated invariants are reported, and fixed bounds and times.
 #ifndef MOTE_BASE_CONFIG_HPP
 #define MOTE_BASE_CONFIG_HPP
 
@@ -133,24 +138,39 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Bounds of one turn of the loop. Each keeps one party from starving the others.
+// Fixed bounds and times.
 namespace limits {
+
+// ---- bounds of one turn of the loop: each keeps one party from starving the others ----
 
 // An operation that could complete at once does not, after so many in one step: the task is queued again behind the
 // others.
 constexpr int operations_per_step = 32;
-// Steps in one turn of tasks that are below the highest priority.
-constexpr std::uint32_t steps_below = 16;
-// Queues in which one task can stand at a time, by first_of() and all_of().
-constexpr int queues_per_task = 3;
-// Connections that a listener finds dead in a row before it pauses.
+// Steps in one turn of each priority below the highest.
+constexpr std::uint32_t steps_per_lower_priority = 16;
+// Connections of a listening socket, in a row, that are found dead before accepting pauses.
 constexpr int accepts_per_poll = 16;
+
+// ---- bounds of memory and of work ----
+
+// Queues in which one task can wait at a time. An operation that is made of several may wait in more than one.
+constexpr int queues_per_task = 3;
 // Timers that are looked at to find the exact next deadline.
 constexpr std::uint32_t timers_per_scan = 32;
-// For how long a listener pauses: after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead ones.
+
+// ---- times ----
+
+// The pause of accepting, after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead connections.
 constexpr std::chrono::milliseconds accept_pause{100};
 
 }  // namespace limits
+
+namespace detail {
+
+// A condition that is mostly true. For branches on the way of every message only.
+constexpr bool expect_true(bool condition) { return __builtin_expect(condition, true) != 0; }
+
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -160,16 +180,16 @@ constexpr std::chrono::milliseconds accept_pause{100};
 // =====================================================================================================================
 // include/mote/base/bytes.hpp
 // =====================================================================================================================
-// Views of bytes that belong to somebody else: ByteView to read them, ByteSpan to write them.
+// Views of bytes that they do not own: ByteView to read them, ByteSpan to write them.
 #ifndef MOTE_BASE_BYTES_HPP
 #define MOTE_BASE_BYTES_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A pointer and a size, not owning. It is made of these, or of an array or container whose elements have one byte each.
-// A string literal is such an array, its NUL included: use bytes_of() for the text alone. Size on a 32-bit board: 8
-// bytes.
+// A pointer and a size, not owning. Constructible from a pointer and a size, or from an array or container of one-byte
+// elements. A string literal is such an array, its NUL included: use bytes_of() for the text alone.
+// Size on a 32-bit board: 8 bytes.
 template <class Byte> class BasicBytes {
   using Void = std::conditional_t<std::is_const<Byte>::value, const void, void>;
  public:
@@ -192,7 +212,7 @@ template <class Byte> class BasicBytes {
   constexpr Byte* begin() const { return data_; }
   constexpr Byte* end() const { return data_ + size_; }
 
-  // The view begins n bytes further on. The bytes stay where they are.
+  // Drops the first n bytes from the view; no byte is moved.
   void drop_front(std::size_t n) {
     MOTE_ASSERT(n <= size_);
     data_ += n;
@@ -227,14 +247,14 @@ inline namespace MOTE_NAMESPACE {
 template <class Signature> class Delegate;
 
 // A function pointer and its context. It owns nothing: what it is bound to must outlive it. Calling an empty one is not
-// allowed; ask with operator bool. Size on a 32-bit board: 8 bytes.
+// allowed; ask with operator bool.
+// Size on a 32-bit board: 8 bytes.
 template <class R, class... A> class Delegate<R(A...)> {
  public:
   constexpr Delegate() = default;
   constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
 
-  // Of an object that can be called: a lambda that has a name, because it must live long enough, or any object with
-  // operator().
+  // Binds a callable object: a lambda that has a name, because it must live long enough, or any object with operator().
   template <class F,
             class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
                                      !std::is_same<std::remove_cv_t<F>, Delegate>::value && std::is_class<F>::value>>
@@ -242,14 +262,14 @@ template <class R, class... A> class Delegate<R(A...)> {
       : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
         context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
 
-  // Of a member function: Delegate<void()>::of<&Lamp::blink>(lamp).
+  // Binds a member function to an object: Delegate<void()>::of<&Lamp::blink>(lamp).
   template <auto Method, class T> static constexpr Delegate of(T& object) {
     return {
         [](void* context, A... args) -> R { return (static_cast<T*>(context)->*Method)(static_cast<A&&>(args)...); },
         &object};
   }
 
-  // Of a free function: Delegate<void()>::of<&blink>().
+  // Binds a free function: Delegate<void()>::of<&blink>().
   template <auto F> static constexpr Delegate of() {
     return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
   }
@@ -276,7 +296,8 @@ template <class R, class... A> class Delegate<R(A...)> {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An errno value. Never 0. Size on a 32-bit board: 4 bytes.
+// An errno value. Never 0.
+// Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
@@ -309,7 +330,7 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 
-// An object that others point to, and that is therefore neither copied nor moved.
+// The base of an object that others point to, and that is therefore neither copied nor moved.
 struct Pinned {
   constexpr Pinned() = default;
   Pinned(const Pinned&) = delete;
@@ -351,7 +372,7 @@ struct ListNode : Pinned {
   }
 };
 
-// What lists have in common, whatever their elements are: so this code exists once in a program.
+// What all lists have in common, whatever their elements are, so that this code exists once in a program.
 //
 //     head_ -> first -> ... -> last -> head_      a ring; its `prev` links run the other way
 //
@@ -379,7 +400,7 @@ struct ListBase {
   }
 
   // Moves all nodes of `other`, in their order, behind the nodes of this list.
-  void take(ListBase& other) {
+  void append_all(ListBase& other) {
     if (other.empty()) return;
     ring();
     ListNode* const first_taken = other.head_.next;
@@ -410,17 +431,16 @@ struct ListBase {
   ListNode head_;
 };
 
-// A list of T. Node is that base of T by which it is linked: ListNode itself or, for an object that can be in several
-// lists at a time, one Hook for each of them. Size on a 32-bit board: 8 bytes.
-template <class T, class Node = ListNode> struct List : ListBase {
-  void push_back(Node& node) { append(node); }
-  void push_front(Node& node) { prepend(node); }
+// A list of T, which derives from ListNode.
+// Size on a 32-bit board: 8 bytes.
+template <class T> struct List : ListBase {
+  void push_back(ListNode& node) { append(node); }
+  void push_front(ListNode& node) { prepend(node); }
   T* front() { return from(first()); }
-  T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
+  T* after(ListNode& node) { return node.next == &head_ ? nullptr : from(node.next); }
   T* pop_front() { return from(take_first()); }
-  static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
+  static T* from(ListNode* node) { return static_cast<T*>(node); }
 };
-template <int Which> struct Hook : ListNode {};
 
 }  // namespace detail
 
@@ -443,9 +463,9 @@ namespace detail {
 struct Assignment;
 }
 
-// A value, or the error on account of which there is none. T must be default-constructible, because a failed Result
-// holds one as well. At first it holds the error EAGAIN. Looking at the value of a failed Result is a violated
-// invariant. Size: that of T and of an int.
+// A value, or the error that explains why there is none. T must be default-constructible, because a failed Result holds
+// one as well. At first it holds the error EAGAIN. Reading the value of a failed Result trips MOTE_ASSERT.
+// Size: that of T and of an int.
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
@@ -499,7 +519,7 @@ template <> class [[nodiscard]] Result<void> {
   int error_;
 };
 
-// A reference to somebody else's object, or the error on account of which there is none.
+// A reference to an object that lives elsewhere, or the error that explains why there is none.
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
@@ -521,8 +541,8 @@ template <class T> class [[nodiscard]] Result<T&> {
 
 namespace detail {
 
-// Assigns what an operation has given to the variable that awaits it. A Result is assigned member by member: moved as a
-// whole, g++ takes it through the stack.
+// Assigns what an operation has returned to the variable of the await. A Result is assigned member by member: moved as
+// a whole, g++ takes it through the stack.
 struct Assignment {
   template <class To, class From> static void make(To&& to, From& from) { to = static_cast<From&&>(from); }
 
@@ -543,19 +563,20 @@ struct Assignment {
 // =====================================================================================================================
 // include/mote/base/poll.hpp
 // =====================================================================================================================
-// Poll: what one attempt at an operation gives, a value or "pending".
+// Poll: what one attempt at an operation returns, a value or "pending". (Not poll(2).)
 #ifndef MOTE_BASE_POLL_HPP
 #define MOTE_BASE_POLL_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// The operation has not completed, and the task has been noted as waiting for it.
+// The operation has not completed, and the task has been noted as waiting for it. `pending` is what users return;
+// detail::suspended is the same as an Error, inside of Poll<Result<T>>.
 struct Pending {};
 constexpr Pending pending{};
 
-// Ready with a value, or pending. T must be default-constructible. Looking at the value of a pending one is a violated
-// invariant. Size: that of T and of a bool.
+// Ready with a value, or pending. T must be default-constructible. Reading the value of a pending one trips
+// MOTE_ASSERT. Size: that of T and of a bool.
 template <class T> class [[nodiscard]] Poll {
  public:
   using value_type = T;
@@ -578,16 +599,13 @@ template <class T> class [[nodiscard]] Poll {
 
 namespace detail {
 
-// What an attempt answers when it has noted the task as waiting and is to be made again. It is no errno value: those
-// end at 4095.
+// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It is no errno
+// value: those end at 4095.
 constexpr Error suspended{4096};
-
-// A condition that is mostly true. For branches on the way of every message only.
-constexpr bool expect_true(bool condition) { return __builtin_expect(condition, true) != 0; }
 
 }  // namespace detail
 
-// The same of an operation that can fail. It is no larger than the Result: pending is an error of its own inside of it.
+// The same for an operation that can fail. It is no larger than the Result: pending is an error of its own inside it.
 template <class T> class [[nodiscard]] Poll<Result<T>> {
  public:
   using value_type = Result<T>;
@@ -597,7 +615,7 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
 
-  // As Result<T>::in_place(). Where `fill` answers detail::suspended, the Poll is pending.
+  // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
@@ -620,8 +638,7 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
 // =====================================================================================================================
 // include/mote/base/timing_wheel.hpp
 // =====================================================================================================================
-// TimingWheel: holds what has deadlines, and gives it out in order when they come. It knows no clock: it is told the
-// time.
+// TimingWheel: holds timers and hands out those that are due, in order. It reads no clock: the caller passes the time.
 #ifndef MOTE_BASE_TIMING_WHEEL_HPP
 #define MOTE_BASE_TIMING_WHEEL_HPP
 
@@ -630,12 +647,12 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 
-// What stands in a wheel: the base of a timer, whose owner keeps it.
+// An entry of a wheel: the base of a timer. Its owner keeps it alive while it is in the wheel.
 struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
   std::uint32_t order = 0;    // of arming, counted by the owner of the wheel; it may wrap around
 
-  // Earlier deadlines come first, equal ones in the order in which they were armed. That is compared as a signed
+  // Earlier deadlines come first, equal ones in the order in which they were armed. The order is compared as a signed
   // difference, which is right as long as two timers are less than 2^31 armings apart.
   bool before(const TimerNode& other) const {
     if (deadline != other.deadline) return deadline < other.deadline;
@@ -645,10 +662,11 @@ struct TimerNode : ListNode {
 
 // A hierarchical timing wheel (Varghese and Lauck, 1987) that keeps the exact order. Arming and cancelling are O(1),
 // and nothing is ever full. n timers that expire together are sorted with at most n * (8 + log2(n)) comparisons, and
-// each of them has moved to a lower level at most once per level on its way. Size on a 32-bit board: 1,240 bytes.
+// each of them has moved to a lower level at most once per level on its way.
+// Size on a 32-bit board: 1,240 bytes.
 //
 // Time is cut into ticks of 512 ns. A tick's number, written in base 16, has a digit for each of 9 levels; each level
-// has 16 lists, one for each value of its digit. `base_` is the tick up to which everything has been given out. The
+// has 16 lists, one for each value of its digit. `base_` is the tick up to which everything has been handed out. The
 // level of a timer is that of the highest digit in which the tick of its deadline differs from base_, and its list is
 // the deadline's digit there:
 //
@@ -682,7 +700,7 @@ class TimingWheel {
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
 
-  // Nothing is due before it. It is exact unless a timer's deadline was moved or a timer was cancelled since refresh().
+  // Nothing is due before it. Right after refresh() it is exact, or the begin of a long list.
   std::int64_t next() const { return next_; }
 
   // The node must be in no list.
@@ -697,28 +715,27 @@ class TimingWheel {
     }
   }
 
-  // Something that is due at `deadline` but has no node. It counts, too, until it is forgotten, and is to be expected
-  // anew after each refresh().
+  // A deadline without a node (the loop's pause of accepts). It counts until forget(); call again after each refresh().
   void expect(std::int64_t deadline) {
     if (count_ == 0 || deadline < next_) next_ = deadline;
     ++count_;
   }
   void forget() { --count_; }
 
-  // The bit of its list may stay set: whoever comes across an empty list clears it.
+  // The bit of its list may stay set: expire() and refresh() clear it when they come to the empty list.
   void erase(TimerNode& node) {
     node.unlink();
     --count_;
   }
 
-  // Moves those that are due at `now`, in order, to `due`, where they count until they are erased. It takes some lists
+  // Moves timers that are due at `now`, in order, to `due`, where they count until they are erased. It takes some lists
   // at a time, so that a timer fires while it is in the cache: call it with the same `now` until it returns false, and
   // empty `due` in between. What is armed meanwhile comes after all of these.
   bool expire(std::int64_t now, List<TimerNode>& due) {
     const std::uint64_t now_tick = tick_of(now);
     firing_until_ = now;
     due.ring();
-    for (unsigned visited = 0; visited < lists_per_call || due.empty(); ++visited) {
+    for (unsigned visited = 0; visited < lists_per_call || due.empty(); ++visited) {  // at least until one is found
       const unsigned list = first_occupied();
       if (list == no_list) break;
       const std::uint64_t start = start_of(list);
@@ -736,14 +753,14 @@ class TimingWheel {
     return false;
   }
 
-  // Finds the next deadline again. It is exact where it lies within the current tick or the first list is short; else
-  // it is the time at which that list begins.
+  // Finds the next deadline again. Exact if the first list is of level 0 or has at most limits::timers_per_scan timers;
+  // else it is the time at which that list begins.
   void refresh() {
     next_ = INT64_MAX;
     for (;;) {
       const unsigned list = first_occupied();
       if (list == no_list) return;
-      scan(list);
+      rescan(list);
       if (!lists_[list].empty()) return;
       clear_occupied(list);
     }
@@ -757,12 +774,12 @@ class TimingWheel {
   // The lists' numbers: 16 for each level, and two more. overflow_list stands where a tenth level would begin, and is
   // treated as that level's only list.
   static constexpr unsigned overflow_list = levels * lists_per_level;
-  // postponed_list has what is armed while others are firing, and due already: it comes after these.
+  // postponed_list has what is armed while others fire, and is due already: it comes after these.
   static constexpr unsigned postponed_list = overflow_list + 1;
   static constexpr unsigned no_list = postponed_list + 1;
 
   static constexpr unsigned short_list = 8;      // so many timers are sorted by insertion
-  static constexpr unsigned lists_per_call = 8;  // of expire(), if it has found something by then
+  static constexpr unsigned lists_per_call = 8;  // lists that one expire() empties; more until it has found a timer
 
   static TimerNode* timer(ListNode* node) { return List<TimerNode>::from(node); }
 
@@ -822,23 +839,26 @@ class TimingWheel {
     const auto last = static_cast<std::int64_t>(((start + length_of(list)) << tick_bits) - 1);
     clear_occupied(list);
     if (start > base_) base_ = list == overflow_list ? now_tick : start;
-    // A timer whose deadline was moved beyond the list's end has to wait for the lists between, even if it is due. And
-    // of a crowd nothing is taken: all of it goes to lower levels first, whose lists are short, and need little
-    // sorting.
-    const bool is_crowd = list >= lists_per_level && is_long(lists_[list]);
+    // A timer whose deadline was moved beyond the list's end has to wait for the lists between, even if it is due.
     const std::int64_t until = last < firing_until_ ? last : firing_until_;
-    take_due(lists_[list], is_crowd ? INT64_MIN : until, due);
+    // Of a long list nothing is taken yet: all of it moves to lower levels first, whose lists are short and need little
+    // sorting.
+    constexpr std::int64_t nothing = INT64_MIN;  // no timer is due by then
+    const bool splits_only = list >= lists_per_level && is_long(lists_[list]);
+    split_list(lists_[list], splits_only ? nothing : until, due);
   }
 
-  // Finds the earliest deadline of a list. On the way it moves timers to their place whose deadlines were put off.
-  void scan(unsigned index) {
+  // Finds the earliest deadline of a list. Timers whose deadlines were put off move to the list where they belong now.
+  void rescan(unsigned index) {
     List<TimerNode>& list = lists_[index];
     std::uint32_t left = index < lists_per_level ? UINT32_MAX : limits::timers_per_scan;
-    for (TimerNode* node = list.front(); node != nullptr; --left) {
+    TimerNode* node = list.front();
+    while (node != nullptr) {
       if (left == 0) {
         next_ = ns_of(start_of(index));
         return;
       }
+      --left;
       TimerNode* const following = list.after(*node);
       if (list_of(node->deadline) != index) {
         node->unlink();
@@ -870,7 +890,7 @@ class TimingWheel {
       ++count;
     }
 
-    // All of them, and one more, as a single run.
+    // Merges all of them, and one more, into a single run.
     ListNode* merge_all(ListNode* run) const {
       for (unsigned i = 0; count >> i != 0; ++i) {
         if ((count >> i & 1u) != 0) run = merge(merged[i], run);
@@ -879,10 +899,10 @@ class TimingWheel {
     }
   };
 
-  // Empties a list. What is due `until` then goes to `due`, in order, behind what is there already; the rest goes to
-  // its place as seen from base_. Not inlined: inside of expire() it would make that 60 bytes larger on ARM, for want
-  // of registers.
-  [[gnu::noinline]] void take_due(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
+  // Empties a list. What is due by `until` moves to `due`, in order, behind what is there already; the rest moves to
+  // its list as seen from base_. Not inlined: inside of expire() it would make that 60 bytes larger on ARM, for want of
+  // registers.
+  [[gnu::noinline]] void split_list(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
     ListNode* const before_run = due.head_.prev;  // the current run is what follows it in `due`
     CutRuns runs;
     ListNode* const end = &list.head_;
@@ -908,8 +928,8 @@ class TimingWheel {
     append_run(due, runs.merge_all(last_run));
   }
 
-  // Behind which node of the current run, or of `before_run`, a timer belongs. Null where more than 8 would have to be
-  // passed to find out.
+  // Returns the node of the current run, or `before_run`, behind which a timer belongs. Null where more than 8 would
+  // have to be passed to find out.
   static ListNode* position_in_run(const TimerNode& node, const List<TimerNode>& due, ListNode* before_run) {
     ListNode* position = due.head_.prev;
     for (unsigned left = short_list; left != 0; --left) {
@@ -936,7 +956,7 @@ class TimingWheel {
     }
   }
 
-  // Of two runs that are not empty.
+  // Merges two runs that are not empty.
   static ListNode* merge(ListNode* a, ListNode* b) {
     ListNode head;
     ListNode* tail = &head;
@@ -952,7 +972,7 @@ class TimingWheel {
 
   std::uint64_t base_ = 0;  // in ticks: nothing before it is left in the wheel
   std::int64_t next_ = 0;
-  std::int64_t firing_until_ = 0;            // the time at which those are due that are firing
+  std::int64_t firing_until_ = 0;            // `now` of the last expire(): what fires is due at that time
   std::uint32_t occupied_[levels + 1] = {};  // a bit for each list of a level that may have timers
   std::uint32_t count_ = 0;
   bool is_firing_ = false;
@@ -987,7 +1007,7 @@ struct Clock {
   using time_point = std::chrono::time_point<Clock>;
   static constexpr bool is_steady = true;
 
-  // Asks the kernel, mostly without a system call. Any thread may call it.
+  // Reads CLOCK_MONOTONIC (mostly by the vDSO, without a system call). Any thread may call it.
   static time_point now();
 };
 
@@ -1010,15 +1030,15 @@ constexpr Instant saturating_add(Instant t, Duration d) {
 // =====================================================================================================================
 // include/mote/system/linux_system.hpp
 // =====================================================================================================================
-// LinuxSystem: all system calls that the library makes, and nothing else.
+// LinuxSystem: all system calls that the library makes itself (if_nametoindex() of io/endpoint.hpp makes its own).
 #ifndef MOTE_SYSTEM_LINUX_SYSTEM_HPP
 #define MOTE_SYSTEM_LINUX_SYSTEM_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// The one place where system calls are made: they behave as in their manual pages, and fail with -1 and errno. It has
-// no state. What is fixed for all callers (O_CLOEXEC, SOCK_NONBLOCK) is added here.
+// The one place where the library makes system calls: they behave as in their manual pages, and fail with -1 and errno.
+// It has no state. What is fixed for all callers (O_CLOEXEC, SOCK_NONBLOCK) is added here.
 struct LinuxSystem {
   static int error() { return errno; }
 
@@ -1092,8 +1112,8 @@ struct LinuxSystem {
 // =====================================================================================================================
 // include/mote/system/system.hpp
 // =====================================================================================================================
-// The system seam: System, through which every system call is made, and which a program may replace for its tests.
-// And the few helpers for what system calls answer.
+// The system seam: System (as a rule LinuxSystem, linux_system.hpp, which lists the calls), through which the library
+// makes its system calls, and which a program may replace for its tests. And helpers for what system calls answer.
 #ifndef MOTE_SYSTEM_SYSTEM_HPP
 #define MOTE_SYSTEM_SYSTEM_HPP
 
@@ -1113,7 +1133,7 @@ inline namespace MOTE_NAMESPACE {
 
 using System = MOTE_SYSTEM;
 
-// Always inlined: monotonic_ns() gives its answer in registers, which this, as a function of its own, would not on ARM.
+// Always inlined: monotonic_ns() returns its value in registers; this, as a function of its own, would not on ARM.
 [[gnu::always_inline]] inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
 
 namespace detail {
@@ -1121,12 +1141,12 @@ namespace detail {
 // Why the last system call failed.
 inline Error last_error() { return Error(System::error()); }
 
-// The result of a system call that answers -1, or else nothing of interest.
+// The Result of a system call whose answer is -1, or else of no interest.
 inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
 
 template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
 
-// Makes a system call, again as long as signals interrupt it.
+// Repeats a system call while it fails with EINTR.
 template <class Call> auto retry(Call call) {
   auto answer = call();
   while (answer < 0 && System::error() == EINTR) answer = call();
@@ -1150,7 +1170,8 @@ template <class Call> auto retry(Call call) {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A descriptor that is closed when its owner goes. All zero bits mean none. Size on a 32-bit board: 4 bytes.
+// A descriptor that its destructor closes. All zero bits mean none.
+// Size on a 32-bit board: 4 bytes.
 class Fd {
  public:
   constexpr Fd() = default;
@@ -1166,14 +1187,14 @@ class Fd {
   constexpr int get() const { return stored_ - 1; }  // -1: none
   constexpr explicit operator bool() const { return stored_ > 0; }
 
-  // Gives the descriptor away without closing it. -1: there was none.
+  // Returns the descriptor, which the caller owns from then on. -1: there was none.
   int release() {
     const int stored = std::exchange(stored_, 0);
     return stored - 1;
   }
 
-  // Whatever close() answers (EINTR, EIO, ENOSPC), on Linux the descriptor is gone: see close(2). It is never tried
-  // twice, for by then the number may be somebody else's.
+  // Whatever the kernel answers (EINTR, EIO, ENOSPC), on Linux the descriptor is closed: see close(2). It is never
+  // tried twice, because by then another thread may have opened a descriptor with that number.
   void close() {
     if (stored_ > 0) System::close(release());
   }
@@ -1225,8 +1246,8 @@ template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e
 
 constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
 
-// Beside Interest's values: asks a selector to report only what changes, and urgent data (priority) unasked.
-constexpr Interest by_edges{8};
+// An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI.
+constexpr Interest edge_triggered{8};
 
 }  // namespace detail
 
@@ -1260,13 +1281,13 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 
-// Of a timeout of more than 0: rounded up, so that no wait ends early, and clamped, so that nothing overflows.
+// Milliseconds of a timeout above 0: rounded up, so that no wait ends early, and clamped, so that nothing overflows.
 constexpr int whole_milliseconds(Duration timeout) {
   const std::int64_t ms = (timeout.count() - 1) / 1'000'000 + 1;
   return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
 
-// Of any timeout, as poll(2) and epoll_wait(2) take it: -1 for no limit.
+// Milliseconds of any timeout, as poll(2) and epoll_wait(2) take them: -1 for no limit.
 constexpr int to_milliseconds(Duration timeout) {
   if (timeout == forever) return -1;
   return timeout > Duration::zero() ? whole_milliseconds(timeout) : 0;
@@ -1306,7 +1327,8 @@ using Token = std::uint64_t;
 #endif
 
 // One entry of a wait's answer: what the kernel reports of a descriptor, and the caller's token. Laid out as an
-// epoll_event, so that the kernel's answer is used where it was received. Size on a 32-bit board: 12 to 16 bytes.
+// epoll_event, so that the kernel's answer is used where it was received.
+// Size on a 32-bit board: 12 to 16 bytes.
 struct Ready {
   Readiness readiness = Readiness::none;
   Token token = 0;
@@ -1315,11 +1337,12 @@ struct Ready {
 // Which of these descriptors are ready? Usable alone, level-triggered, for one thread.
 //
 // A selector does not own the descriptors: remove() one before it is closed, or forget() it right after. Before open()
-// a selector is all zero bits and every call answers EBADF. open() belongs to the kind of selector: EpollSelector,
+// a selector is all zero bits and every call returns EBADF. open() belongs to the kind of selector: EpollSelector,
 // PollSelector, or a class of yours that derives from SelectorBase.
 //
 // Calls go through a table of functions that open() sets, not through a vtable, so that a selector in static storage
-// lies in .bss and needs nothing of the C++ runtime. Size on a 32-bit board: 4 bytes and what its kind adds.
+// lies in .bss and links nothing of the C++ runtime.
+// Size on a 32-bit board: 4 bytes and what its kind adds.
 class Selector : detail::Pinned {
  public:
   struct Operations {
@@ -1330,7 +1353,7 @@ class Selector : detail::Pinned {
     Result<std::size_t> (*wait)(Selector&, Ready*, std::size_t, Duration);
     Result<void> (*rebuild)(Selector&);
     int (*descriptor)(const Selector&);
-    bool edges;  // whether it knows detail::by_edges
+    bool edges;  // whether it supports detail::edge_triggered
   };
 
   // From now on fd is watched; its events carry `token`.
@@ -1339,7 +1362,7 @@ class Selector : detail::Pinned {
   //   EEXIST   it is in already: modify() it.
   //   ENOBUFS  N are in already: remove one first.
   //   EPERM    (epoll) a regular file, a directory or the like. It is always ready: there is nothing to wait for. poll
-  //            takes it and says so.
+  //            takes it and reports it as ready.
   //   ELOOP    (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOSPC   (epoll) /proc/sys/fs/epoll/max_user_watches is reached.
   //   ENOMEM   the kernel has no memory: try again later.
@@ -1362,8 +1385,8 @@ class Selector : detail::Pinned {
   //   EBADF    (epoll) fd is not open: forget() it. Or the selector is not open.
   Result<void> remove(int fd) { return operations_ != nullptr ? operations_->remove(*this, fd) : Error(EBADF); }
 
-  // For a descriptor that has been closed, by which the kernel has dropped it: only the selector's own account of it is
-  // corrected, without a system call.
+  // For a descriptor that has been closed, so that the kernel has dropped it: corrects the selector's own account of
+  // it, without a system call.
   void forget(int fd) {
     if (operations_ != nullptr) operations_->forget(*this, fd);
   }
@@ -1372,7 +1395,7 @@ class Selector : detail::Pinned {
   // entries and returns their number. 0 means that the time is up, and is never returned before. A signal does not end
   // the wait.
   // Errors:
-  //   EINVAL   `capacity` is 0; (poll) or there are more descriptors than RLIMIT_NOFILE allows.
+  //   EINVAL   `capacity` is 0; or (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   EBADF    the selector is not open.
   //   ENOMEM   (poll) the kernel has no memory: try again later.
   Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
@@ -1380,8 +1403,8 @@ class Selector : detail::Pinned {
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
     for (;;) {
       const Result<std::size_t> count = wait_once(ready, capacity, timeout);
-      const bool is_answer = count ? *count != 0 || timeout <= Duration::zero() : count.error() != EINTR;
-      if (is_answer) return count;
+      if (count && (*count != 0 || timeout <= Duration::zero())) return count;
+      if (!count && count.error() != EINTR) return count;
       if (timed) timeout = deadline - Clock::now();
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
@@ -1396,12 +1419,11 @@ class Selector : detail::Pinned {
   }
 
   // Starts anew with nothing added: in a forked child, or to be rid of what a closed descriptor left in the kernel.
-  // After an error every call answers EBADF until a later rebuild() succeeds.
+  // After an error every call returns EBADF until a later rebuild() succeeds.
   // Errors:
-  //   EMFILE   the process has too many descriptors open: close some and try again.
-  //   ENFILE   the system has: try again later.
-  //   ENOMEM   the kernel has no memory: try again later.
-  //   EBADF    the selector was never opened.
+  //   EMFILE           the process has too many descriptors open: close some and try again.
+  //   ENFILE, ENOMEM   the system has, or the kernel has no memory: try again later.
+  //   EBADF            the selector was never opened.
   Result<void> rebuild() { return operations_ != nullptr ? operations_->rebuild(*this) : Error(EBADF); }
 
   // It is readable when something is ready, for nesting in another loop. -1 where there is none (poll).
@@ -1433,8 +1455,8 @@ inline namespace MOTE_NAMESPACE {
 
 // Derive `class Mine : public mote::SelectorBase<Mine>`. Give it on_add, on_modify, on_remove, on_forget, on_wait,
 // on_rebuild and on_descriptor, with the parameters and results of Selector::Operations; they must be public. Its
-// open() calls attach(), its close() detach(). One that can report changes only (detail::by_edges) says `reports_edges
-// = true`.
+// open() calls attach(), its close() detach(). A selector that can be edge-triggered (detail::edge_triggered) declares
+// `static constexpr bool reports_edges = true;`.
 template <class Derived> class SelectorBase : public Selector {
  public:
   static constexpr bool reports_edges = false;
@@ -1471,18 +1493,17 @@ template <class Derived> class SelectorBase : public Selector {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// N descriptors at most; its size does not depend on N. All operations are O(1), a wait in what is ready.
+// N descriptors at most; its size does not depend on N. All operations are O(1), a wait is O(ready descriptors).
 // Size on a 32-bit board: 16 bytes.
 template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector<N>> {
  public:
   static constexpr const char* name = "epoll";
   static constexpr bool reports_edges = true;
 
-  // Does nothing to one that is open. Its descriptor is closed with it: by close(), or when it goes.
+  // Does nothing to one that is open. close() and the destructor close its descriptor.
   // Errors:
-  //   EMFILE   the process has too many descriptors open: close some and try again.
-  //   ENFILE   the system has: try again later.
-  //   ENOMEM   the kernel has no memory: try again later.
+  //   EMFILE           the process has too many descriptors open: close some and try again.
+  //   ENFILE, ENOMEM   the system has, or the kernel has no memory: try again later.
   Result<void> open() {
     const Result<void> made = set_ ? Result<void>() : on_rebuild();
     if (made) this->attach();
@@ -1512,7 +1533,9 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     on_forget(fd);
     return {};
   }
-  void on_forget(int) { count_ -= count_ != 0 ? 1u : 0u; }
+  void on_forget(int) {
+    if (count_ != 0) --count_;
+  }
 
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > most_events ? int{most_events} : static_cast<int>(capacity);
@@ -1549,13 +1572,13 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     const unsigned asked = detail::bits(interest);
     const unsigned read_closed = (asked & EPOLLIN) << 13;  // EPOLLRDHUP with EPOLLIN; shifted, it needs no branch
     event.events = (asked & unsigned{EPOLLIN | EPOLLPRI | EPOLLOUT}) | read_closed;
-    if (any(interest & detail::by_edges)) event.events |= unsigned{EPOLLET} | unsigned{EPOLLPRI};
+    if (any(interest & detail::edge_triggered)) event.events |= unsigned{EPOLLET} | unsigned{EPOLLPRI};
     event.data.u64 = token;
     return System::epoll_ctl(set_.get(), what, fd, &event);
   }
 
-  // In nanoseconds where the kernel knows that call, which is asked once: before Linux 5.11 it answers ENOSYS, and in
-  // sandboxes that do not know it EPERM.
+  // Waits with a timeout in nanoseconds where the kernel knows that call, which is found out once: before Linux 5.11 it
+  // answers ENOSYS, and in sandboxes that do not know it EPERM.
   [[gnu::noinline]] int wait_timed(epoll_event* events, int most, Duration timeout) {
     if (!lacks_pwait2_) {
       const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());
@@ -1578,7 +1601,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
 // =====================================================================================================================
 // include/mote/selector/default_selector.hpp
 // =====================================================================================================================
-// DefaultSelector: the selector of whoever has no reason to choose another one.
+// DefaultSelector: the selector for programs that have no reason to choose another one.
 #ifndef MOTE_SELECTOR_DEFAULT_SELECTOR_HPP
 #define MOTE_SELECTOR_DEFAULT_SELECTOR_HPP
 
@@ -1624,7 +1647,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
     if (find(fd) != not_found) return Error(EEXIST);
-    if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would tell too late
+    if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would report it too late
     if (count_ >= N) return Error(ENOBUFS);
     std::uint32_t cell = home(fd);
     while (index_[cell] != 0) cell = (cell + 1) & mask;
@@ -1671,11 +1694,11 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 #ifdef POLLRDHUP
   static constexpr unsigned read_closed_event = POLLRDHUP;
 #else
-  static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() says so
+  static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() returns 0
 #endif
 
-  static constexpr std::uint32_t
-  cells() {  // of the hash table: a power of two, so that at most half of them are in use
+  // Cells of the hash table: a power of two, and so many that at most half of them are in use.
+  static constexpr std::uint32_t cells() {
     std::uint32_t n = 2;
     while (n < 2 * N) n *= 2;
     return n;
@@ -1685,9 +1708,10 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 
   // Reads the kernel's answer: `active` entries have events, and there is room for `capacity`.
   //
-  // Where all fit, an active entry that is far behind moves to the front: a descriptor that goes on being active is
-  // then found without a look at all the others. Where more are active than fit, nothing moves, and the next wait's
-  // answer begins with the others. Inlined, because it has one caller: that saves a call with each wait.
+  // Where all fit, an active entry is moved forward when 64 + (entries found so far) idle ones or more are before it: a
+  // descriptor that goes on being active is then found without a look at all the others. Where more are active than
+  // fit, nothing moves, and the next wait's answer begins with the others. Inlined, because it has one caller: that
+  // saves a call with each wait.
   [[gnu::always_inline]] std::size_t collect(Ready* ready, int active, std::size_t capacity) {
     const bool all_fit = static_cast<std::size_t>(active) <= capacity;
     const std::size_t most = all_fit ? static_cast<std::size_t>(active) : capacity;
@@ -1710,13 +1734,13 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     start_ = static_cast<std::uint32_t>(at);
     return found;
   }
-  // So many idle entries, and one for each active one, are left in front of an active one.
-  static constexpr std::uint32_t idle_in_front = 64;
+  static constexpr std::uint32_t idle_in_front = 64;  // idle entries that an active one may have before it
 
   static Readiness readiness_of(const pollfd& entry) {
     const auto events = static_cast<unsigned>(entry.revents);
     const unsigned read_closed = (events & read_closed_event) != 0 ? detail::bits(Readiness::read_closed) : 0u;
-    // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
+    // POLLNVAL is reported as an error: the descriptor was closed by somebody else while it was registered, and read()
+    // then returns EBADF.
     const unsigned invalid = (events & POLLNVAL) != 0 ? detail::bits(Readiness::error) : 0u;
     return static_cast<Readiness>((events & 0x1fu) | read_closed | invalid);
   }
@@ -1805,7 +1829,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 // =====================================================================================================================
 // include/mote/task/observation.hpp
 // =====================================================================================================================
-// What a reactor counts, and what it tells an observer.
+// What a reactor counts, and what it reports to an observer.
 #ifndef MOTE_TASK_OBSERVATION_HPP
 #define MOTE_TASK_OBSERVATION_HPP
 
@@ -1813,7 +1837,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 class Task;
 
-// What has happened in a reactor so far. Read it whenever you like; nothing depends on it.
+// What has happened in a reactor so far. It may be read at any time; nothing depends on it.
 struct Statistics {
   std::uint32_t descriptors = 0;       // registered now
   std::uint32_t descriptors_high = 0;  // the most there have been at a time
@@ -1833,10 +1857,10 @@ struct Statistics {
   Duration longest_step{};  // measured while a slow-step threshold is set
 };
 
-// What an observer is told, at the moment at which it happens.
+// What an observer is called with, at the moment at which it happens.
 struct Observation {
   enum Kind : std::uint8_t {
-    task_failed,      // and nobody holds its handle; `error` says why
+    task_failed,      // and its handle is not held; `error` says why
     slow_step,        // `task` ran for `duration`, which is the threshold or more
     table_full,       // no slot for one more descriptor
     selector_rebuilt  // pollable_descriptor() is another one now
@@ -1872,7 +1896,7 @@ struct TaskHeader;
 //
 //   state     queue   linked   task    meaning
 //   free      null    no       any     the task does not use it
-//   standing  set     yes      set     the task stands in the queue
+//   waiting   set     yes      set     the task waits in the queue
 //   released  set     no       set     the queue has let the task go: its next attempt succeeds, even if what it waited
 //                                      for has been taken back by then
 //   orphaned  set     no       null    the queue has been destroyed and must not be touched: the next attempt is
@@ -1880,7 +1904,7 @@ struct TaskHeader;
 struct QueuePlace : ListNode {
   bool is_released() const { return !linked(); }  // or orphaned; of a place that is not free
   bool is_orphaned() const { return !linked() && task == nullptr; }
-  void leave();  // becomes free. If it stood first, whoever is first now is woken to look.
+  void leave();  // becomes free. If it was the first, the task that is first now is woken to look.
 
   WaitQueue* queue = nullptr;
   TaskHeader* task = nullptr;
@@ -1895,7 +1919,7 @@ struct QueuePlace : ListNode {
 // =====================================================================================================================
 // include/mote/task/run_queue.hpp
 // =====================================================================================================================
-// The queue of tasks that are to be stepped.
+// RunQueue: tasks that are to be stepped. Which queue is stepped when: Scheduler::run_ready_tasks().
 #ifndef MOTE_TASK_RUN_QUEUE_HPP
 #define MOTE_TASK_RUN_QUEUE_HPP
 
@@ -1907,7 +1931,7 @@ struct TaskHeader;
 
 // Tasks in the order in which they were woken. Unlike other lists it is closed to a ring by start(), before its first
 // use, so that push() and pop(), which are on the way of every message, need not ask whether it is one.
-struct RunQueue : List<TaskHeader, Hook<0>> {
+struct RunQueue : List<TaskHeader> {
   void start() { ring(); }
   bool empty() const { return head_.next == &head_; }
 
@@ -1920,11 +1944,11 @@ struct RunQueue : List<TaskHeader, Hook<0>> {
     node.prev = last;
   }
 
-  // The first one. The queue must not be empty.
+  // Takes the first one. The queue must not be empty.
   TaskHeader* pop();  // defined in task_header.hpp
 
   // Moves all of `other`, which must not be empty, into this queue, which must be.
-  void take_all(RunQueue& other) {
+  void move_all_from(RunQueue& other) {
     ListNode* const first = other.head_.next;
     ListNode* const last = other.head_.prev;
     head_.next = first;
@@ -1952,7 +1976,7 @@ struct RunQueue : List<TaskHeader, Hook<0>> {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// What one resumption of a task returns: `pending`, done() or failed(error).
+// What one step of a task returns: `pending`, done() or failed(error).
 struct [[nodiscard]] Step {
   constexpr Step(Pending) : code(-1) {}
   constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }
@@ -1989,12 +2013,13 @@ namespace detail {
 struct TaskHeader;
 }
 
-// A place where one task at a time can be noted as waiting: a member of whatever can be waited for. An operation notes
-// its task with PollContext::attempt(); whoever brings what is waited for calls notify().
+// A place where one task at a time can be noted as waiting: a member of what one task can wait for. An operation notes
+// its task with PollContext::attempt(); code that makes available what is waited for calls notify().
 //
 // Neither side dangles: a task that ends leaves all the waiters that name it, and the owner of a waiter calls clear()
-// in its destructor. After a wake-up the waiter goes on naming its task, so that waiting again for the same thing costs
-// two stores. Everything is O(1). Size on a 32-bit board: 16 bytes.
+// in its destructor. After a wake-up the waiter still names its task, so that waiting again for the same thing costs
+// two stores. Everything is O(1).
+// Size on a 32-bit board: 16 bytes.
 class Waiter : public detail::ListNode {
  public:
   // Wakes the task that waits, if one does. Returns whether there was one.
@@ -2005,7 +2030,7 @@ class Waiter : public detail::ListNode {
   }
   // Wakes the task that waits: there must be one.
   void wake();
-  // Names nobody any more, and wakes nobody. It is linked exactly as long as it names a task.
+  // Names no task any more, and wakes none. It is linked exactly as long as it names a task.
   void clear() {
     if (!linked()) return;
     unlink();
@@ -2014,7 +2039,7 @@ class Waiter : public detail::ListNode {
   }
 
   bool is_waiting() const { return awaited_ != 0; }
-  // For what the task waits, where there are several things, as bits; 0: it does not wait now.
+  // What the task waits for, as bits where there are several things; 0: it does not wait now.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
 
@@ -2055,32 +2080,35 @@ namespace detail {
 class TaskStore;
 struct TaskHeader;
 
-// Told of a task's end, in the place of whoever would join it. Called through a pointer, so that a program without task
-// groups has nothing of them.
+// Called at a task's end, in the place of waking a task that joins it. A pointer to a function, so that a program that
+// does not use it does not link its code.
 struct EndHook {
   void (*ended)(TaskHeader&) = nullptr;
 };
 
-// Whoever keeps a task's slot beyond the task's end, to learn its outcome: what a TaskHandle is made of.
+// Keeps a task's slot beyond the task's end, for its outcome: what a TaskHandle is made of.
 struct TaskHolder {
   TaskHeader* task = nullptr;
-  EndHook* group = nullptr;  // of which the task is a member
+  EndHook* group = nullptr;  // called at the task's end; null: none
 };
 
 // A task's control block: the first part of its slot in a pool, outside of the task's own object. All library code
 // deals with this; Task is what users see of it, PollContext what operations see. Only the loop's thread uses it.
 //
 //   free --claim, start--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
-//                                                  `--done, failed--> finished --holder gone or none--> free
+//                                                  `--done, failed--> finished --no holder, or detached--> free
 //
 // Cancellation costs nothing where there is none: it takes away the task's share of operations. So the next operation
-// finds no budget, asks why, and answers ECANCELED.
-struct TaskHeader : Hook<0> {
+// finds no budget, asks why, and returns ECANCELED.
+//
+// Its links are those of a run queue, or of its pool's list of free slots.
+struct TaskHeader : ListNode {
   enum class State : std::uint8_t { free, live, ending, finished };
 
   bool is_live() const { return state == State::live; }
   void queue() {
-    if (!linked()) run_queue->push(*this);
+    if (linked()) return;
+    run_queue->push(*this);
   }
   void wake() {
     if (is_live()) queue();
@@ -2100,7 +2128,7 @@ struct TaskHeader : Hook<0> {
       return;
     }
     request_cancellation();
-    queue();
+    wake();  // queue() would do, but g++ then makes a loop of cancellations an instruction longer for each task
   }
 
   // For operations: see PollContext.
@@ -2110,16 +2138,10 @@ struct TaskHeader : Hook<0> {
     refusal = refuse();
     return false;
   }
-  bool may_complete(Error& refusal) {
-    if (budget > 0) return true;
-    return may_complete_at_last(refusal);
-  }
-  [[gnu::cold]] bool may_complete_at_last(Error& refusal) {
-    if (is_cancelling() && !abandoning) return true;
-    refusal = refuse();
-    return false;
-  }
-  [[gnu::noinline]] Error refuse() {
+  // Without budget only a cancelled task may, because a result wins over a cancellation.
+  bool may_complete() const { return budget > 0 || (is_cancelling() && !abandoning); }
+  // Not [[gnu::cold]]: g++ then saves registers for the call at the beginning of each operation.
+  Error refuse() {
     if (abandoning) return Error(ECANCELED);
     if (is_cancelling()) {
       acknowledge_cancellation();
@@ -2143,14 +2165,14 @@ struct TaskHeader : Hook<0> {
     cancel();
   }
 
-  // Its place in that queue, or null. Of no queue (null): a free place.
+  // The task's place in that queue, or null. place_in(nullptr) returns a free place.
   QueuePlace* place_in(const WaitQueue* wait_queue) {
     for (QueuePlace& place : places) {
       if (place.queue == wait_queue) return &place;
     }
     return nullptr;
   }
-  // What an operation answers that has noted the task as waiting; `what` says for what, in words.
+  // What an operation returns that has noted the task as waiting; `what` says for what, in words.
   Error suspend(const char* what) {
     waits_for = what;
     return suspended;
@@ -2158,10 +2180,10 @@ struct TaskHeader : Hook<0> {
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
-  std::uint8_t share = 0;           // operations that each step may complete; 0: a cancellation is to be answered
+  std::uint8_t share = 0;           // operations that each step may complete; 0: a cancellation is pending
   std::uint8_t shields = 0;         // while there are any, cancel() is held back
   bool in_queues = false;           // it has stood in a WaitQueue, so its places have to be looked at
-  bool operation_shielded = false;  // by shield(), until the operation completes
+  bool operation_shielded = false;  // the pending operation holds a shield, until it completes
   bool cancel_held = false;         // a cancellation came while shields were up
   bool abandoning = false;          // attempts are made only to make operations leave where they wait
   Step (*step)(TaskHeader&) = nullptr;
@@ -2216,13 +2238,14 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Tasks that wait for the same thing, in order of arrival: a member of what many tasks can wait for. An operation joins
-// it with PollContext::attempt(); whoever brings something calls notify().
+// it with PollContext::attempt(); code that makes something available calls notify().
 //
-// Only the task that stands first may take what is there. When the first one leaves, for whatever reason (served,
-// cancelled, timed out, destroyed), the next is woken to look: so what is there is never left lying for a task that has
-// gone. A wake-up is only a hint to look. Nobody overtakes. A task can stand in limits::queues_per_task queues at a
-// time. The queue may be destroyed before those who wait: they get ECANCELED, and do not touch it again. O(1) but where
-// stated. Size on a 32-bit board: 8 bytes.
+// Only the first task may take what is there. When the first one leaves, for whatever reason (served, cancelled, timed
+// out, destroyed), the next is woken to look: so what is there is never left lying for a task that does not wait any
+// more. A wake-up is only a hint to look. No task overtakes another. A task can wait in limits::queues_per_task queues
+// at a time. The queue may be destroyed before the tasks that wait in it: their attempts return ECANCELED, and do not
+// touch it again. O(1) but where stated.
+// Size on a 32-bit board: 8 bytes.
 class WaitQueue {
  public:
   constexpr WaitQueue() = default;
@@ -2237,9 +2260,9 @@ class WaitQueue {
 
   // Wakes the first `count` tasks to look; they stay in the queue until they have been served. O(count).
   void notify(std::size_t count = 1) {
-    for (detail::QueuePlace* place = places_.front(); place != nullptr && count != 0; place = places_.after(*place)) {
+    for (detail::QueuePlace* place = places_.front(); count != 0 && place != nullptr; --count) {
       place->task->wake();
-      --count;
+      place = places_.after(*place);
     }
   }
   [[gnu::noinline]] void notify_all() { notify(SIZE_MAX); }
@@ -2253,7 +2276,9 @@ class WaitQueue {
 
   // Whether a task with that place, or a newcomer (null), may take what is there.
   bool is_next(const detail::QueuePlace* place) { return places_.empty() || places_.front() == place; }
-  // Joins the queue, or stays in it. ENOBUFS: the task stands in too many queues already.
+  // Joins the queue, or stays in it.
+  // Errors:
+  //   ENOBUFS   the task waits in limits::queues_per_task queues already.
   Error wait(detail::TaskHeader& task, const char* what) {
     detail::QueuePlace* place = task.place_in(this);
     if (place == nullptr) place = task.place_in(nullptr);
@@ -2271,8 +2296,8 @@ class WaitQueue {
       place->queue = nullptr;
     }
   }
-  // After an attempt that was refused: the task stands in line all the same; cancelled or abandoning, it leaves.
-  // Seldom called, and out of line, so that every queue shares it.
+  // After an attempt that was refused: the task joins the queue all the same; cancelled or abandoning, it leaves.
+  // Seldom called, and not inlined, so that all queues share it.
   [[gnu::noinline]] Error refuse(detail::TaskHeader& task, detail::QueuePlace* place, Error refusal) {
     if (refusal != ECANCELED) return wait(task, "its next turn");
     if (place != nullptr) place->leave();
@@ -2329,7 +2354,7 @@ class TaskStore : public ListNode {
   const TaskType& type() const { return *type_; }
   WaitQueue& vacancy() { return vacancy_; }
 
-  // The first task, or the first for this scheduler.
+  // Called for the first task, or the first one of this scheduler.
   void bind(Scheduler& scheduler, void* slots, const TaskType& type) {
     scheduler_ = &scheduler;
     slots_ = slots;
@@ -2338,11 +2363,11 @@ class TaskStore : public ListNode {
   }
   void unbind() { scheduler_ = nullptr; }
 
-  // A slot that is free, or null: full.
+  // Takes a free slot. Null: all are taken.
   TaskHeader* claim(const TaskType& type) {
     TaskHeader* task = free_;
     if (task != nullptr) {
-      free_ = static_cast<TaskHeader*>(static_cast<Hook<0>*>(std::exchange(task->next, nullptr)));
+      free_ = static_cast<TaskHeader*>(std::exchange(task->next, nullptr));
     } else {
       if (fresh_ == type.slots) return nullptr;
       task = &at(fresh_++);
@@ -2384,7 +2409,7 @@ class TaskStore : public ListNode {
 // =====================================================================================================================
 // include/mote/task/task.hpp
 // =====================================================================================================================
-// A task, as those see it who use it.
+// Task: a task as its users see it.
 #ifndef MOTE_TASK_TASK_HPP
 #define MOTE_TASK_TASK_HPP
 
@@ -2396,20 +2421,22 @@ struct TaskAccess;
 
 // A task: a function that is stepped again and again, and waits between its steps without a stack of its own.
 // TaskPool::spawn() makes one. It lies in its pool's slot, beside the task's own object, and belongs to the loop's
-// thread: every call is for that thread, and O(1). What operations need of a task is PollContext. Size on a 32-bit
-// board: 136 bytes.
+// thread: every call is for that thread, and O(1). What operations need of a task is PollContext.
+// Size on a 32-bit board: 136 bytes.
 class Task : detail::TaskHeader {
  public:
   // The reactor that runs it. (The reactor's layer is above this one, and defines it: see reactor/reactor.hpp.)
+  // A program that includes single files includes that one before it calls this.
   auto& reactor() const;
 
   // Has it stepped in the next turn. To wake it twice is to wake it once; a task that has ended is not touched.
   void wake() { TaskHeader::wake(); }
-  // Makes the operation that is pending, or else the next one, answer ECANCELED: once, and from the run queue, not in
-  // here. What had completed by then keeps its result, and the next operation is the one that answers. While shields
-  // are up, it is held back.
+  // Makes the operation that is pending, or else the next one, return ECANCELED: once, and in the task's next step, not
+  // in here. What had completed by then keeps its result, and the operation after it returns ECANCELED. While shields
+  // are up, the cancellation is held back.
   void cancel() { TaskHeader::cancel(); }
-  bool cancel_requested() const { return is_cancelling() || cancel_held; }  // and not answered yet
+  // Whether a cancellation is pending or held back: no operation has returned ECANCELED for it yet.
+  bool cancel_requested() const { return is_cancelling() || cancel_held; }
 
   // Which run queue it is in: from 0, the lowest and the one it starts in, to Config::priorities - 1.
   // Errors:
@@ -2417,7 +2444,8 @@ class Task : detail::TaskHeader {
   Result<void> set_priority(std::uint32_t level);
 
   bool is_alive() const { return is_live(); }
-  // T::name if the task's type has one, else the type as the compiler spells it: "Echo]".
+  // T::name if the task's type T has one. Else the type as the compiler spells it, which ends in a ']' that is not part
+  // of the name: "Echo]".
   const char* name() const {
     if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
     return store->type().name(const_cast<Task&>(*this));
@@ -2436,7 +2464,7 @@ class Task : detail::TaskHeader {
 };
 
 namespace detail {
-// From a task to its control block and back, for the library.
+// Converts a task to its control block, and back: for the library.
 struct TaskAccess {
   static TaskHeader& header(Task& task) { return task; }
   static const TaskHeader& header(const Task& task) { return task; }
@@ -2452,7 +2480,7 @@ struct TaskAccess {
 // =====================================================================================================================
 // include/mote/task/poll_context.hpp
 // =====================================================================================================================
-// What writers of operations see of the task that awaits.
+// PollContext: the task that awaits, as writers of operations see it.
 #ifndef MOTE_TASK_POLL_CONTEXT_HPP
 #define MOTE_TASK_POLL_CONTEXT_HPP
 
@@ -2480,9 +2508,9 @@ class PollContext {
   Task& task() const { return static_cast<Task&>(*header_); }
   void wake() const { header_->wake(); }
 
-  // One attempt at something for which one task waits at a time. `get_result()` gives a Result; EAGAIN says that it is
-  // not there yet, and then the task is noted in `waiter`. `what` says in words what is waited for. Errors, besides
-  // those of get_result():
+  // One attempt at something for which one task waits at a time. `get_result()` returns a Result; EAGAIN means that it
+  // is not there yet, and then the task is noted in `waiter`. `what` says in words what is waited for.
+  // Errors, besides those of get_result():
   //   EBUSY      another task waits there.
   //   ECANCELED  the task was cancelled. It does not wait any more.
   template <class GetResult, class R = std::decay_t<std::invoke_result_t<GetResult&>>>
@@ -2490,9 +2518,9 @@ class PollContext {
     return make_attempt<R>(*header_, waiter, what, get_result);
   }
   // One attempt at something for which many tasks wait, in order of arrival. `get_result(released)` is called when it
-  // is this task's turn; `released` says that WaitQueue::release_all() has let it go. Errors, besides those of
-  // get_result():
-  //   ENOBUFS    the task stands in limits::queues_per_task queues already.
+  // is this task's turn; `released` says that WaitQueue::release_all() has let it go.
+  // Errors, besides those of get_result():
+  //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   //   ECANCELED  the task was cancelled, or the queue has been destroyed. It does not wait any more.
   template <class GetResult, class R = std::decay_t<std::invoke_result_t<GetResult&, bool>>>
   [[gnu::always_inline]] R attempt(WaitQueue& queue, const char* what, GetResult&& get_result) const {
@@ -2504,23 +2532,38 @@ class PollContext {
   bool proceed(Error& refusal) const { return header_->proceed(refusal); }
   // The same for what may have completed already: it takes nothing from the budget, and a result that is there wins
   // over a cancellation.
-  bool may_complete(Error& refusal) const { return header_->may_complete(refusal); }
+  bool may_complete(Error& refusal) const {
+    if (header_->may_complete()) return true;
+    refusal = header_->refuse();
+    return false;
+  }
   // Takes one operation from the budget. False: there was none left.
   bool consume_budget() const { return header_->consume_budget(); }
   std::int32_t budget() const { return header_->budget; }
   // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
-  // budget.
-  void ensure_attempt() const {
+  // budget. Always inlined: g++ would call it once for each part.
+  [[gnu::always_inline]] void ensure_attempt() const {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
   }
-  // What proceed() answers when there is no budget. A cancellation is thereby answered.
+  // What proceed() returns when there is no budget. A pending cancellation then counts as answered.
   Error refuse() const { return header_->refuse(); }
-  // What an operation returns that has noted the task as waiting; `what` is a string that lives on.
+  // Notes the task as waiting and returns what the operation has to return; `what` says in words for what, by a string
+  // that must outlive the wait.
+  // Errors:
+  //   EBUSY    (Waiter) another task waits there.
+  //   ENOBUFS  (WaitQueue) the task waits in limits::queues_per_task queues already.
+  Error wait(Waiter& waiter, const char* what) const {
+    if (waiter.is_taken_by_another(*header_)) return Error(EBUSY);
+    waiter.wait(*header_);
+    return suspend(what);
+  }
+  Error wait(WaitQueue& queue, const char* what) const { return queue.wait(*header_, what); }
+  // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
 
-  // Makes an operation that is pending leave wherever the task waits for it, and nothing else: it cannot complete, and
-  // what the task awaits besides goes on. For operations that are made of others.
+  // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
+  // what else the task awaits stays pending. For operations that are made of others.
   template <class Op> void abandon(Op& operation) const {
     const std::int32_t budget = header_->budget;
     const bool outer = std::exchange(header_->abandoning, true);
@@ -2529,15 +2572,15 @@ class PollContext {
     header_->abandoning = outer;
     header_->budget = is_cancelling() ? 0 : budget;
   }
-  // Whether this attempt is made only to leave: it must answer ECANCELED or pending, and complete nothing.
+  // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }
 
-  // A cancellation that is to be answered by the next operation that is refused.
+  // Whether a cancellation is pending: the next operation that is refused returns ECANCELED.
   bool is_cancelling() const { return header_->is_cancelling(); }
   void request_cancellation() const { header_->request_cancellation(); }
   void acknowledge_cancellation() const { header_->acknowledge_cancellation(); }
   void cancel() const { header_->cancel(); }
-  // Whether a shield has held a cancellation back, which is thereby taken.
+  // Whether a shield has held a cancellation back. If so, the caller takes it over: it is not held any more.
   bool take_held_cancellation() const { return std::exchange(header_->cancel_held, false); }
   // Holds cancellations back until the operation that is pending completes, or is abandoned.
   void shield_operation(bool on) const {
@@ -2554,15 +2597,14 @@ class PollContext {
   // attempt(), as functions of the control block: called out of line, a PollContext would have to lie in memory.
   template <class R, class GetResult>
   static R make_attempt(detail::TaskHeader& task, Waiter& waiter, const char* what, GetResult& get_result) {
-    Error refusal;
-    if (!task.may_complete(refusal)) return leave(task, waiter, refusal);
+    if (!task.may_complete()) return refuse(task, waiter);
     R result = get_result();
     if (result || result.error() != EAGAIN) {
       task.consume_budget();
       return result;
     }
     if (waiter.is_taken_by_another(task)) return Error(EBUSY);
-    if (!task.proceed(refusal)) return leave(task, waiter, refusal);
+    if (!task.consume_budget()) return refuse(task, waiter);
     waiter.wait(task);
     return task.suspend(what);
   }
@@ -2570,14 +2612,15 @@ class PollContext {
   static R make_attempt(detail::TaskHeader& task, WaitQueue& queue, const char* what, GetResult& get_result) {
     detail::QueuePlace* const place = task.place_in(&queue);
     const bool released = place != nullptr && place->is_released();
-    if (released && place->task == nullptr) {  // orphaned: the queue is no more
+    if (released && place->task == nullptr) {  // orphaned: the queue has been destroyed
       place->leave();
       return Error(ECANCELED);
     }
-    Error refusal;
-    if (!task.may_complete(refusal)) {
-      const bool keeps_place = released && refusal != ECANCELED;  // it says that the task was released
-      return keeps_place ? refusal : queue.refuse(task, place, refusal);
+    if (!task.may_complete()) {
+      const Error refusal = task.refuse();
+      // The place is the only record of the release: keep it for the next attempt.
+      if (released && refusal != ECANCELED) return refusal;
+      return queue.refuse(task, place, refusal);
     }
     if (released || queue.is_next(place)) {
       R result = get_result(released);
@@ -2587,9 +2630,12 @@ class PollContext {
         return result;
       }
     }
-    return task.proceed(refusal) ? queue.wait(task, what) : queue.refuse(task, place, refusal);
+    if (!task.consume_budget()) return queue.refuse(task, place, task.refuse());
+    return queue.wait(task, what);
   }
-  static Error leave(detail::TaskHeader& task, Waiter& waiter, Error refusal) {
+  // Of an attempt that may not be made. Not inlined, so that make_attempt() is small enough to be inlined.
+  [[gnu::noinline]] static Error refuse(detail::TaskHeader& task, Waiter& waiter) {
+    const Error refusal = task.refuse();
     if (refusal == ECANCELED) waiter.leave(task);
     return refusal;
   }
@@ -2612,24 +2658,25 @@ class PollContext {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// What functions that return `auto` give, to be awaited. It is stateless: poll() makes one attempt, which either gives
-// the Result<T>, or notes the task as waiting and is pending; then it is made again in the task's next step. So a
-// wake-up for nothing is harmless, and whatever has a state across attempts is an object with a name of its own (a
-// stream, a timer).
+// What is awaited: what the library's functions with return type `auto` return. poll() makes one attempt, which either
+// returns the Result<T>, or notes the task as waiting and returns pending; then the next attempt is made in the task's
+// next step. So a wake-up for nothing is harmless. MOTE_AWAIT makes the operation anew for each attempt, so it must
+// keep no state from one attempt to the next: state lies in an object with a name of its own (a stream, a timer).
 template <class T, class Attempt> struct [[nodiscard]] Operation {
   Poll<Result<T>> poll(Task& task) { return attempt(PollContext(task)); }
 
-  Attempt attempt;  // called with a PollContext; gives a Result<T>, or an Error, or a Poll<Result<T>>
+  Attempt attempt;  // called with a PollContext; returns a Result<T>, or an Error, or a Poll<Result<T>>
 };
 
-// Makes an operation that gives a T: `operation<int>([this](mote::PollContext context) -> mote::Result<int> { ... })`.
+// Makes an operation whose result is a T:
+// `operation<int>([this](mote::PollContext context) -> mote::Result<int> { ... })`.
 template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attempt) { return {attempt}; }
 
 namespace detail {
 
 template <class R> struct ValueOf;
 template <class T> struct ValueOf<Result<T>> { using type = T; };
-// What an operation gives, be it an Operation or another type with a poll(): a Result<T>, and its T.
+// What an operation returns, be it an Operation or another type with a poll(): a Result<T>, and its T.
 template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
 template <class Op> using Awaited = typename ValueOf<Answer<Op>>::type;
 
@@ -2651,10 +2698,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, what
-// is counted and who is told. A reactor is one object written in layers, each a class that derives from the one below:
-// Scheduler (tasks), DescriptorTable (what tasks wait for), Loop (the turn, time and wake-ups). So they share all of
-// this without a pointer from one to the other.
+// The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, the
+// statistics and the observer. A reactor is one object written in layers, each a class that derives from the one below,
+// so that they share all of this without a pointer from one to the other. This class is the lowest.
 class Scheduler : Pinned {
  public:
   // ---- the clock ----
@@ -2682,7 +2728,7 @@ class Scheduler : Pinned {
       store.unlink();
       store.bind(*this, slots, type);
       stores_.push_back(store);
-      ready_.start();
+      ready_.start();  // a task may be spawned before open()
     }
     TaskHeader* const task = store.claim(type);
     if (task == nullptr) return Error(ENOBUFS);
@@ -2709,11 +2755,12 @@ class Scheduler : Pinned {
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
-  // The pool's storage goes: its tasks are destroyed, and handles to them become empty. O(slots used so far).
+  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. O(slots used so far).
   static void close(TaskStore& store) {
     if (store.scheduler() == nullptr) return;
     Scheduler& self = *store.scheduler();
-    const bool outer = std::exchange(self.destroying_, true);  // nor does an observer spawn into it
+    // Neither destructors nor an observer may spawn meanwhile.
+    const bool outer = std::exchange(self.destroying_, true);
     for (std::uint32_t i = 0; i < store.fresh(); ++i) {
       TaskHeader& task = store.at(i);
       if (task.is_live()) self.destroy(task);
@@ -2727,12 +2774,12 @@ class Scheduler : Pinned {
 
   // ---- handles ----
 
-  [[gnu::noinline]] static void hold(TaskHolder& holder,
-                                     TaskHeader& task) {  // inlined, g++ sees the address of a local kept
+  // Not inlined: else g++ warns that the address of a caller's local object is kept (-Wdangling-pointer).
+  [[gnu::noinline]] static void hold(TaskHolder& holder, TaskHeader& task) {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. Whoever joins by this handle finds it empty.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
@@ -2747,7 +2794,7 @@ class Scheduler : Pinned {
 
   // ---- ends ----
 
-  // Ends a task that is not the running one, wherever it stands.
+  // Ends a task at once, wherever it waits. It must not be the running one.
   [[gnu::noinline]] void destroy(TaskHeader& task) {
     MOTE_ASSERT(&task != current_);
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
@@ -2756,7 +2803,7 @@ class Scheduler : Pinned {
     destroying_ = outer;
   }
   bool is_running(const TaskHeader& task) const { return &task == current_; }
-  // visit(TaskHeader&) for each live task. O(slots used so far, of all pools).
+  // Calls visit(TaskHeader&) for each live task. O(slots used so far, of all pools).
   template <class Visit> [[gnu::always_inline]] void for_each_task(Visit&& visit) {
     for (TaskStore* store = stores_.front(); store != nullptr; store = stores_.after(*store)) {
       for (std::uint32_t i = 0; i < store->fresh(); ++i) {
@@ -2765,7 +2812,7 @@ class Scheduler : Pinned {
     }
   }
   void cancel_all_tasks() { static_cast<void>(end_all_tasks(false)); }
-  // But not the running one. Returns how many there were.
+  // Destroys all tasks but the running one. Returns how many there were.
   std::uint32_t destroy_all_tasks() { return end_all_tasks(true); }
 
   // ---- priorities ----
@@ -2773,7 +2820,7 @@ class Scheduler : Pinned {
   Result<void> set_priority(TaskHeader& task, std::uint32_t level) {
     if (level > higher_levels_) return Error(EINVAL);
     const bool queued = task.linked();
-    static_cast<Hook<0>&>(task).unlink();
+    task.unlink();
     task.run_queue = level == 0 ? &ready_ : &higher_[level - 1];
     if (queued) task.wake();
     return {};
@@ -2823,7 +2870,7 @@ class Scheduler : Pinned {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {
       run_higher_(*this);
-      limit = limits::steps_below;
+      limit = limits::steps_per_lower_priority;
     }
     run_tasks(ready_, limit);
   }
@@ -2839,39 +2886,39 @@ class Scheduler : Pinned {
  private:
   [[gnu::always_inline]] void run_tasks(RunQueue& queue, std::uint32_t limit) {
     if (queue.empty()) return;
-    running_tasks_.take_all(queue);
-    for (;;) {
+    running_tasks_.move_all_from(queue);
+    do {
       TaskHeader* const task = running_tasks_.pop();
       current_ = task;
       task->budget = task->share;
       task->waits_for = nullptr;
       ++stats_.steps;
-      const Step step = measured_ == nullptr ? task->step(*task) : measured_(*this, *task);
+      const Step step = measured_ == nullptr ? task->step(*task) : measured_(*task);
       if (step.is_pending()) {
         task->since = now_;
       } else {
         current_ = nullptr;
-        finish(*task, step.code);
+        // By way of the pool, not `this`: else g++ computes the address of this base in every turn, two instructions.
+        task->store->scheduler()->finish(*task, step.code);
       }
-      if (running_tasks_.empty()) break;
-      --limit;
-      if (limit == 0) break;
-    }
+      // Counted in the condition: as a statement of its own it costs an instruction in each turn.
+    } while (!running_tasks_.empty() && --limit != 0);
     current_ = nullptr;
     if (running_tasks_.empty()) return;
-    running_tasks_.take(queue);  // those that are left over go before those that were woken since
-    queue.take_all(running_tasks_);
+    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
+    queue.move_all_from(running_tasks_);
   }
-  // All tasks of the highest priority, and a few of each other one: how long the highest waits does not depend on the
-  // others.
+  // Steps all tasks of the highest priority, and a few of each other one: so how long the highest waits does not depend
+  // on the others.
   [[gnu::cold]] static void run_higher(Scheduler& self) {
     std::uint32_t limit = UINT32_MAX;
     for (std::uint32_t level = self.higher_levels_; level != 0; --level) {
       self.run_tasks(self.higher_[level - 1], limit);
-      limit = limits::steps_below;
+      limit = limits::steps_per_lower_priority;
     }
   }
-  [[gnu::cold]] static Step run_measured(Scheduler& self, TaskHeader& task) {
+  [[gnu::cold]] static Step run_measured(TaskHeader& task) {
+    Scheduler& self = *task.store->scheduler();
     const Instant start = Clock::now();
     const Step step = task.step(task);
     const Duration taken = Clock::now() - start;
@@ -2880,19 +2927,21 @@ class Scheduler : Pinned {
     return step;
   }
 
-  // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
+  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken.
   void finish(TaskHeader& task, int code) {
-    if (code != 0 || task.holder != nullptr)
-      task.waits_for = TaskAccess::task(task).name();  // it is asked for later on
+    if (code != 0 || task.holder != nullptr) {
+      // The object is destroyed below; Task::name() returns this from then on.
+      task.waits_for = TaskAccess::task(task).name();
+    }
     task.state = TaskHeader::State::ending;
     task.code = code;
-    static_cast<Hook<0>&>(task).unlink();
+    task.unlink();
     if (task.may_be_waiting()) stop_waiting(task);
     task.store->type().destroy(task);
     task.state = TaskHeader::State::finished;
     ++stats_.tasks_ended;
     --stats_.tasks;
-    if (code != 0 || task.holder != nullptr) report_end(task, code);  // asked again: the destructor may have dropped it
+    if (code != 0 || task.holder != nullptr) report_end(task, code);  // read again: the destructor may have dropped it
     else task.store->release(task);
   }
   [[gnu::cold]] void report_end(TaskHeader& task, int code) {
@@ -2918,7 +2967,7 @@ class Scheduler : Pinned {
     });
     return static_cast<std::uint32_t>(stats_.tasks_destroyed - before);
   }
-  // Where there is no observer, failures that nobody joins go to standard error: none is silent.
+  // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
     char line[256];
     const char* const name = task.name();
@@ -2928,8 +2977,8 @@ class Scheduler : Pinned {
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
 
-  void (*run_higher_)(Scheduler&) = nullptr;             // null where there is one priority
-  Step (*measured_)(Scheduler&, TaskHeader&) = nullptr;  // run_measured(), where steps are measured
+  void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
+  Step (*measured_)(TaskHeader&) = nullptr;   // run_measured(), where steps are measured
   Instant now_{};
   RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
   std::uint32_t higher_levels_ = 0;
@@ -2979,12 +3028,13 @@ enum class Line : std::uint32_t {};
 //
 // It is a switch over source lines, so whatever must survive an await is a member. An initialised local variable that
 // an await would jump past does not compile; one without initialiser, as `char b[8];`, does, and loses its value. One
-// await on a line, and none inside of a `switch`. An early return ends the task. task() and reactor() are there from
-// the first step on, not in the constructor. Size on a 32-bit board: 4 bytes.
+// await on a line, and none inside of a `switch`. An early return ends the task. task() and reactor() may be called
+// from the first step on, not in the constructor.
+// Size on a 32-bit board: 4 bytes.
 class StateMachine : detail::Pinned {
  public:
   Task& task() const { return *task_; }
-  // The reactor that runs it. (Defined by the reactor's layer, as Task::reactor().)
+  // The reactor that runs it. (Defined in reactor/reactor.hpp, as Task::reactor().)
   auto& reactor() const;
  private:
   friend struct detail::StateMachineAccess;
@@ -2992,7 +3042,7 @@ class StateMachine : detail::Pinned {
 };
 
 namespace detail {
-// Tells a state machine its task, and a macro the line at which a task goes on: for the pool and the macros.
+// For the pool: sets the task of a state machine. For the macros: the line at which a task goes on.
 struct StateMachineAccess {
   static void set_task(StateMachine& machine, Task& task) { machine.task_ = &task; }
   static std::uint32_t& line(Task& task) { return TaskAccess::header(task).line; }
@@ -3017,7 +3067,7 @@ struct StateMachineAccess {
 #define MOTE_END() \
   }                \
   return ::mote::done()
-// Waits until the operation completes, and assigns what it gives to `result`. The operation is written anew at each
+// Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
 #define MOTE_AWAIT(result, ...)                                     \
   do {                                                              \
@@ -3028,7 +3078,7 @@ struct StateMachineAccess {
     if (!mote_poll.ready()) return ::mote::Step(::mote::pending);   \
     ::mote::detail::Assignment::make(result, *mote_poll);           \
   } while (false)
-// Lets everybody else run, and goes on in the next turn.
+// Lets all other tasks run, and goes on in the next turn.
 #define MOTE_YIELD()                                                \
   do {                                                              \
     ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
@@ -3053,9 +3103,9 @@ struct HandleAccess;
 }
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
-// keep the outcome; the task's own object is gone by then. When it is dropped, the task goes on alone, and a failure is
-// reported to the reactor's observer. Where the pool goes first, the handle becomes empty. Movable. Size on a 32-bit
-// board: 8 bytes.
+// keep the outcome; the task's own object is destroyed by then. When it is dropped, the task goes on alone, and a
+// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable.
+// Size on a 32-bit board: 8 bytes.
 class TaskHandle : detail::TaskHolder {
  public:
   TaskHandle() = default;
@@ -3071,12 +3121,13 @@ class TaskHandle : detail::TaskHolder {
   explicit operator bool() const { return task != nullptr; }
   Task* get() const { return task != nullptr ? &detail::TaskAccess::task(*task) : nullptr; }  // null: an empty handle
   void detach() { detail::Scheduler::detach(*this); }                                         // becomes empty
-  void cancel() {  // Task::cancel(); without effect where the handle is empty
+  // Task::cancel(). Does nothing if the handle is empty.
+  void cancel() {
     if (task != nullptr) task->cancel();
   }
-  // Ends it at once: its object is destroyed, wherever it stands.
+  // Ends the task at once: its object is destroyed, wherever it waits.
   // Errors:
-  //   EBUSY  it is the task that is running: let it return done() instead.
+  //   EBUSY  it is the running task: let it return done() instead.
   //   ESRCH  it has ended, or the handle is empty.
   Result<void> destroy() {
     if (task == nullptr || !task->is_live()) return Error(ESRCH);
@@ -3085,12 +3136,13 @@ class TaskHandle : detail::TaskHolder {
     scheduler.destroy(*task);
     return {};
   }
-  Outcome outcome() const {  // of kind `none` while it runs
+  // Of kind `none` while the task runs.
+  Outcome outcome() const {
     if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
     if (task->code == 0) return {Outcome::Kind::done, {}};
     return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task->code)};
   }
-  // Completes when the task has ended. Gives its outcome, and the handle becomes empty.
+  // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
   //   EINVAL     the handle is empty.
   //   EBUSY      another task awaits this one.
@@ -3106,7 +3158,7 @@ class TaskHandle : detail::TaskHolder {
   Result<Outcome> take_outcome() {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
-    task->code = 0;  // it has been told: no failure is left to be reported
+    task->code = 0;  // the outcome has been taken: no failure is left to be reported
     detach();
     return ended;
   }
@@ -3117,7 +3169,7 @@ class TaskHandle : detail::TaskHolder {
 };
 
 namespace detail {
-// From a handle to what the scheduler knows of it and back, for the library.
+// Converts a handle to what the scheduler knows of it, and back: for the library.
 struct HandleAccess {
   static TaskHolder& holder(TaskHandle& handle) { return handle; }
   static TaskHandle& handle(TaskHolder& holder) { return static_cast<TaskHandle&>(holder); }
@@ -3157,7 +3209,7 @@ template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>(
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-// Makes a T by its constructor, or, where T is an aggregate, member by member.
+// Makes a T by its constructor or, where T is an aggregate, member by member.
 template <class T, class... A> T* construct(void* place, A&&... arguments) {
   if constexpr (std::is_constructible<T, A&&...>::value) {
     return ::new (place) T(std::forward<A>(arguments)...);
@@ -3173,8 +3225,8 @@ template <class T, class... A> T* construct(void* place, A&&... arguments) {
 
 // Room for N tasks of type T. A T has `Step step()`, or `Step step(Task&)` where it does not derive from StateMachine.
 // It is made in its slot by spawn(), stepped from the run queue alone, and destroyed as soon as it ends. The pool may
-// lie in static storage (.bss) or on the stack; what it still holds when it goes is destroyed. It serves one reactor at
-// a time. Size: N * (sizeof(Task) + sizeof(T)), and 48 bytes on a 32-bit board.
+// lie in static storage (.bss) or on the stack; tasks that are left in it are destroyed before it. It serves one
+// reactor at a time. Size: N * (sizeof(Task) + sizeof(T)), and 48 bytes on a 32-bit board.
 template <class T, std::size_t N> class TaskPool : detail::TaskStore {
  public:
   constexpr TaskPool() = default;
@@ -3196,18 +3248,19 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
         Task& task = detail::TaskAccess::task(*holder.task);
         T* const made = detail::construct<T>(static_cast<Slot&>(task).bytes, std::forward<A>(arguments)...);
         if constexpr (std::is_base_of<StateMachine, T>::value) detail::StateMachineAccess::set_task(*made, task);
-        scheduler.start(*holder.task);
+        // Read anew: kept since claim(), it would take a register that is saved even where the pool is full.
+        TaskStore::scheduler()->start(*holder.task);
       }
       return claimed;
     });
   }
   static constexpr std::uint32_t capacity() { return N; }
-  std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes that somebody holds
+  std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held
   std::uint32_t vacancies() const { return capacity() - size(); }
   std::uint32_t high_water() const { return fresh(); }  // the most there have been at a time
   // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the pool is no more.
+  //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto vacancy() {
     return operation<void>([this](PollContext context) {
@@ -3244,15 +3297,16 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
 // =====================================================================================================================
 // include/mote/task/task_ref.hpp
 // =====================================================================================================================
-// Names a task that may have ended.
+// TaskRef: names a task that may have ended.
 #ifndef MOTE_TASK_TASK_REF_HPP
 #define MOTE_TASK_TASK_REF_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Names a task without keeping anything: to cancel or wake one that may have ended, and whose slot another may use by
-// now. The pool must outlive it. Size on a 32-bit board: 8 bytes.
+// Names a task without keeping its slot: to cancel or wake a task that may have ended, and whose slot another one may
+// use by now. The pool must outlive it.
+// Size on a 32-bit board: 8 bytes.
 class TaskRef {
  public:
   TaskRef() = default;
@@ -3263,17 +3317,20 @@ class TaskRef {
     const detail::TaskHeader& header = detail::TaskAccess::header(task);
     return task_ == &header && generation_ == header.generation;
   }
-  Task* get() const {  // null once it has ended
+  // Null once the task has ended.
+  Task* get() const {
     if (task_ == nullptr || task_->generation != generation_ || !task_->is_live()) return nullptr;
     return &detail::TaskAccess::task(*task_);
   }
-  bool cancel() const {  // whether there was a task to cancel
+  // Returns whether there was a task to cancel.
+  bool cancel() const {
     Task* const task = get();
     if (task == nullptr) return false;
     task->cancel();
     return true;
   }
-  bool wake() const {  // whether there was a task to wake
+  // Returns whether there was a task to wake.
+  bool wake() const {
     Task* const task = get();
     if (task == nullptr) return false;
     task->wake();
@@ -3310,29 +3367,30 @@ struct Registration {
 
 namespace detail {
 
-// The object that owns a slot's descriptor, if one does: the base of Source. The table closes it through a hook.
+// The object that owns a slot's descriptor, if one does. The table closes it through a hook of the layer above.
 struct SlotOwner {};
 
 // A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last. Where a
-// handler is set, events go to it; else they wake the tasks that wait. Size on a 32-bit board: 72 bytes.
+// handler is set, events go to it; else they wake the tasks that wait.
+// Size on a 32-bit board: 72 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
     in_set = 0x01,        // the selector has it
     always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
     muted = 0x04,         // an event came that its handler had not asked for: out of the set until it is modified
-    listening = 0x08,     // closed when a shutdown begins
+    listening = 0x08,     // DescriptorTable::close_listeners() closes its owner
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
     blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
     is_stream = 0x100,  // a socket of type SOCK_STREAM
-    is_tcp = 0x200      // and of our making: a short read says that nothing is left, so that edges are enough
+    is_tcp = 0x200      // and of our making: a short read means that nothing is left, so edge triggering is enough
   };
-  // How the next attempt at reading or writing goes. With none of them it waits until the kernel reports something.
+  // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
     may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not say that nothing is left (the peer has closed): read on until EAGAIN
-    slow_path = 4    // no stream socket, or not only read from, or it has had urgent data: no shortcut applies
+    read_fully = 2,  // a short read does not mean that nothing is left (the peer has closed): read on until EAGAIN
+    slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
   };
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
@@ -3352,7 +3410,7 @@ struct Slot {
   Interest known = Interest::none;
   std::uint8_t read_state = 0;  // of DirectionState
   std::uint8_t write_state = 0;
-  Readiness last = Readiness::none;  // what was reported last, but for plain data
+  Readiness last = Readiness::none;  // what was reported last; not stored for plain data: see dispatch()
   std::uint32_t flags = 0;           // of Flag
   SlotOwner* owner = nullptr;
   Handler handler;
@@ -3360,7 +3418,8 @@ struct Slot {
   Waiter writer;
 };
 
-// In what a reader awaits: not data alone, so that an event of plain data is not all that it may wait for.
+// A bit of what a reader awaits, beside those of Interest: it may wait for more than plain data. It makes dispatch()
+// skip its shortcut for plain data, which does not store Slot::last.
 constexpr unsigned awaits_more_than_data = 0x100;
 
 }  // namespace detail
@@ -3372,7 +3431,7 @@ constexpr unsigned awaits_more_than_data = 0x100;
 // =====================================================================================================================
 // include/mote/reactor/descriptor_table.hpp
 // =====================================================================================================================
-// The descriptor table: what is registered, what the kernel knows of it, and who hears of an event.
+// The descriptor table: what is registered, what the kernel knows of it, and which task or handler gets an event.
 #ifndef MOTE_REACTOR_DESCRIPTOR_TABLE_HPP
 #define MOTE_REACTOR_DESCRIPTOR_TABLE_HPP
 
@@ -3380,18 +3439,18 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What makes a turn differ from most others. All in one word, so that the usual turn tests nothing else.
+// Conditions that make a turn differ from most others. All in one word, so that the usual turn tests nothing else.
 enum LoopFlag : std::uint32_t {
-  woken = 1,           // by another thread or a signal handler
-  draining = 2,        // this run ends with the last task: a shutdown's
+  woken = 1,           // another thread or a signal handler has woken the loop
+  draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
   never_waiting = 8    // the descriptors of some handlers are always ready, or were until now
 };
 
-// What every event needs of the table. In a base of its own, in front of the scheduler: short instructions reach 124
+// Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
 // bytes on Thumb-2 and 127 on x86, so the words that are used most come first.
 struct TableWords {
-  Interest edges_ = Interest::none;  // by_edges, where the selector knows them
+  Interest edges_ = Interest::none;  // edge_triggered, where the selector knows them
   std::uint32_t flags_ = 0;          // of LoopFlag
   Slot* slots_ = nullptr;
   Selector* selector_ = nullptr;
@@ -3401,7 +3460,7 @@ struct TableWords {
 };
 
 // The part of a reactor that knows descriptors: a scheduler (see there) with a table of fixed capacity. Slot 0 is for
-// the wake-up descriptor; slots 1 to capacity() are the table. An event carries its slot's place and generation; one
+// the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
 class DescriptorTable : TableWords, public Scheduler {
  public:
@@ -3416,32 +3475,33 @@ class DescriptorTable : TableWords, public Scheduler {
 
   // ---- slots ----
 
-  // Takes a free slot for a descriptor. The kernel hears of it when something is awaited.
+  // Takes a free slot for a descriptor. The selector is told of it when something is awaited.
   // Errors:
   //   ENXIO    the reactor is not open.
   //   EBADF    fd is negative.
-  //   ENOBUFS  the table is full. The observer is told.
+  //   ENOBUFS  the table is full. It is reported to the observer.
   Result<void> claim(int fd, Slot*& claimed) {
     if (selector_ == nullptr) return Error(ENXIO);
     if (fd < 0) return Error(EBADF);
-    std::uint32_t index = free_;
-    if (index != 0) {
-      free_ = slots_[index].next_free;
-    } else if (fresh_ < capacity_) {
-      index = ++fresh_;
-      slots_[index].generation = 1;
+    if (free_ == 0 && fresh_ == capacity_) return report_table_full();
+    Slot* slot = nullptr;
+    if (free_ != 0) {
+      slot = &slots_[free_];
+      free_ = slot->next_free;
     } else {
-      return report_table_full();
+      ++fresh_;
+      slot = &slots_[fresh_];
+      slot->generation = 1;
     }
     Statistics& counts = stats();
     ++counts.descriptors;
     if (counts.descriptors > counts.descriptors_high) counts.descriptors_high = counts.descriptors;
-    claimed = &slots_[index];
-    claimed->fd = fd;
+    slot->fd = fd;
+    claimed = slot;
     return {};
   }
   // Ends a registration that the selector does not have any more. Operations that are pending find their source closed.
-  // Wakes all tasks that wait for a free slot, and takes as long.
+  // Wakes all tasks that wait for a free slot: O(waiting tasks).
   void release(Slot& slot) {
     if (slot.is(Slot::listening)) accept_retry_.notify_all();
     slot.reader.notify();
@@ -3473,17 +3533,21 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.handler = handler;
     dispatch_always_ready_ = &DescriptorTable::dispatch_always_ready;
   }
-  // Owners register with the function that closes them, so that a program without any has nothing of them.
+  // Owners register with the function that closes them, so that a program without owners does not link its code.
   void set_owner(Slot& slot, SlotOwner& owner, void (*close_owner)(SlotOwner&)) {
     slot.owner = &owner;
     close_owner_ = close_owner;
   }
-  void close_listeners() { close_owners(Slot::listening); }
+  void close_listeners() { close_owners(Slot::listening); }  // O(slots used so far)
 
   // ---- what the kernel knows ----
 
-  // Makes the kernel know this interest. ENOMEM, ENOSPC: the kernel's limits; EBADF: closed behind our back; EEXIST:
-  // registered by another slot.
+  // Arms this interest in the selector.
+  // Errors:
+  //   EBADF           the descriptor was closed by somebody else while it was registered.
+  //   EEXIST          another slot has registered the same descriptor (found out in O(slots used so far)).
+  //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
+  //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> set_interest(Slot& slot, Interest interest) {
     slot.wanted = interest;
     if (interest == slot.known && slot.is(Slot::in_set)) return {};
@@ -3491,7 +3555,7 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   void remove_from_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) {
-      // ENOENT, EBADF: closed behind our back, which has removed it too.
+      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
       if (!selector_->remove(slot.fd)) selector_->forget(slot.fd);
     }
     slot.clear(Slot::in_set);
@@ -3502,18 +3566,23 @@ class DescriptorTable : TableWords, public Scheduler {
   void forget_in_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) selector_->forget(slot.fd);
   }
-  // Notes the task as waiting for a direction, and arms it.
+  // Notes the task as waiting for a direction, and arms it. After an error the task is not noted.
   // Errors:
   //   EBUSY           another task waits for it, or a handler is called.
-  //   ENOMEM, ENOSPC  the kernel's limits. Nobody is noted then.
+  //   EBADF           the descriptor was closed by somebody else.
+  //   EEXIST          another slot has registered the same descriptor.
+  //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
+  //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
     Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
     if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
-    const bool plain = (slot.read_state & Slot::slow_path) == 0;
-    waiter.wait(task, bits(direction) | (plain ? 0u : awaits_more_than_data));
+    const bool only_data = (slot.read_state & Slot::slow_path) == 0;
+    waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
     if (wanted == slot.known && !slot.is(Slot::always_ready)) return {};
-    const Result<void> armed = set_interest(slot, plain && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
+    // Edge-triggered for our own TCP sockets that are only read(): a short read has drained them. See Slot::is_tcp and
+    // Slot::slow_path.
+    const Result<void> armed = set_interest(slot, only_data && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
     if (!armed) {
       waiter.clear();
     } else if (slot.is(Slot::always_ready)) {
@@ -3524,7 +3593,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     return armed;
   }
-  // What an event may report to somebody who has asked for this.
+  // What an event may report where this interest was asked for.
   static constexpr unsigned asked_for(Interest interest) {
     const bool reading = any(interest & Interest::read);
     return bits(interest) | (reading ? bits(Readiness::read_closed) : 0u);
@@ -3534,7 +3603,7 @@ class DescriptorTable : TableWords, public Scheduler {
   ~DescriptorTable() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
-    edges_ = selector.can_report_edges() ? by_edges : Interest::none;
+    edges_ = selector.can_report_edges() ? edge_triggered : Interest::none;
     selector_ = &selector;
     slots_ = slots;
     capacity_ = capacity;
@@ -3558,8 +3627,9 @@ class DescriptorTable : TableWords, public Scheduler {
   void dispatch_always_ready_handlers() {
     if (dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
   }
-  // Makes the selector anew from the table. Errors: of Selector::rebuild(), or of adding the wake-up descriptor,
-  // without which nobody could wake the loop; rebuild_needed stays set then.
+  // Makes the selector anew from the table. After an error rebuild_needed stays set.
+  // Errors: those of Selector::rebuild(), and those of set_interest() for the wake-up descriptor, without which the
+  // loop could not be woken.
   [[gnu::cold]] Result<void> rebuild() {
     const Result<void> fresh = selector_->rebuild();
     if (!fresh) {
@@ -3582,11 +3652,13 @@ class DescriptorTable : TableWords, public Scheduler {
     report(Observation::selector_rebuilt);
     return {};
   }
-  // The owners of all slots with that flag (0: of all slots) close themselves. O(slots used so far).
+  // Closes the owners of all slots with that flag (0: of all slots). O(slots used so far).
   void close_owners(std::uint32_t flag) {
-    for (std::uint32_t i = 1; i <= fresh_; ++i) {
-      const Slot& slot = slots_[i];
-      if (slot.owner != nullptr && (slot.flags & flag) == flag) close_owner_(*slot.owner);
+    const Slot* slot = slots_;  // of the wake-up descriptor, which has no owner
+    const Slot* const last = slots_ + fresh_;
+    while (slot != last) {
+      ++slot;
+      if (slot->owner != nullptr && (slot->flags & flag) == flag) close_owner_(*slot->owner);
     }
   }
   Slot& wake_slot() { return slots_[0]; }
@@ -3607,21 +3679,24 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.set(Slot::muted);
     remove_from_selector(slot);
   }
-  // An event of a descriptor that tasks wait for. Whoever waits is woken; a direction for which nobody waits is
-  // disarmed, so that it costs one event and one system call, once. Every event does one or the other: none can spin.
+  // An event of a descriptor that tasks wait for. Waiters are woken; a direction without a waiter is disarmed, so that
+  // it costs one event and one system call, once. Every event does one or the other: none can spin.
   [[gnu::noinline]] void wake_waiters(Slot& slot, Readiness readiness) {
     constexpr Interest reading = Interest::read | Interest::priority;
-    Interest unused = directions_of(readiness);
-    note_readiness(slot, readiness, unused);
+    Interest unclaimed = directions_of(readiness);
+    note_readiness(slot, readiness, unclaimed);
+    // The cast to 8 bits drops awaits_more_than_data.
     const Interest awaited = static_cast<Interest>(slot.reader.awaited()) & reading;
-    if (any(unused & awaited)) {
+    if (any(unclaimed & awaited)) {
       slot.reader.wake();
-      unused &= ~awaited;
+      unclaimed &= ~awaited;
     }
-    if (any(unused & Interest::write) && slot.writer.notify()) unused &= ~Interest::write;
-    if (!any(unused & slot.known) || any(slot.known & by_edges)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();            // so that its next wait arms it again
-    static_cast<void>(set_interest(slot, slot.wanted & ~unused));  // if it fails, the next event tries again
+    if (any(unclaimed & Interest::write) && slot.writer.notify()) unclaimed &= ~Interest::write;
+    if (!any(unclaimed & slot.known)) return;
+    // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
+    if (any(slot.known & edge_triggered)) return;
+    if (!slot.reader.is_waiting()) slot.reader.clear();               // so that its next wait arms it again
+    static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));  // if it fails, the next event tries again
   }
   // The directions that an event concerns: hang-up and error concern all of them.
   static Interest directions_of(Readiness readiness) {
@@ -3638,10 +3713,10 @@ class DescriptorTable : TableWords, public Scheduler {
     if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
     if (any(readiness & (Readiness::hangup | Readiness::read_closed))) slot.read_state |= Slot::read_fully;
     if (any(readiness & Readiness::priority)) {
-      // At the mark of urgent data recv() reads short, or answers EAGAIN to a pending signal, though there is more:
-      // from now on the stream is level-triggered.
+      // At the mark of urgent data recv() reads short, or fails with EAGAIN if a signal is pending, though there is
+      // more: from now on the stream is level-triggered.
       slot.read_state |= Slot::slow_path;
-      slot.wanted &= ~by_edges;
+      slot.wanted &= ~edge_triggered;
     }
   }
   static void dispatch_always_ready(DescriptorTable& self) {
@@ -3667,7 +3742,8 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.known = Interest::none;
     return update_selector(slot);
   }
-  // Closed behind our back, or no memory: whoever waits tries again and is told, and so is a handler.
+  // The descriptor was closed by somebody else, or there is no memory. Waiters try again, and their operations return
+  // the error; a handler is called with Readiness::error.
   void tell_failure(Slot& slot) {
     slot.reader.notify();
     slot.writer.notify();
@@ -3690,34 +3766,35 @@ class DescriptorTable : TableWords, public Scheduler {
       return {};
     }
     if (slot.is(Slot::in_set)) {
-      const Result<void> modified = tell_selector(slot, true);
+      const Result<void> modified = tell_selector(slot, Change::modify);
       if (modified || modified.error() != ENOENT) return modified;
-      remove_from_selector(slot);  // closed behind our back, and the number is another file's by now
+      remove_from_selector(slot);  // closed by somebody else, and the number is another file's by now
     }
-    const Result<void> added = tell_selector(slot, false);
+    const Result<void> added = tell_selector(slot, Change::add);
     if (added || !is_one_of(added.error().code(), EEXIST, EPERM)) return added;
     if (is_registered_elsewhere(slot)) return Error(EEXIST);
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);
       return update_always_ready(slot);
     }
-    return tell_selector(slot, true);  // EEXIST: what a duplicate, closed since, has left behind
+    return tell_selector(slot, Change::modify);  // EEXIST: what a duplicate, closed since, has left behind
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);
     if (slot.handler && any(slot.known)) set_flag(never_waiting);
     return {};
   }
-  Result<void> tell_selector(Slot& slot, bool known) {
-    const Result<void> told = known ? selector_->modify(slot.fd, slot.wanted, token_of(slot))
-                                    : selector_->add(slot.fd, slot.wanted, token_of(slot));
+  enum class Change { add, modify };
+  Result<void> tell_selector(Slot& slot, Change change) {
+    const Result<void> told = change == Change::add ? selector_->add(slot.fd, slot.wanted, token_of(slot))
+                                                    : selector_->modify(slot.fd, slot.wanted, token_of(slot));
     if (told) {
       slot.set(Slot::in_set);
       slot.known = slot.wanted;
     }
     return told;
   }
-  // O(slots used so far); asked only where the selector says EEXIST or EPERM.
+  // O(slots used so far); called only where the selector returns EEXIST or EPERM.
   bool is_registered_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
       if (other == &slot || other->fd != slot.fd) continue;
@@ -3732,8 +3809,9 @@ class DescriptorTable : TableWords, public Scheduler {
 
   WaitQueue vacancy_;
   WaitQueue accept_retry_;
-  void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;  // null: a program without handlers has none of it
-  void (*close_owner_)(SlotOwner&) = nullptr;                  // null: nobody owns a slot
+  // Set when the first handler and the first owner are, so that a program without them does not link that code.
+  void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;
+  void (*close_owner_)(SlotOwner&) = nullptr;
 };
 
 }  // namespace detail
@@ -3755,23 +3833,23 @@ namespace detail {
 
 class Loop;
 
-// Where other layers plug in: null until the first of theirs is used, so that a program without it has nothing of it.
+// The layers above plug in by hooks. They are null until the first object of the layer is used, so that a program that
+// does not use it does not link its code.
 
-// Of timers. Fires those that are due; with `fire` false it cancels all of them.
+// Fires the timers that are due; with `fire` false it cancels all timers.
 using ExpireHook = void (*)(Loop&, bool fire);
-// Of wakers, which lie in the loop's inbox. Delivers the wake-ups that have come; with `deliver` false it closes all of
-// them.
+// Delivers the wake-ups that have come to the nodes of the inbox; with `deliver` false it closes all of them.
 using InboxHook = void (*)(Loop&, bool deliver);
 struct InboxNode : ListNode {
   std::atomic<std::uint32_t> users{0};  // threads and signal handlers that are about to wake the loop by it
 };
-// What coroutine frames are taken from: the base of FrameSource. The loop only keeps the pointer.
+// The base of the objects from which coroutine frames are taken. The loop only keeps the pointer.
 struct FrameStore {};
 
-// What every turn needs, in front of the rest: see TableWords.
+// Members that every turn needs, in front of the rest: see TableWords.
 struct LoopWords {
-  // Of `sleep`. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable descriptor
-  // readable.
+  // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
+  // descriptor readable.
   enum Sleep : std::uint32_t { asleep, awake, notified };
 
   bool running_ = false;
@@ -3785,16 +3863,16 @@ struct LoopWords {
 // The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
 //
 //   1  step the tasks that were ready when it began     what they wake runs in the next turn
-//   2  compute the time-out                             zero if anything is ready
+//   2  compute the timeout                              zero if anything is ready
 //   3  wait
 //   4  dispatch one batch of events
-//   5  fire the timers that were due when this phase began
+//   5  fire the timers that are due
 class Loop : LoopWords, public DescriptorTable {
  public:
   // ---- runs ----
 
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
-  // Errors: ENXIO, EBUSY, and of the selector. Returns how many steps, events and timers there were.
+  // Returns how many steps, events and timers there were. Errors of both: see Reactor::run().
   Result<std::uint32_t> run_once(Duration timeout) {
     Instant limit = timeout == forever ? Instant::max() : Instant::min();
     if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
@@ -3804,21 +3882,21 @@ class Loop : LoopWords, public DescriptorTable {
     return static_cast<std::uint32_t>(work_done() - before);
   }
   bool is_running() const { return running_; }
-  // Any thread and signal handler.
+  // May be called by any thread and signal handler.
   void stop() {
     stop_.store(1, std::memory_order_release);
     notify();
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
-  // Work that is no task, for a draining run to wait for.
+  // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
     MOTE_ASSERT(holds_ != 0);
     --holds_;
   }
   bool is_held() const { return holds_ != 0; }
-  // Wakers that are no reason to go on running.
+  // Counts nodes of the inbox that are no reason to go on running.
   void add_background() { ++background_; }
   void remove_background() { --background_; }
 
@@ -3827,7 +3905,7 @@ class Loop : LoopWords, public DescriptorTable {
   TimingWheel& wheel() { return wheel_; }
   std::uint32_t next_timer_order() { return ++timer_order_; }
   void set_expire_hook(ExpireHook expire) { expire_timers_ = expire; }
-  // While timers are fired: the deadlines up to this one were due. Else the beginning of time.
+  // While timers are fired: the deadlines up to this one are due. Else Instant().
   Instant firing_until() const { return firing_until_; }
   void set_firing_until(Instant instant) { firing_until_ = instant; }
   Instant next_deadline() const {
@@ -3846,8 +3924,8 @@ class Loop : LoopWords, public DescriptorTable {
 
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
-  //   ENXIO                  the reactor is not open.
-  //   EMFILE ENFILE ENOMEM   the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
+  //   ENXIO                           the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
   Result<void> enable_wakeups() {
     if (!is_open()) return Error(ENXIO);
     if (wake_fd_) return {};
@@ -3863,13 +3941,13 @@ class Loop : LoopWords, public DescriptorTable {
     process_ = System::process();
     return {};
   }
-  // Any thread and signal handler. At most one system call, and none while the loop is awake.
+  // May be called by any thread and signal handler. At most one system call, and none while the loop is awake.
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
     const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
     retry([&] { return System::write(wake_fd_.get(), &one, sizeof one); });
   }
-  // The process whose threads and signal handlers wake it.
+  // The process whose threads and signal handlers wake the loop.
   pid_t process() const { return process_; }
   List<InboxNode>& inbox() { return inbox_; }
   void join_inbox(InboxNode& node, InboxHook hook) {
@@ -3881,7 +3959,7 @@ class Loop : LoopWords, public DescriptorTable {
     node.unlink();
     --inbox_size_;
   }
-  // In a forked child: a selector and a wake-up descriptor of its own. ENXIO, EMFILE ENFILE ENOMEM.
+  // In a forked child: makes a selector and a wake-up descriptor of its own. Errors: those of enable_wakeups().
   Result<void> after_fork_in_child() {
     if (!is_open()) return Error(ENXIO);
     if (wake_fd_) {
@@ -3890,7 +3968,8 @@ class Loop : LoopWords, public DescriptorTable {
       wake_fd_ = std::move(fresh);
       wake_slot().fd = wake_fd_.get();
     }
-    // None of the threads that may have been about to wake it is here.
+    // The threads that may have been about to wake it are not in the child. (What else the layers above inherit, they
+    // tell by process().)
     for (InboxNode* node = inbox_.front(); node != nullptr; node = inbox_.after(*node)) node->users.store(0);
     process_ = System::process();
     set_flag(woken);
@@ -3912,7 +3991,8 @@ class Loop : LoopWords, public DescriptorTable {
     batch_ = batch;
     batch_size_ = batch_size;
   }
-  // The storage goes: everything that refers to this loop is made to forget it, in whatever order they go.
+  // Before the storage is destroyed: makes every object that refers to this loop forget it, so that they may be
+  // destroyed in any order.
   void close() {
     destroy_all_tasks();
     while (TaskStore* const store = first_store()) Scheduler::close(*store);
@@ -3923,7 +4003,7 @@ class Loop : LoopWords, public DescriptorTable {
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
   bool has_work_at_once() const { return has_flag(woken | never_waiting) || has_ready_task(); }
-  bool is_quiet() const { return flags() + stop_.load(std::memory_order_acquire) == 0; }
+  bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
   bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
   bool nothing_can_happen() const {
@@ -3934,7 +4014,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (running_) return Error(EBUSY);
     if (!is_open()) return Error(ENXIO);
     const bool endless = !once && limit == Instant::max();
-    const bool plain = endless && !has_priorities();
+    const bool no_limit_no_priorities = endless && !has_priorities();
     Result<void> result;
     enter();
     while (is_quiet() || once || !is_over()) {
@@ -3942,7 +4022,7 @@ class Loop : LoopWords, public DescriptorTable {
         if (stats().tasks != 0) result = Error(EDEADLK);
         break;
       }
-      result = turn(limit, plain);
+      result = turn(limit, no_limit_no_priorities);
       if (!result || (!endless && is_last_turn(limit, once))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
@@ -3959,15 +4039,16 @@ class Loop : LoopWords, public DescriptorTable {
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
   }
 
-  // `plain`: there is no limit, and no queue but that of the lowest priority.
-  [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
+  // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
+  [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
     run_ready_tasks();
     Duration timeout = forever;
-    if (!plain || !waits_for_events_alone()) timeout = time_to_wait(limit);
+    const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
+    if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
     const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
-    // Should this overwrite `notified`, then whoever set it found the loop asleep and has written to the wake-up
-    // descriptor.
+    // Should this overwrite `notified`, then the notify() that has set it found the loop asleep and has written to the
+    // wake-up descriptor.
     if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
     now_known_ = false;
     ++stats().turns;
@@ -3979,17 +4060,19 @@ class Loop : LoopWords, public DescriptorTable {
     if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
     return {};
   }
-  // The usual case, told by few tests: there is nothing but events to wait for.
+  // The usual case, found by few tests: there is nothing but events to wait for. Only for a run without a limit and
+  // without higher priorities.
   bool waits_for_events_alone() const {
     return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
   }
-  // Says that the loop is about to block, if it is. Whoever wakes it while it is awake makes no system call: that is
-  // seen here at the latest, and then it does not wait.
+  // Before a wait that may block: publishes `asleep`. If notify() has been called since the last wait, which makes no
+  // system call while the loop is awake, sets `woken` and makes the timeout 0 instead. Returns whether sleep_ must be
+  // set to `awake` again.
   [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
-      const bool called = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
-      if (called) {
+      const bool was_notified = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+      if (was_notified) {
         set_flag(woken);
         timeout = Duration::zero();
       }
@@ -4043,7 +4126,7 @@ class Loop : LoopWords, public DescriptorTable {
   std::uint32_t holds_ = 0;
   std::uint32_t timer_order_ = 0;
   Instant firing_until_{};
-  Instant accept_again_{};  // when tasks of accept_retry() have another try; 0: none waits for a time
+  Instant accept_again_{};  // when the tasks of accept_retry() are woken to try again; Instant(): no pause is on
   ExpireHook expire_timers_ = nullptr;
   InboxHook serve_inbox_ = nullptr;
   FrameStore* frame_store_ = nullptr;
@@ -4060,7 +4143,7 @@ class Loop : LoopWords, public DescriptorTable {
 // =====================================================================================================================
 // include/mote/reactor/reactor.hpp
 // =====================================================================================================================
-// The reactor, as those see it who use it.
+// Reactor: the loop, as user code sees it.
 #ifndef MOTE_REACTOR_REACTOR_HPP
 #define MOTE_REACTOR_REACTOR_HPP
 
@@ -4073,19 +4156,22 @@ struct ReactorAccess;
 // The loop. All user code refers to this class; StaticReactor adds the storage. Everything belongs to the thread that
 // runs it, except stop(), which any thread and any signal handler may call.
 //
-// A turn: 1 step the tasks that were ready when it began; 2 compute the time-out; 3 wait; 4 dispatch one batch of
-// events; 5 fire the timers that were due when this phase began. What a phase wakes runs in the next turn. So the work
-// of a turn is bounded: no socket, timer or task keeps the others from their share.
+// A turn: 1 step the tasks that were ready when it began; 2 compute the timeout; 3 wait; 4 dispatch one batch of
+// events; 5 fire the timers that are due. What a phase wakes runs in the next turn. So the work of a turn is bounded:
+// no socket, timer or task keeps the others from their share.
 class Reactor : detail::Loop {
  public:
   // ---- running ----
 
   // Runs until stop(), or until there is nothing left that could ever happen: no task, timer, descriptor or waker.
   // Errors, of all runs:
-  //   ENXIO          open() has not been called.
-  //   EBUSY          it is running already: called from within run().
-  //   EDEADLK        tasks are left, but nothing that could wake them: they wait for each other.
-  //   EBADF and kin  the selector is beyond repair.
+  //   ENXIO           open() has not been called.
+  //   EBUSY           it is running already: called from within run().
+  //   EDEADLK         (run() alone) tasks are left, but nothing that could wake them: they wait for each other.
+  //   EINVAL          (poll) there are more descriptors than RLIMIT_NOFILE allows.
+  //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
+  //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
+  //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
@@ -4101,14 +4187,15 @@ class Reactor : detail::Loop {
   // ---- descriptors ----
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with
-  // what is ready, again and again while it stays so. hangup and error come unasked; where an event carries nothing
-  // that was asked for, it is delivered once, and the next comes after modify(). The handler may do anything, also
-  // remove itself.
+  // what is ready, again and again while it stays so. hangup and error are reported whatever was asked for; an event
+  // that carries nothing else is delivered once, and the next after modify(). `handler` must not be empty. It may do
+  // anything, also remove itself.
   // Errors:
   //   EBADF            fd is not an open descriptor.
   //   EEXIST           it is registered already (found out in O(descriptors)).
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
+  //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC   the kernel's limits.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
@@ -4120,17 +4207,22 @@ class Reactor : detail::Loop {
     release(*slot);
     return added.error();
   }
+  // Adds the descriptor again where it is no longer in the kernel's set: after an event that had not been asked for, or
+  // closed by somebody else.
   // Errors:
-  //   ENOENT   the registration is no longer there.
-  //   ENOMEM   the kernel's limit.
+  //   ENOENT           the registration is no longer there.
+  //   EBADF            its descriptor has been closed: remove() it.
+  //   EEXIST           another registration has the same descriptor by now: remove() one of them.
+  //   ELOOP            as of add().
+  //   ENOMEM, ENOSPC   the kernel's limits.
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
     slot->clear(Slot::muted);
     return set_interest(*slot, interest);
   }
-  // After it no event of the registration is delivered, even if one has been received. Remove first, then close. It and
-  // Source::close() wake all tasks that wait for a free slot, and take as long.
+  // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
+  // all tasks that wait for a free slot: O(waiting tasks).
   // Errors:
   //   ENOENT   the registration is no longer there.
   Result<void> remove(Registration registration) {
@@ -4141,6 +4233,7 @@ class Reactor : detail::Loop {
     return {};
   }
   std::uint32_t vacancies() const { return Loop::vacancies(); }
+  // Closes all listeners. O(slots of the table used so far).
   void close_listeners() { Loop::close_listeners(); }
 
   // ---- inside of another loop ----
@@ -4155,13 +4248,12 @@ class Reactor : detail::Loop {
 
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
-  //   ENXIO                 open() has not been called.
-  //   EMFILE ENFILE ENOMEM  the system's limits.
+  //   ENXIO                           open() has not been called.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits.
   Result<void> enable_wakeups() { return Loop::enable_wakeups(); }
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // Errors:
-  // as enable_wakeups().
+  // Errors: those of enable_wakeups().
   Result<void> after_fork_in_child() { return Loop::after_fork_in_child(); }
 
   // ---- observation ----
@@ -4171,24 +4263,27 @@ class Reactor : detail::Loop {
   void observe(Observer observer) { Loop::observe(observer); }
   // Zero: off. Else each step is measured, which costs two readings of the clock.
   void set_slow_step_threshold(Duration threshold) { Loop::set_slow_step_threshold(threshold); }
-  // visit(Task&) for all live ones: what each waits for, where, since when. O(slots of pools that were ever used).
+  // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
+  // so far).
   template <class F> void for_each_task(F&& visit) {
     Loop::for_each_task([&visit](detail::TaskHeader& task) { visit(detail::TaskAccess::task(task)); });
   }
+  // O(slots of pools used so far).
   void cancel_all_tasks() { Loop::cancel_all_tasks(); }
-  // But not the running one. Returns how many there were.
+  // All but the running one. Returns how many there were. O(slots of pools used so far).
   std::uint32_t destroy_all_tasks() { return Loop::destroy_all_tasks(); }
 
   // ---- for other layers ----
 
   // What TaskPool::spawn() takes.
   operator detail::SchedulerRef() { return {*this}; }
-  // Where coroutines that are given nothing but this reactor, or what is open in it, take their frames: a FramePool.
+  // The pool for the frames of coroutines that are given no other source of frames than this reactor, or an object that
+  // is open in it.
   void set_frame_pool(detail::FrameStore& pool) { set_frame_store(&pool); }
   detail::FrameStore* frame_pool() const { return frame_store(); }
  protected:
   constexpr Reactor() = default;
-  ~Reactor() = default;  // whoever has the storage closes it before that goes
+  ~Reactor() = default;  // the derived class that has the storage calls close() before it is destroyed
   void attach(Selector& selector, detail::Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     Loop::attach(selector, slots, capacity, batch, batch_size);
   }
@@ -4221,15 +4316,15 @@ inline auto& StateMachine::reactor() const { return task_->reactor(); }
 // =====================================================================================================================
 // include/mote/reactor/static_reactor.hpp
 // =====================================================================================================================
-// A reactor with its storage.
+// StaticReactor: a reactor with its storage.
 #ifndef MOTE_REACTOR_STATIC_REACTOR_HPP
 #define MOTE_REACTOR_STATIC_REACTOR_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// For StaticReactor. Override by name: struct Config : mote::Config { static constexpr std::size_t descriptors = 200;
-// };
+// The settings of a StaticReactor. Derive from it, and declare anew what is to be another:
+//   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
 struct Config {
   static constexpr std::size_t descriptors = 64;                 // registered at a time
   static constexpr std::size_t batch = 256;                      // events taken from one wait, at most
@@ -4250,19 +4345,24 @@ template <class C = Config> class StaticReactor : public Reactor {
   constexpr StaticReactor() = default;
   ~StaticReactor() { close(); }
 
-  // Idempotent.
+  // Does nothing to one that is open.
   // Errors:
-  //   EMFILE ENFILE ENOMEM   the system's limits.
+  //   EMFILE, ENFILE, ENOMEM   the system's limits.
   Result<void> open() { return open(selector_storage_); }
   // With a selector of the caller's, which must outlive this. One that has been used before starts anew.
   template <class S> Result<void> open(S& selector) {
     if (is_open()) return {};
     const Result<void> opened = selector.is_open() ? selector.rebuild() : selector.open();
-    if (opened) attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
-    if constexpr (C::priorities > 1) attach_priorities(higher_.queues, C::priorities - 1);
+    if (opened) attach_storage(selector);
     return opened;
   }
  private:
+  // The part of open() that is the same for all kinds of selectors, so that a program that opens two has it once.
+  void attach_storage(mote::Selector& selector) {
+    attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
+    if constexpr (C::priorities > 1) attach_priorities(higher_.queues, C::priorities - 1);
+  }
+
   template <std::size_t N, class = void> struct Higher { detail::RunQueue queues[N]; };
   template <class Unused> struct Higher<0, Unused> {};
   static constexpr std::uint32_t batch = C::batch < selector_capacity ? C::batch : selector_capacity;
@@ -4290,8 +4390,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1). Size on a 32-bit board:
-// 48 bytes.
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
   using Callback = Delegate<void()>;
@@ -4343,7 +4443,7 @@ class Timer : detail::TimerNode {
     loop.wheel().insert(*this, loop.last_known_time().time_since_epoch().count());
     if (loop.wheel().count() > loop.stats().timers_high) loop.stats().timers_high = loop.wheel().count();
   }
-  // The loop's hook: fires those that are due; or cancels all.
+  // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
     detail::List<detail::TimerNode> due;
     loop.set_firing_until(loop.last_known_time());
@@ -4390,7 +4490,7 @@ class Timer : detail::TimerNode {
 // =====================================================================================================================
 // include/mote/time/task_timer.hpp
 // =====================================================================================================================
-// A timer to await.
+// TaskTimer: a timer to await.
 #ifndef MOTE_TIME_TASK_TIMER_HPP
 #define MOTE_TIME_TASK_TIMER_HPP
 
@@ -4398,7 +4498,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A timer to await, for one task and one use at a time: two parts of one await need two. It must not move while it is
-// in use. Size on a 32-bit board: 72 bytes.
+// in use.
+// Size on a 32-bit board: 72 bytes.
 class TaskTimer {
  public:
   ~TaskTimer() { waiter_.clear(); }
@@ -4413,20 +4514,21 @@ class TaskTimer {
       return expired ? Result<void>() : expired.error();
     });
   }
-  // Completes at every multiple of `period` from the first call on, without drift, also where another part of
-  // first_of() won. Gives how many ticks have gone by: 1, or more if the task was late.
+  // Completes at every multiple of `period` from the first call on, without drift, also where an operation made of
+  // others has abandoned it in between. Returns how many ticks have passed: 1, or more if the task was late.
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled. The next call begins anew.
   auto tick(Duration period) {
     return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
   }
-  // For with_timeout(): whether the time is up, since this was first asked.
-  bool is_over(PollContext context, Duration limit) {
+  // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
+  // time is up. reset() ends it.
+  bool poll_limit(PollContext context, Duration limit) {
     start(context, limit, Use::limit);
     return ticks_ != 0;
   }
-  void reset() {  // ends its use, whatever it is
+  void reset() {  // ends whatever use it is in
     timer_.cancel();
     waiter_.clear();
     use_ = Use::none;
@@ -4436,7 +4538,8 @@ class TaskTimer {
   enum class Use : std::uint8_t { none, sleep, tick, limit };
 
   void start(PollContext context, Duration time, Use use) {
-    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;  // left by one that was abandoned
+    // Its last user was abandoned: the timer may be taken.
+    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
     MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
     if (use_ != Use::none) return;
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
@@ -4455,7 +4558,7 @@ class TaskTimer {
     if (ticks_ == 0) return Error(EAGAIN);
     return std::exchange(ticks_, 0u);
   }
-  // A tick's use goes on after a tick, and also where first_of() abandons it, so that it keeps its phase.
+  // tick() stays in use after each tick, and also where it is abandoned, so that it keeps its phase.
   static bool has_ended(PollContext context, const Result<std::uint32_t>& result, Use use) {
     if (result) return use != Use::tick;
     if (result.error() != ECANCELED) return false;
@@ -4507,14 +4610,14 @@ class Endpoint {
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
   }
-  // A path, or after '@' an abstract name. A listener leaves its path behind: unlink() it before the next one opens.
+  // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
     return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
-  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x".
+  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
   // Errors:
   //   EINVAL         it is none of these, or the port is above 65535.
   //   ENODEV         there is no interface of the name behind '%'.
@@ -4610,7 +4713,7 @@ class Endpoint {
     const bool ipv6 = family() == AF_INET6;
     const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
     char host[INET6_ADDRSTRLEN] = "";
-    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or if it has gone
+    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or not any more
     ::inet_ntop(family(), bytes, host, sizeof host);
     if (ipv6 && v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
     ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});
@@ -4638,7 +4741,7 @@ class Endpoint {
 // =====================================================================================================================
 // include/mote/io/source_base.hpp
 // =====================================================================================================================
-// The inner side of a Source: what streams, listeners, datagram sockets and serial ports are made with.
+// SourceBase: the inner side of a Source, with which streams, listeners, datagram sockets and serial ports are made.
 #ifndef MOTE_IO_SOURCE_BASE_HPP
 #define MOTE_IO_SOURCE_BASE_HPP
 
@@ -4646,8 +4749,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// Owns a slot of a loop's table, and the descriptor in it. It goes with its owner, or with the loop where that goes
-// first.
+// Owns a slot of a loop's table, and the descriptor in it. Both are released when it is destroyed, or when the loop is,
+// if that happens first.
 class SourceBase : SlotOwner {
  protected:
   using Slot = detail::Slot;
@@ -4668,20 +4771,21 @@ class SourceBase : SlotOwner {
   // caller's.
   // Errors:
   //   EBUSY    it is open already.
-  //   EBADF    fd is none.
+  //   EBADF    fd is negative.
   //   ENOBUFS  the table is full.
   //   ENXIO    the reactor is not open.
   Result<void> register_as(Loop& loop, Fd&& fd, unsigned flags) {
     if (slot_ != nullptr) return Error(EBUSY);
-    if (const Result<void> claimed = loop.claim(fd.get(), slot_); !claimed) return claimed;
+    Slot* slot = nullptr;
+    if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
+    slot_ = slot;
     loop_ = &loop;
-    loop.set_owner(*slot_, *this, &SourceBase::close_owner);
-    slot_->flags = flags;
-    unsigned state = 0;
-    if (!slot_->is(Slot::blocking)) state |= Slot::may_try;  // the first attempt is made at once
-    if (!slot_->is(Slot::is_stream)) state |= Slot::slow_path;
-    slot_->read_state = static_cast<std::uint8_t>(state);
-    slot_->write_state = static_cast<std::uint8_t>(state);
+    slot->flags = flags;
+    loop.set_owner(*slot, *this, &SourceBase::close_owner);
+    const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
+    const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
+    slot->read_state = static_cast<std::uint8_t>(first_try | slow_path);
+    slot->write_state = slot->read_state;
     fd.release();
     return {};
   }
@@ -4689,7 +4793,7 @@ class SourceBase : SlotOwner {
   static Result<void> register_other(SourceBase& other, Loop& loop, Fd&& fd, unsigned flags) {
     return other.register_as(loop, std::move(fd), flags);
   }
-  // Whoever waits for it gets ECANCELED. It is left to the kernel to end the registration, which saves a system call.
+  // Tasks that wait for it get ECANCELED. It is left to the kernel to end the registration, which saves a system call.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
@@ -4698,7 +4802,7 @@ class SourceBase : SlotOwner {
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
-  // Gives the descriptor back, no longer registered.
+  // Returns the descriptor, no longer registered.
   Fd release() {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
@@ -4710,7 +4814,7 @@ class SourceBase : SlotOwner {
 
   // ---- operations ----
 
-  // Whether there is a descriptor, and the task may go on. If not, `refusal` is the operation's answer: see
+  // Whether there is a descriptor, and the operation may do its work. If not, `refusal` is what it has to return: see
   // PollContext::proceed().
   bool proceed(PollContext context, Interest direction, Error& refusal) {
     if (slot_ != nullptr && context.consume_budget()) return true;
@@ -4727,13 +4831,12 @@ class SourceBase : SlotOwner {
     }
     return refusal;
   }
-  // Notes the task as waiting; `what` says for what. Gives what the operation has to return.
+  // Notes the task as waiting for `what`. Returns what the operation has to return.
   Error wait_for(PollContext context, Interest direction, const char* what) {
     const Result<void> noted = loop_->wait_for(*slot_, direction, context.header());
     return noted ? context.suspend(what) : noted.error();
   }
-  // An operation that waits when `try_once()` answers EAGAIN, which is also its answer when trying is not worth a
-  // system call.
+  // An operation that waits when `try_once()` returns EAGAIN, as it does also when trying is not worth a system call.
   template <class T, class Try> auto make_operation(Interest direction, const char* what, Try try_once) {
     return operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
       Error refusal;
@@ -4744,9 +4847,10 @@ class SourceBase : SlotOwner {
     });
   }
 
-  Loop* loop_ = nullptr;              // null: it has never been open
-  Slot* slot_ = nullptr;              // null: it is not open
-  bool connect_interrupted_ = false;  // closed while a connect() was pending
+  Loop* loop_ = nullptr;  // null: it has never been open
+  Slot* slot_ = nullptr;  // null: it is not open
+  // Closed while a connect() was pending: its next attempt returns ECANCELED rather than beginning anew.
+  bool connect_interrupted_ = false;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
   [[gnu::noinline]] void take(SourceBase& other) {
@@ -4772,13 +4876,13 @@ class SourceBase : SlotOwner {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An owned descriptor in a reactor's table: closed when it goes. Registering costs no system call: the kernel hears of
-// it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain Source serves any
-// other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
+// Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no system call: the
+// kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
+// Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
 //
-// It can be moved, and goes empty where the reactor goes first. It must not be destroyed while another task's operation
-// on it is pending: close() it, which makes that operation answer ECANCELED, and let the task run. Size on a 32-bit
-// board: 12 bytes.
+// It can be moved, and becomes empty if the reactor is destroyed first. It must not be destroyed while another task's
+// operation on it is pending: close() it, which makes that operation return ECANCELED, and let the task run.
+// Size on a 32-bit board: 12 bytes.
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
@@ -4806,10 +4910,11 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Whoever waits for it gets ECANCELED. Does nothing to one that is not open.
+  // Tasks that wait for it get ECANCELED. Does nothing to one that is not open. Wakes all tasks that wait for a free
+  // slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
-  // Gives the descriptor back, no longer registered (and non-blocking, unless it is 0 to 2). Whoever waits gets
-  // ECANCELED.
+  // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
+  // ECANCELED. Wakes tasks as close() does.
   Fd release() { return SourceBase::release(); }
 
   bool is_open() const { return slot_ != nullptr; }
@@ -4817,17 +4922,17 @@ class Source : protected detail::SourceBase {
   Reactor& reactor() const { return detail::ReactorAccess::reactor(*loop_); }  // only of an open one
 
   // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or
-  // error; gives what was reported. It is a hint: another reader may have been faster.
+  // error; returns what was reported. It is a hint: another reader may have been faster.
   // Errors:
   //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
-  //   EBADF           it was never opened.
+  //   EBADF           it was never opened, or its descriptor was closed by somebody else.
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
     return make_operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
-      // Whoever asks may leave unread what there is, so edges would not be enough.
+      // The caller may leave unread what there is, so edge triggering would not be enough.
       slot_->read_state |= Slot::slow_path;
-      slot_->wanted &= ~detail::by_edges;
+      slot_->wanted &= ~detail::edge_triggered;
       const unsigned asked =
           detail::DescriptorTable::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
       const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
@@ -4836,10 +4941,11 @@ class Source : protected detail::SourceBase {
     });
   }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
-  // again to change the interest or the handler.
+  // again to change the interest or the handler. `handler` must not be empty.
   // Errors:
-  //   EBADF           it is not open.
+  //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
+  //   EEXIST          another registration has the same descriptor.
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
@@ -4853,7 +4959,6 @@ class Source : protected detail::SourceBase {
   }
 
   // setsockopt(2) with an int.
-
   // Errors:
   //   EBADF                it is not open.
   //   ENOTSOCK             it is no socket.
@@ -4899,7 +5004,7 @@ class Source : protected detail::SourceBase {
 // =====================================================================================================================
 // include/mote/io/transfer.hpp
 // =====================================================================================================================
-// One system call's worth of reading or writing, and what its answer says about the next one.
+// One system call of reading or writing, and what its result means for the next one.
 #ifndef MOTE_IO_TRANSFER_HPP
 #define MOTE_IO_TRANSFER_HPP
 
@@ -4907,34 +5012,40 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What transfers return: how many bytes, or an errno value as a negative number.
+// Converts a byte count, or an errno value as a negative number.
 inline Result<std::size_t> transfer_result(ssize_t n) {
   return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
 }
 
-// In place of a system call's answer: it has not been made yet.
+// In place of a system call's result: it has not been made yet.
 constexpr ssize_t not_tried = -2;
 
-// Of a read() or write() that has failed: returns its error. After EAGAIN the next attempt waits for an event.
-[[gnu::cold]] inline int transfer_failed(Slot& slot, std::uint8_t& state) {
-  const int error = System::error();
-  if (error != EAGAIN) return error;
-  Slot::clear_state(state, Slot::may_try);
-  if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return EAGAIN;
-  // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
-  slot.last &= ~Readiness::error;
+// Discards what is in a socket's error queue, where the kernel would report it again and again.
+inline void drop_error_queue(const Slot& slot) {
   char byte;
   for (int left = limits::operations_per_step; left > 0; --left) {
     if (System::recv(slot.fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+  }
+}
+// Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
+[[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
+  const int error = System::error();
+  if (error != EAGAIN) return error;
+  Slot::clear_state(state, Slot::may_try);
+  if (any(slot.last & Readiness::error) && slot.is(Slot::is_socket)) {
+    // An error was reported, and yet the call has not returned it: so it is in the error queue.
+    slot.last &= ~Readiness::error;
+    drop_error_queue(slot);
   }
   return EAGAIN;
 }
 
 // ---- reading ----
 
+// The same for a read(). Returns what receive() has to return: 0, or a negative number.
 [[gnu::cold]] inline int receive_failed(Slot& slot) {
   if (System::error() == EIO && slot.is(Slot::is_tty)) return 0;  // unplugged, or a pty's other end has been closed
-  const int error = transfer_failed(slot, slot.read_state);
+  const int error = note_failure(slot, slot.read_state);
   if (error == EAGAIN) Slot::clear_state(slot.read_state, Slot::read_fully);
   return -error;
 }
@@ -4942,8 +5053,9 @@ inline ssize_t receive_once(const Slot& slot, const ByteSpan& buffer) {
   if (slot.is(Slot::is_socket)) return System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
   return System::read(slot.fd, buffer.data(), buffer.size());
 }
-// One read(); `answer` is what it has given, if it has been made already. A short one says that there is no more for
-// now, so that the next waits first. Not so at the end of the stream (0 bytes, or read_fully), which is read at once.
+// One read(). `answer`: what a call has returned already, or not_tried. A short read means that nothing is left for
+// now, so that the next one waits first. Not so at the end of the stream (0 bytes, or read_fully): that is read at
+// once.
 inline ssize_t receive(Slot& slot, const ByteSpan& buffer, ssize_t answer) {
   if (buffer.empty()) return -EINVAL;  // the kernel would take a datagram
   while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = receive_once(slot, buffer);
@@ -4965,11 +5077,11 @@ inline ssize_t send_once(const Slot& slot, const ByteView& bytes) {
   if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
   return System::write(slot.fd, bytes.data(), size);
 }
-// One write() of at least one byte; `answer` is what it has given, if it has been made already. After a short one the
-// next waits.
+// One write() of at least one byte. `answer`: what a call has returned already, or not_tried. After a short write the
+// next one waits first.
 inline ssize_t send(Slot& slot, const ByteView& bytes, ssize_t answer) {
   while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = send_once(slot, bytes);
-  if (answer < 0) return -transfer_failed(slot, slot.write_state);
+  if (answer < 0) return -note_failure(slot, slot.write_state);
   const bool is_full = static_cast<std::size_t>(answer) < bytes.size();
   if (is_full || slot.is(Slot::blocking)) Slot::clear_state(slot.write_state, Slot::may_try);
   return answer;
@@ -4994,15 +5106,16 @@ inline Result<std::size_t> try_send(Slot& slot, const ByteView& bytes) {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Datagrams, UDP or Unix-domain. Size on a 32-bit board: 12 bytes.
+// Datagrams, UDP or Unix-domain. What is in the error queue is discarded when it is reported and nothing can be read.
 //
 // Errors of all operations that are awaited, beside their own:
-//   EBUSY        another task does the same: one reader and one writer at a time. Or the socket is watched.
-//   ECANCELED    the task was cancelled, or the socket has been closed, as at shutdown.
-//   EBADF        it was never opened.
-//   ECONNREFUSED an earlier datagram of a connected socket found nobody (ICMP). The socket goes on.
-//   ENOMEM       the kernel is out of memory: try later.
-//   ENOSPC       the kernel's limit on registrations, when it has to wait.
+//   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.
+//   ECANCELED     the task was cancelled, or the socket has been closed, as at shutdown.
+//   EBADF         it was never opened, or its descriptor was closed by somebody else.
+//   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
+//   ENOMEM        the kernel is out of memory: try later.
+//   ENOSPC        the kernel's limit on registrations, when it has to wait.
+// Size on a 32-bit board: 12 bytes.
 class Datagram : public Source {
  public:
   struct Received {
@@ -5010,7 +5123,7 @@ class Datagram : public Source {
     bool truncated = false;  // the datagram was longer than the buffer; the rest is lost
   };
 
-  // Bound to the endpoint, whose port may be 0: the kernel chooses one.
+  // Opens a socket that is bound to the endpoint, whose port may be 0: the kernel chooses one.
   // Errors:
   //   EBUSY                   it is open already: close() it first.
   //   EADDRINUSE              the address is taken, or the Unix socket's path exists.
@@ -5027,19 +5140,20 @@ class Datagram : public Source {
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Of that family (AF_INET, AF_INET6, AF_UNIX), bound by the first send. Errors: as above, but for those of the
-  // address.
+  // Opens a socket of that family (AF_INET, AF_INET6, AF_UNIX), which the first send binds. Errors: as above, but for
+  // those of the address.
   Result<void> open(Reactor& reactor, int family) {
     Fd fd(System::socket(family, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Sets where send() goes and from where recv() takes: kernel state, at once. Errors: of connect(2).
+  // Sets the peer, to which send() sends and from which alone recv() receives. Completes at once. Errors: those of
+  // connect(2).
   Result<void> connect(const Endpoint& to) { return detail::check(System::connect(fd(), to.address(), to.size())); }
 
   // ---- operations ----
 
-  // A datagram, and in `from`, unless it is null, from where it came.
+  // Receives a datagram, and in `from`, unless it is null, from where it came.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
     return make_operation<Received>(Interest::read, "a datagram", [this, buffer, from] {
       return slot_->may_read() ? try_recv(buffer, from) : Error(EAGAIN);
@@ -5050,7 +5164,7 @@ class Datagram : public Source {
   // Errors, beside those above:
   //   EMSGSIZE                   too long for one datagram.
   //   ENOBUFS                    the interface's queue is full: try later.
-  //   ENETUNREACH, EHOSTUNREACH  the network says that there is no way there.
+  //   ENETUNREACH, EHOSTUNREACH  the network reports that there is no way there.
   //   ENOENT                     there is no Unix socket of this path.
   //   EDESTADDRREQ               the socket is not connected, and `to` is null.
   //   EACCES                     not allowed: the path's permissions; or a broadcast without SO_BROADCAST.
@@ -5094,7 +5208,7 @@ class Datagram : public Source {
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto send_once = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
     const ssize_t n = detail::retry(send_once);
-    if (n < 0) return Error(detail::transfer_failed(*slot_, slot_->write_state));
+    if (n < 0) return Error(detail::note_failure(*slot_, slot_->write_state));
     return {};
   }
 };
@@ -5114,25 +5228,28 @@ class Datagram : public Source {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A stream of bytes: a socket, a pipe, a terminal. Writing to a socket whose peer has gone gives EPIPE and never raises
-// SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. Size on a 32-bit board: 12 bytes.
+// A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
+// never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
+// is discarded when it is reported and nothing can be read. Whether a stream is edge-triggered is decided in
+// DescriptorTable::wait_for().
 //
 // Errors of all operations that are awaited, beside their own:
 //   EBUSY                      another task does the same: one reader and one writer. Or the stream is watched.
 //   ECANCELED                  the task was cancelled, or the stream has been closed, as at shutdown.
-//   EBADF                      it was never opened.
+//   EBADF                      it was never opened, or its descriptor was closed by somebody else.
 //   ECONNRESET                 the peer has ended the connection by force: close it.
 //   ETIMEDOUT                  the peer has not answered for long: close it.
-//   EHOSTUNREACH, ENETUNREACH  the network says that there is no way to the peer: close it.
+//   EHOSTUNREACH, ENETUNREACH  the network reports that there is no way to the peer: close it.
 //   ENOTCONN                   it is not connected.
-//   EIO                        the device has failed, or has gone: close it.
+//   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
+// Size on a 32-bit board: 12 bytes.
 class Stream : public Source {
  public:
   // ---- operations ----
 
-  // Some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included).
+  // Reads some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included).
   // Errors, beside those above:
   //   EINVAL   the buffer is empty.
   //   EISDIR   it is a directory.
@@ -5154,11 +5271,12 @@ class Stream : public Source {
       if (slot->read_state != 0 || !slot->reader.names(context.header())) {
         return detail::transfer_result(read_slow_path(context.task(), data, size, detail::not_tried));
       }
-      slot->reader.wait_again(detail::bits(Interest::read));  // it has waited here before, and the kernel knows
+      // Its last wait is still armed: see DescriptorTable::wait_for().
+      slot->reader.wait_again(detail::bits(Interest::read));
       return Result<std::size_t>(context.suspend("data"));
     });
   }
-  // All of the buffer, which shrinks as it is filled: a named object that outlives the await.
+  // Fills all of the buffer, which shrinks as it is filled: a named object that outlives the await.
   // Errors, beside those of read():
   //   ENODATA   the stream ended before that. The buffer holds what is still missing.
   auto read_exactly(ByteSpan& buffer) {
@@ -5174,8 +5292,9 @@ class Stream : public Source {
     });
   }
   void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
-  // All bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the bytes.
-  // After an error the view holds what was not sent. Errors, beside those above:
+  // Sends all bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the
+  // bytes. After an error the view holds what was not sent.
+  // Errors, beside those above:
   //   EPIPE    the peer does not read any more: close it.
   //   ENOSPC   the device, or the file's medium, is full.
   auto write_all(ByteView& bytes) {
@@ -5195,20 +5314,22 @@ class Stream : public Source {
     });
   }
   void write_all(ByteView&& bytes) = delete;
-  // Connects an empty stream to an endpoint, which outlives the await. After an error, a cancellation included, the
-  // stream is empty again; after with_timeout(), close() it. Errors, the socket's real one:
+  // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
+  // included, the stream is empty again, but for EISCONN and EBUSY.
+  // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
-  //   EHOSTUNREACH, ENETUNREACH  the network says that there is no way there.
+  //   EHOSTUNREACH, ENETUNREACH  the network reports that there is no way there.
   //   ENOENT                     there is no Unix socket of this path.
   //   EACCES, EPERM              not allowed: the path's permissions, or a firewall.
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
   //   EISCONN                    the stream is not empty; it stays as it is.
-  //   EBUSY                      another task connects it; it goes on.
+  //   EBUSY                      another task connects it, and is not disturbed.
   //   ECANCELED                  the task was cancelled, or the stream has been closed.
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
+  //   ENOSPC                     the kernel's limit on registrations: try later.
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     return operation<void>([this, &endpoint](PollContext context) {
@@ -5255,8 +5376,8 @@ class Stream : public Source {
   //   EBADF      it is not open.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
-  // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations give
-  // ETIMEDOUT. Errors: of set_option().
+  // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations return
+  // ETIMEDOUT. Errors: those of set_option().
   Result<void> set_keep_alive(int idle, int interval, int count) {
     Result<void> set = set_option(IPPROTO_TCP, TCP_KEEPIDLE, idle);
     if (set) set = set_option(IPPROTO_TCP, TCP_KEEPINTVL, interval);
@@ -5265,8 +5386,8 @@ class Stream : public Source {
     return set;
   }
  private:
-  // What read() and write_all() come to where their usual case, which is inlined where they are made, does not apply.
-  // `answer`: what the system call has given already, if it has been made. They and refuse() take the task, not its
+  // The rest of read() and write_all(), where their usual case, which is inlined into the caller, does not apply.
+  // `answer`: what the system call has returned already, or not_tried. They and refuse() take the task, not its
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
   // the way of every message.
 
@@ -5291,13 +5412,17 @@ class Stream : public Source {
   Result<void> attempt_connect(PollContext context, const Endpoint& endpoint) {
     const bool interrupted = std::exchange(connect_interrupted_, false);
     if (interrupted) return Error(ECANCELED);
-    if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);
-    const bool begins = slot_ == nullptr;
     Error refusal;
-    const bool proceeds = begins ? context.proceed(refusal) : proceed(context, Interest::write, refusal);
-    if (!proceeds) return refusal;
-    const Result<void> going_on = begins ? begin_connect(context, endpoint) : ask_for_connect_error();
-    if (!going_on) return going_on;
+    if (slot_ == nullptr) {
+      if (!context.proceed(refusal)) return refusal;
+      const Result<void> begun = begin_connect(context, endpoint);
+      if (!begun) return begun;
+    } else {
+      if (!slot_->is(Slot::connecting)) return Error(EISCONN);
+      if (!proceed(context, Interest::write, refusal)) return refusal;
+      const Result<void> checked = ask_for_connect_error();
+      if (!checked) return checked;
+    }
     if (!slot_->may_write()) return wait_for(context, Interest::write, "a connection");
     slot_->clear(Slot::connecting);
     return {};
@@ -5314,7 +5439,7 @@ class Stream : public Source {
     if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
     Slot::clear_state(slot_->write_state, Slot::may_try);
     const int error = System::error();
-    const bool in_progress = error == EINPROGRESS || error == EINTR;  // interrupted, it goes on, too
+    const bool in_progress = error == EINPROGRESS || error == EINTR;  // after EINTR the kernel connects all the same
     return in_progress ? Result<void>() : Error(error);
   }
   // When the socket has become writable, the connection is there, or has failed.
@@ -5343,7 +5468,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
-// over, and nothing else is lost. Size: N bytes, and 16 on a 32-bit board. A line costs O(its bytes).
+// over, and nothing else is lost. A line costs O(its bytes).
+// Size: N bytes, and 16 on a 32-bit board.
 template <std::size_t N> class LineReader {
   static_assert(N >= 2, "room for one byte and the delimiter");
  public:
@@ -5351,9 +5477,10 @@ template <std::size_t N> class LineReader {
   explicit constexpr LineReader(char delimiter) : delimiter_(static_cast<unsigned char>(delimiter - '\n')) {}
 
   // The line without its delimiter (for '\n', nor a '\r' before it), valid until the next read. The last line may lack
-  // the delimiter. Errors, beside those of Stream::read():
+  // the delimiter.
+  // Errors, beside those of Stream::read():
   //   ENODATA    the stream has ended.
-  //   EMSGSIZE   a line was too long. The next call goes on with the line after it.
+  //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
     return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
       for (;;) {
@@ -5429,9 +5556,9 @@ template <std::size_t N> class LineReader {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Accepts connections. Full is answered by waiting, so that connections stay in the kernel's backlog: for a slot of the
-// table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms). Size on a 32-bit board:
-// 12 bytes.
+// Accepts connections. When there is no room accept() waits, so that connections stay in the kernel's backlog: for a
+// free slot of the table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms).
+// Size on a 32-bit board: 12 bytes.
 class Listener : public Source {
  public:
   struct Options {
@@ -5471,7 +5598,9 @@ class Listener : public Source {
   // Errors:
   //   EBUSY            another task accepts: one at a time. Or the listener is watched.
   //   ECANCELED        the task was cancelled, or the listener has been closed, as at shutdown.
-  //   EBADF            it was never opened.
+  //   EBADF            it was never opened, or its descriptor was closed by somebody else.
+  //   EINVAL           its descriptor was shut down (shutdown(2)) by somebody else.
+  //   ENOBUFS          it has to wait for a slot or the system, and the task waits in limits::queues_per_task queues.
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
   auto accept() {
     return operation<Stream>([this](PollContext context) {
@@ -5479,14 +5608,14 @@ class Listener : public Source {
     });
   }
   // One attempt, for the callback style. After any of these errors but EAGAIN and EBADF the listener stays ready:
-  // watch() it for nothing (Interest::none), and try again later.
+  // watch() it with Interest::none, and try again later.
   // Errors:
   //   EAGAIN                   there is no connection now.
   //   EBADF                    it is not open.
   //   ENOBUFS                  the table is full, or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM   the system's limits.
   //   EPERM                    a firewall forbids it.
-  //   ECONNABORTED             many connections in a row had gone before they were accepted.
+  //   ECONNABORTED             many connections in a row had been ended before they were accepted.
   Result<Stream> try_accept() {
     if (slot_ == nullptr) return Error(EBADF);
     if (loop_->vacancies() == 0) return Error(ENOBUFS);
@@ -5539,25 +5668,25 @@ class Listener : public Source {
     }
     return Error(ECONNABORTED);
   }
-  // Errors of accept() after which the next connection may be accepted at once. The first is of a signal; the others
-  // are of the connection that would have been accepted, or errors of its network that were pending there: see
-  // accept(2).
+  // Whether the next connection may be accepted at once after this error of accept(). The first comes of a signal; the
+  // others concern the connection that would have been accepted, or are errors of its network that were pending there:
+  // see accept(2).
   static bool is_of_one_connection(int error) {
     return detail::is_one_of(error,
                              EINTR,         // a signal came first
-                             ECONNABORTED,  // the peer has gone in the meantime
-                             EPROTO,        // the same, as some protocols say it
+                             ECONNABORTED,  // the peer has ended it in the meantime
+                             EPROTO,        // the same, in some protocols
                              ENETDOWN,      // its network is down
                              ENOPROTOOPT,   // the peer does not offer the protocol
                              EHOSTDOWN,     // the peer's machine is down
                              ENONET,        // the peer's machine is not on the network
                              EHOSTUNREACH,  // there is no way to its machine
-                             EOPNOTSUPP,    // its network says that it does not do this
+                             EOPNOTSUPP,    // its network does not support this
                              ENETUNREACH,   // there is no way to its network
                              ETIMEDOUT);    // it has not answered
   }
-  // Errors of accept() that end without this program's doing: the connection stays in the backlog meanwhile. Others are
-  // left: EBADF and EINVAL, of a descriptor that was closed, or shut down, behind our back.
+  // Whether this error of accept() may pass without this program's doing: the connection stays in the backlog
+  // meanwhile. The others are EBADF and EINVAL: the descriptor was closed, or shut down, by somebody else.
   static bool may_pass_with_time(int error) {
     return detail::is_one_of(error,
                              EMFILE,         // too many descriptors in this process
@@ -5565,7 +5694,7 @@ class Listener : public Source {
                              ENOBUFS,        // no memory for a socket
                              ENOMEM,         // no memory
                              EPERM,          // a firewall forbids it
-                             ECONNABORTED);  // many in a row had gone
+                             ECONNABORTED);  // many in a row had been ended
   }
 };
 
@@ -5584,7 +5713,8 @@ class Listener : public Source {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A serial port in raw mode. An unplugged one reads as the end of the stream. Size on a 32-bit board: 12 bytes.
+// A serial port in raw mode. An unplugged one reads as the end of the stream.
+// Size on a 32-bit board: 12 bytes.
 class SerialPort : public Stream {
  public:
   enum class Parity : std::uint8_t { none, even, odd };
@@ -5596,7 +5726,7 @@ class SerialPort : public Stream {
     bool hardware_flow_control = false;  // RTS/CTS
   };
 
-  // Opens it for this process alone: from then on any other open() gives EBUSY (except to the superuser: TIOCEXCL).
+  // Opens it for this process alone: from then on any other open() fails with EBUSY (not the superuser's: TIOCEXCL).
   // Errors:
   //   EINVAL                   a setting that the device or its driver does not take.
   //   ENOTTY                   it is no terminal.
@@ -5685,8 +5815,8 @@ namespace detail {
 
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending in phase 4 of a turn: it notes that a wake-up has come, wakes the task that waits
-// for one, and calls the callback. Everything is for the loop's thread, except wake(). Size on a 32-bit board: 48
-// bytes.
+// for one, and calls the callback. Everything is for the loop's thread, except wake().
+// Size on a 32-bit board: 48 bytes.
 class WakerCore : InboxNode {
  public:
   ~WakerCore() {
@@ -5694,7 +5824,7 @@ class WakerCore : InboxNode {
     waiter_.clear();
   }
 
-  // Errors: as Waker::open().
+  // Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
@@ -5710,18 +5840,18 @@ class WakerCore : InboxNode {
   void close() {
     Loop* const loop = loop_.exchange(nullptr);
     if (loop == nullptr) return;
-    // Somebody may be in the midst of wake(), and about to use the loop. In a forked child there is nobody: the count
-    // is a copy.
+    // Another thread may be inside wake(), and about to use the loop. In a forked child there is no other thread: the
+    // count is inherited.
     while (users.load() != 0 && loop->process() == System::process()) System::yield();
     loop->leave_inbox(*this);
     closed_ = true;
     waiter_.notify();
   }
-  // Any thread and signal handler. It meets open() and close() in this order, which all of them must see alike; so
-  // these operations are sequentially consistent:
+  // Any thread and any signal handler. The default (sequentially consistent) order is needed: each of these pairs
+  // relies on one side seeing the other:
   //   wake():   count itself in users, set pending_, load loop_
-  //   open():   store loop_, load pending_           one of the two sees the other: no wake-up is lost
-  //   close():  take loop_, wait until users is 0    whoever has loaded loop_ is waited for
+  //   open():   store loop_, load pending_           wake() sees loop_, or open() sees pending_: no wake-up is lost
+  //   close():  take loop_, wait until users is 0    a wake() that has loaded loop_ is waited for
   void wake() {
     users.fetch_add(1);
     if (pending_.exchange(1) == 0) {
@@ -5734,9 +5864,9 @@ class WakerCore : InboxNode {
   // Whether a wake-up has been delivered since this was asked last.
   bool take_signal() { return std::exchange(signalled_, false); }
 
-  // One attempt at what a wake-up announces: `get_result()` gives a Result; EAGAIN says that it is not there yet.
+  // One attempt at what a wake-up announces: `get_result()` returns a Result; EAGAIN says that it is not there yet.
   // Errors, besides those of get_result():
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for it.
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
@@ -5753,7 +5883,7 @@ class WakerCore : InboxNode {
   static void serve_inbox(Loop& loop, bool deliver) {
     if (!deliver) return close_all(loop);
     List<InboxNode> batch;
-    batch.take(loop.inbox());
+    batch.append_all(loop.inbox());
     while (InboxNode* const node = batch.pop_front()) {
       loop.inbox().push_back(*node);
       of(*node).deliver();
@@ -5784,25 +5914,26 @@ class WakerCore : InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). The reactor may go first; wake() is then without effect. Nobody may call wake() once the waker's
-// own destructor has begun. It must not move. Size on a 32-bit board: 48 bytes.
+// task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
+// once the waker's own destructor has begun. It must not move.
+// Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
   // Errors:
-  //   EBUSY                  it is open already: close() it first.
-  //   ENXIO                  the reactor is not open.
-  //   EMFILE ENFILE ENOMEM   the system's limits, of Reactor::enable_wakeups().
+  //   EBUSY                   it is open already: close() it first.
+  //   ENXIO                   the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Also where it is not open. A task that awaits it finds it closed. Waits for threads that are in the midst of
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Blocks while other threads are inside
   // wake().
   void close() { core_.close(); }
-  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake. One that
-  // comes before open() is delivered when it is open.
+  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake. A wake-up
+  // before open() is delivered once it is open.
   void wake() { core_.wake(); }
   bool is_open() const { return core_.is_open(); }
-  // Completes when it has been woken since the last wait(). For one task at a time.
+  // Completes when wake() has been called since the last wait(). For one task at a time.
   // Errors:
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for it.
   //   ECANCELED  the task was cancelled, or the waker has been closed.
   //   EBADF      it was never opened.
   auto wait() {
@@ -5830,8 +5961,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's
-// bounded MPMC queue). N is a power of two. Each producer's messages keep their order; none that was accepted is lost;
-// full says so. It must not move. Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
+// bounded MPMC queue). N is a power of two. Each producer's messages keep their order, and no message that was accepted
+// is lost; when it is full, post() returns ENOBUFS. It must not move.
+// Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::Pinned {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
@@ -5841,24 +5973,25 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
     while (try_receive()) continue;
   }
 
-  // The callback comes in the loop's thread when messages have come; it takes them with try_receive(). Without one,
-  // await receive(). Errors: as Waker::open().
+  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). Without a
+  // callback, await receive(). Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
-  // Messages stay in it, and can still be taken with try_receive().
+  // Messages that are in it stay there, and can still be taken with try_receive().
   void close() { waker_.close(); }
 
-  // Any thread, also before open() and after close(). T is made of `message`, which must not throw.
+  // Puts a T, which is constructed from `message`, into the queue. Any thread, also before open() and after close().
+  // T's constructor must not throw.
   // Errors:
-  //   ENOBUFS  it is full; the argument is as it was.
+  //   ENOBUFS  it is full: try later. `message` is unchanged.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
       Cell& cell = cells_[position % N];
-      if (cell.turn.load(std::memory_order_acquire) == turn_of(position)) {
+      if (cell.sequence.load(std::memory_order_acquire) == sequence_of(position)) {
         // If another producer was faster, `position` is the new tail.
         if (!tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) continue;
         ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
-        cell.turn.store(turn_of(position) + 1, std::memory_order_release);
+        cell.sequence.store(sequence_of(position) + 1, std::memory_order_release);
         waker_.wake();
         return {};
       }
@@ -5868,23 +6001,23 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
       if (position == seen) return Error(ENOBUFS);
     }
   }
-  // The loop's thread.
+  // Takes the next message. For the loop's thread.
   // Errors:
   //   EAGAIN  it is empty.
   Result<T> try_receive() {
     const std::uint32_t position = head_;
     Cell& cell = cells_[position % N];
-    if (cell.turn.load(std::memory_order_acquire) != turn_of(position) + 1) return Error(EAGAIN);
+    if (cell.sequence.load(std::memory_order_acquire) != sequence_of(position) + 1) return Error(EAGAIN);
     T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
     Result<T> result(std::move(*message));
     message->~T();
     head_ = position + 1;
-    cell.turn.store(turn_of(position + static_cast<std::uint32_t>(N)), std::memory_order_release);
+    cell.sequence.store(sequence_of(position + static_cast<std::uint32_t>(N)), std::memory_order_release);
     return result;
   }
-  // The next message. For one task at a time.
+  // Waits for the next message, and takes it. For one task at a time.
   // Errors:
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for it.
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
@@ -5893,15 +6026,16 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
   }
  private:
   struct Cell {
-    std::atomic<std::uint32_t> turn{0};  // even: free for the position of that turn; odd: holds its message
+    // As in Vyukov's queue. Even: the cell is free for the position of this sequence number; odd: it holds its message.
+    std::atomic<std::uint32_t> sequence{0};
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t turn_of(std::uint32_t position) { return position / N * 2; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 2; }
 
   Cell cells_[N];
   std::atomic<std::uint32_t> tail_{0};  // the position of the next message to be posted
-  std::uint32_t head_ = 0;              // and to be received
+  std::uint32_t head_ = 0;              // the position of the next message to be received
   detail::WakerCore waker_;
 };
 
@@ -5920,8 +6054,9 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. What is no signal number makes it invalid, which
-// Signals::open() answers with EINVAL. Size on a 32-bit board: 12 bytes.
+// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. Adding a number that is no signal makes it
+// invalid, and Signals::open() then returns EINVAL.
+// Size on a 32-bit board: 12 bytes.
 class SignalSet {
  public:
   constexpr SignalSet() = default;
@@ -5933,17 +6068,18 @@ class SignalSet {
     if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
-  // The lowest signal above `after`; 0: there is none. From 0 on it gives all of them in order. O(64).
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to 64
+  // The lowest signal above `after`, or 0: there is none. For a loop over all of them: begin with next(0), then pass
+  // the signal that was returned last. O(64).
   constexpr int next(int after) const {
     for (int signal = after + 1; signal <= last_signal; ++signal) {
       if (contains(signal)) return signal;
     }
     return 0;
   }
-  constexpr bool valid() const { return !invalid_; }  // nothing but signal numbers has been added
+  constexpr bool valid() const { return !invalid_; }  // only signal numbers have been added
 
-  // Where a signal, 1 to 64, has its bit in an array of 32-bit words.
+  // The word and the bit of a signal, 1 to 64, in an array of 32-bit words.
   static constexpr int last_signal = 64;
   static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
   static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
@@ -5970,7 +6106,8 @@ class Signals;
 
 namespace detail {
 
-// Who has claimed which signal: process-wide, as signals are. The saved dispositions are in a short form.
+// Which signal belongs to which Signals. There is one table in a process, since signals are process-wide. What was
+// installed before is saved in a short form.
 struct SignalTable {
   struct Saved {
     void (*handler)(int) = nullptr;
@@ -5978,20 +6115,21 @@ struct SignalTable {
     int flags = 0;
   };
 
-  // Makes it the table of this process. A forked child inherits it from its parent, and with it the count of handlers
-  // that were in progress in threads which the child does not have: that is taken off. The handler counts itself only
-  // in the process that has adopted the table, so what is counted before the exchange is a copy. Of several threads
-  // that come here at a time, only the first to exchange takes it off.
+  // Makes it the table of this process. A forked child inherits `running` from its parent, counting handlers of threads
+  // that the child does not have: from then on this count means that no handler runs. Until the exchange no handler
+  // counts itself in the child, so what is read before it is only the inherited part. Of several threads that call this
+  // at the same time, only the first to exchange notes the count.
   void adopt(pid_t by) {
     const std::uint32_t copied = running.load(std::memory_order_relaxed);
-    const pid_t before = process.exchange(by, std::memory_order_acq_rel);
-    if (before != by) running.fetch_sub(copied, std::memory_order_release);
+    if (process.exchange(by, std::memory_order_acq_rel) != by) none_running.store(copied, std::memory_order_relaxed);
   }
+  bool has_running_handlers() const { return running.load() != none_running.load(std::memory_order_relaxed); }
 
   std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`
-  std::atomic<pid_t> process{0};          // that has adopted the table; 0: none has
+  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`, above none_running
+  std::atomic<pid_t> process{0};          // the process that has adopted the table; 0: none has
   Saved saved[SignalSet::last_signal + 1] = {};
+  std::atomic<std::uint32_t> none_running{0};
 };
 inline SignalTable signal_table;
 
@@ -5999,9 +6137,10 @@ inline SignalTable signal_table;
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
 // loop, nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and
-// opens its own). No signal mask is changed, no child is reaped; what was installed before is put back by close(),
-// unless somebody has replaced our handler meanwhile. Repeats of a signal before the loop comes around count once. It
-// must not move. Size on a 32-bit board: 68 bytes.
+// opens its own). It changes no signal mask and reaps no child. close() puts back what was installed before, unless
+// somebody has replaced our handler meanwhile. A signal that is repeated before the loop delivers it counts once. It
+// must not move.
+// Size on a 32-bit board: 68 bytes.
 class Signals : detail::Pinned {
  public:
   ~Signals() { close(); }
@@ -6009,10 +6148,10 @@ class Signals : detail::Pinned {
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
   // next(). On failure nothing is changed.
   // Errors:
-  //   EINVAL                 a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
-  //   EBUSY                  it is open already, or one of the signals belongs to another Signals.
-  //   ENXIO                  the reactor is not open.
-  //   EMFILE ENFILE ENOMEM   the system's limits, of Reactor::enable_wakeups().
+  //   EINVAL                  a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
+  //   EBUSY                   it is open already, or one of the signals belongs to another Signals.
+  //   ENXIO                   the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
@@ -6029,19 +6168,19 @@ class Signals : detail::Pinned {
     if (!claimed) close();
     return claimed;
   }
-  // Puts back what was installed before. Also where it is not open. A task that awaits next() finds it closed.
+  // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
   void close() {
     if (process_ == 0) return;
     for (int signal = 1; signal <= SignalSet::last_signal; ++signal) give_back(signal);
-    // A handler may be at work in another thread, having found us as the owner just before. In a forked child there are
-    // no other threads, and the count may be a copy.
-    while (process_ == System::process() && table().running.load() != 0) System::yield();
+    // In another thread a handler may be running that loaded the owner before it was taken away, and still uses this
+    // object. In a forked child there are no other threads, and the count may be inherited.
+    while (process_ == System::process() && table().has_running_handlers()) System::yield();
     process_ = 0;
     waker_.close();
   }
-  // Completes when a signal has come. Gives the lowest-numbered one. For one task at a time.
+  // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
   // Errors:
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for one.
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   auto next() {
@@ -6050,24 +6189,26 @@ class Signals : detail::Pinned {
   }
  private:
   static detail::SignalTable& table() { return detail::signal_table; }
-  // What a forked child has inherited claims nothing.
+  // Whether it belongs to a Signals of this process. Those that a forked child has inherited do not count.
   static bool is_claimed(int signal) {
     const Signals* const owner = table().owner[signal].load(std::memory_order_acquire);
     return owner != nullptr && owner->process_ == System::process();
   }
 
-  // The handler. Async-signal-safe; close() waits for those that are counted in `running`.
+  // The handler. Async-signal-safe. close() waits for the handlers that are counted in `running`: a handler counts
+  // itself, then loads the owner; close() takes the owner away, then loads the count. These are sequentially
+  // consistent, so that one of the two sees the other.
   static void on_signal(int signal) {
     const int saved_errno = errno;
     const pid_t process = System::process();
-    if (table().process.load() == process) {
+    if (table().process.load(std::memory_order_acquire) == process) {
       table().running.fetch_add(1);
       Signals* const owner = table().owner[signal].load();
       if (owner != nullptr && owner->process_ == process) {
         owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
         owner->waker_.wake();
       }
-      table().running.fetch_sub(1);
+      table().running.fetch_sub(1, std::memory_order_release);
     }
     errno = saved_errno;
   }
@@ -6079,12 +6220,12 @@ class Signals : detail::Pinned {
   }
   // Installs the handler for one signal, and saves what was there.
   // Errors:
-  //   EINVAL   no such signal, or one that cannot be caught.
+  //   EINVAL  no such signal, or one that cannot be caught.
   Result<void> claim(int signal) {
     struct sigaction ours;
     ::memset(&ours, 0, sizeof ours);
     ours.sa_handler = &Signals::on_signal;
-    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
+    ours.sa_flags = SA_RESTART;  // for blocking calls elsewhere in the program; waits for descriptors never restart
     // The owner is set first: the handler may be called as soon as it is installed.
     table().owner[signal].store(this, std::memory_order_release);
     struct sigaction old;
@@ -6116,7 +6257,8 @@ class Signals : detail::Pinned {
     table().owner[signal].store(nullptr);
   }
 
-  // Calls the callback for what has arrived, in one pass: what the callbacks raise again comes in the next turn.
+  // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
+  // delivered in the next turn.
   void deliver() {
     int last = 0;
     while (callback_) {
@@ -6125,11 +6267,11 @@ class Signals : detail::Pinned {
       last = *signal;
       const Delegate<void(int)> callback = callback_;
       callback(last);
-      // It may have closed or destroyed this object: then nothing of it may be touched.
+      // The callback may have closed or destroyed this object: then no member may be used.
       if (table().owner[last].load(std::memory_order_relaxed) != this) return;
     }
   }
-  // The lowest signal above `after` that has arrived. EAGAIN: none has.
+  // Takes the lowest signal above `after` that has arrived. EAGAIN: none has.
   Result<int> take_arrived(int after) {
     for (int signal = after + 1; signal <= SignalSet::last_signal; ++signal) {
       std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(signal)];
@@ -6144,7 +6286,7 @@ class Signals : detail::Pinned {
   std::atomic<std::uint32_t> arrived_[2] = {};  // bits as in a SignalSet
   Delegate<void(int)> callback_;
   detail::WakerCore waker_;
-  pid_t process_ = 0;  // that opened it; 0: closed
+  pid_t process_ = 0;  // the process that opened it; 0: closed
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -6165,12 +6307,13 @@ namespace detail {
 template <class... Op> struct All;
 }
 
-// The results of all_of(), as they come: a named object, that outlives the await. Abandoned midway (by a time-out,
-// say), it goes on where it stood when it is awaited again; reset() to begin anew. Size: that of the results, and 4
-// bytes.
+// The results of all_of(), each stored when its operation completes: a named object that outlives the await. If the
+// await is abandoned midway (by with_timeout(), say), the next one goes on with the operations that have not completed;
+// reset() to begin anew.
+// Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
-  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has come
+  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has completed
   bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
   void reset() { *this = AllOf(); }
  private:
@@ -6184,11 +6327,11 @@ template <class... T> class AllOf {
 
 namespace detail {
 
-// The operation that all_of() gives: each poll() is one more attempt at those parts that have not completed. Folds over
+// The operation that all_of() returns: each poll() is one more attempt at the parts that have not completed. Folds over
 // `I` do the same for each part, in the order in which the parts are named.
 //
-// A cancellation of the task is passed on to each part that is pending: it is requested anew before each attempt, since
-// the part that answers it acknowledges it. A part that is shielded holds it back instead.
+// A cancellation of the task is passed on to each part that is pending: it is requested anew before each part's
+// attempt, since a part that returns ECANCELED thereby acknowledges it. A part that is shielded holds it back instead.
 template <class... Op> struct [[nodiscard]] All {
   Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
@@ -6208,7 +6351,8 @@ template <class... Op> struct [[nodiscard]] All {
     Cancellation cancellation{context.is_cancelling()};
     (poll_part<I>(context, cancellation), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
-    if (cancellation.held && !cancellation.answered) context.cancel();  // all that are pending are shielded: later
+    // Every pending part is shielded: cancel() holds it back until a shield is lowered.
+    if (cancellation.held && !cancellation.answered) context.cancel();
     if (results.complete_ != results.all) return pending;
     Result<void> first_error;
     (note_error<I>(first_error), ...);
@@ -6219,10 +6363,10 @@ template <class... Op> struct [[nodiscard]] All {
   }
   template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
     if (results.is_complete(I)) return;
-    // A part before it has cancelled the task: all parts hear of that at the next attempt.
+    // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
-    context.ensure_attempt();  // those before it may have used up the budget
+    context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
@@ -6247,9 +6391,9 @@ template <class... Op> struct [[nodiscard]] All {
 // in it must outlive the await. A task has one place in each queue: the parts of one await must not wait for the same
 // channel, event or the like.
 //
-// Waits until all of the operations have completed, whatever comes of them: their results are in `results`. Gives
-// success if all of them succeeded, else the error of the first in order that did not; a cancellation is passed on to
-// each.
+// Waits until all of the operations have completed, whether or not they succeed: their results are in `results`.
+// Returns success if all of them succeeded, else the error of the first one named that did not. A cancellation is
+// passed on to each that is pending.
 template <class... Op> detail::All<Op...> all_of(AllOf<detail::Awaited<Op>...>& results, Op&&... operations) {
   return {results, std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }
@@ -6270,9 +6414,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A bounded queue of values from tasks to tasks of one reactor, in its thread (for other threads see Mailbox). Values
-// keep their order; who waits is served in order of arrival, and nobody overtakes. T may be move-only, and its moves
-// and copies must not throw. It must not move, and may be destroyed before those who wait. Size: N * sizeof(T), and 32
-// bytes on a 32-bit board.
+// keep their order. Waiters are served in order of arrival, and no other task overtakes them. T may be move-only, and
+// its moves and copies must not throw. It must not move, and may be destroyed before the tasks that wait.
+// Size: N * sizeof(T), and 32 bytes on a 32-bit board.
 template <class T, std::size_t N> class Channel : detail::Pinned {
   static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
   static_assert(std::is_nothrow_move_constructible<T>::value, "a value must not throw when it is moved");
@@ -6283,26 +6427,27 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
     while (count_ != 0) static_cast<void>(take());
   }
 
-  // Waits while it is full. The value is moved (or copied) from when there is room, and else is as it was; it must
-  // outlive the await.
+  // Sends a value; waits while the channel is full. The value is moved (or copied) from when there is room, and after
+  // an error is unchanged. It must outlive the await.
   // Errors:
   //   EPIPE      the channel has been closed.
-  //   ECANCELED  the task was cancelled, or the channel is no more.
+  //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto send(T&& value) { return sending(static_cast<T&&>(value)); }
   auto send(const T& value) { return sending(value); }
-  // Gives the next value. Waits while there is none.
+  // Receives the next value; waits while there is none.
   // Errors:
-  //   ENODATA    the channel has been closed, and all has been received.
-  //   ECANCELED  the task was cancelled, or the channel is no more.
+  //   ENODATA    the channel has been closed, and all values have been received.
+  //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto receive() {
     return operation<T>([this](PollContext context) {
       return context.attempt(receivers_, "a message", [this](bool) { return take(); });
     });
   }
+  // Sends a value without waiting.
   // Errors:
-  //   EAGAIN  it is full, or others wait to send.
+  //   EAGAIN  the channel is full, or other tasks wait to send.
   //   EPIPE   the channel has been closed.
   Result<void> try_send(T&& value) {
     if (!senders_.is_next(nullptr)) return Error(EAGAIN);
@@ -6312,14 +6457,15 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
     if (!senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(value);
   }
+  // Receives a value without waiting.
   // Errors:
-  //   EAGAIN   it is empty, or others wait to receive.
-  //   ENODATA  the channel has been closed, and all has been received.
+  //   EAGAIN   the channel is empty, or other tasks wait to receive.
+  //   ENODATA  the channel has been closed, and all values have been received.
   Result<T> try_receive() {
     if (!receivers_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
-  // No more is sent; what has been sent can still be received. O(waiting tasks).
+  // No more can be sent; values that have been sent can still be received. O(waiting tasks).
   void close() {
     closed_ = true;
     senders_.notify_all();
@@ -6357,7 +6503,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   WaitQueue senders_;
   WaitQueue receivers_;
   std::size_t first_ = 0;  // the place of the value that is received next
-  std::size_t count_ = 0;  // of values, in places from there on, around the end
+  std::size_t count_ = 0;  // values, in the places from there on, which wrap around at the end
   bool closed_ = false;
   alignas(T) unsigned char bytes_[N * sizeof(T)] = {};
 };
@@ -6377,25 +6523,26 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A flag to wait for, between tasks of one reactor, in its thread. It must not move, and may be destroyed before those
-// who wait. Size on a 32-bit board: 16 bytes.
+// A flag to wait for, between tasks of one reactor, in its thread. Waiters are served in order of arrival. It must not
+// move, and may be destroyed before the tasks that wait.
+// Size on a 32-bit board: 16 bytes.
 class Event : detail::Pinned {
  public:
-  // Whoever waits now goes on, even if it is cleared at once. O(waiting tasks).
+  // Sets it. All tasks that wait now go on, even if it is cleared at once. O(waiting tasks).
   void set() {
     set_ = true;
     queue_.release_all();
   }
   void clear() { set_ = false; }
   bool is_set() const { return set_; }
-  // Completes while it is set.
+  // Waits until it is set; completes at once while it is.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the event is no more.
+  //   ECANCELED  the task was cancelled, or the event was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto wait() {
     return operation<void>([this](PollContext context) {
       return context.attempt(queue_, "an event", [this](bool released) {
-        // Released by set(), the task goes on though the event may have been cleared by now.
+        // A task that set() has released goes on, even if the event has been cleared since.
         return released || set_ ? Result<void>() : Error(EAGAIN);
       });
     });
@@ -6420,7 +6567,7 @@ class Event : detail::Pinned {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// What first_of() gives: which operation has completed, from 0 on, and its result; the other results say EAGAIN.
+// What first_of() returns: which operation has completed, counted from 0, and its result; the other results are EAGAIN.
 template <class... T> struct FirstOf {
   template <std::size_t I> auto& get() { return std::get<I>(results); }
 
@@ -6430,7 +6577,7 @@ template <class... T> struct FirstOf {
 
 namespace detail {
 
-// The operation that first_of() gives. Folds over `I` do the same for each part, in the order in which the parts are
+// The operation that first_of() returns. Folds over `I` do the same for each part, in the order in which the parts are
 // named.
 template <class... Op> struct [[nodiscard]] First {
   using Value = FirstOf<Awaited<Op>...>;
@@ -6445,11 +6592,11 @@ template <class... Op> struct [[nodiscard]] First {
     }
     Value value;
     const bool was_cancelling = context.is_cancelling();
-    // The first that completes ends the fold: those behind it are not polled.
+    // The first part that completes ends the fold: those behind it are not polled.
     const bool completed = (poll_part<I>(context, value) || ...);
     if (!completed) return pending;
     (abandon_loser<I>(context, value), ...);
-    // Where a part has answered the task's cancellation, that is the answer of the whole.
+    // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
     if (answered_cancellation && (is_cancelled<I>(value) || ...)) return Result<Value>(Error(ECANCELED));
     return Result<Value>(std::move(value));
@@ -6457,7 +6604,7 @@ template <class... Op> struct [[nodiscard]] First {
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
   template <std::size_t I> bool poll_part(PollContext context, Value& value) {
-    context.ensure_attempt();  // those before it may have used up the budget
+    context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
     if (!result.ready()) return false;
     value.which = I;
@@ -6482,10 +6629,10 @@ template <class... Op> struct [[nodiscard]] First {
 // in it must outlive the await. A task has one place in each queue: the parts of one await must not wait for the same
 // channel, event or the like.
 //
-// Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, nor
-// takes what it waited for. Gives a FirstOf.
+// Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, or
+// takes what it waited for. Returns a FirstOf.
 // Errors:
-//   ECANCELED  the task was cancelled while those that are named first were pending.
+//   ECANCELED  the task was cancelled, and no operation named before the first pending one had completed.
 template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
   return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }
@@ -6505,13 +6652,15 @@ template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Mutual exclusion across awaits, between tasks of one reactor, in its thread: lock() gives a Guard, which unlocks when
-// it goes. Who waits is served in order of arrival, and nobody overtakes. It must not move, and may be destroyed before
-// those who wait, and before its guard. Size on a 32-bit board: 16 bytes.
+// Mutual exclusion across awaits, between tasks of one reactor, in its thread: lock() returns a Guard, which unlocks
+// the mutex when it is destroyed. Waiters are served in order of arrival, and no other task overtakes them. It must not
+// move, and may be destroyed before the tasks that wait, and before its guard.
+// Size on a 32-bit board: 16 bytes.
 class Mutex : detail::Pinned {
  public:
-  // Empty, or holding a mutex; movable, so that a task keeps it as a member. It becomes empty where the mutex goes
-  // first. Size on a 32-bit board: 4 bytes.
+  // Empty, or holding a mutex; movable, so that a task can keep it as a member. It becomes empty when the mutex is
+  // destroyed first.
+  // Size on a 32-bit board: 4 bytes.
   class Guard {
    public:
     Guard() = default;
@@ -6524,7 +6673,7 @@ class Mutex : detail::Pinned {
     }
     ~Guard() { unlock(); }
 
-    void unlock() {  // becomes empty, if it is not
+    void unlock() {  // becomes empty; no effect where it is
       Mutex* const mutex = std::exchange(mutex_, nullptr);
       if (mutex == nullptr) return;
       mutex->holder_ = nullptr;
@@ -6533,8 +6682,8 @@ class Mutex : detail::Pinned {
     explicit operator bool() const { return mutex_ != nullptr; }
    private:
     friend class Mutex;
-    // Not inlined: g++ would take the new holder's address for that of a local that outlives its function, and warn. It
-    // is moved along by whoever receives the guard.
+    // Not inlined: g++ would warn that the mutex keeps the address of a local guard. It does not: each
+    // move of the guard stores the new address.
     [[gnu::noinline]] void take(Guard& other) {
       mutex_ = std::exchange(other.mutex_, nullptr);
       if (mutex_ != nullptr) mutex_->holder_ = this;
@@ -6547,16 +6696,17 @@ class Mutex : detail::Pinned {
     if (holder_ != nullptr) holder_->mutex_ = nullptr;
   }
 
-  // Gives a Guard. Waits while another holds the mutex; a task that holds it itself would wait for ever.
+  // Locks it, and returns a Guard. Waits while another task holds it; a task that holds it itself would wait for ever.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the mutex is no more.
+  //   ECANCELED  the task was cancelled, or the mutex was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto lock() {
     return operation<Guard>(
         [this](PollContext context) { return context.attempt(queue_, "a mutex", [this](bool) { return take(); }); });
   }
+  // Locks it without waiting.
   // Errors:
-  //   EAGAIN  it is held, or others wait for it.
+  //   EAGAIN  it is held, or other tasks wait for it.
   Result<Guard> try_lock() {
     if (!queue_.is_next(nullptr)) return Error(EAGAIN);
     return take();
@@ -6590,27 +6740,29 @@ class Mutex : detail::Pinned {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A number of permits, between tasks of one reactor, in its thread. Who waits is served in order of arrival, and nobody
-// overtakes. It must not move, and may be destroyed before those who wait. Size on a 32-bit board: 16 bytes.
+// A number of permits, between tasks of one reactor, in its thread. Waiters are served in order of arrival, and no
+// other task overtakes them. It must not move, and may be destroyed before the tasks that wait.
+// Size on a 32-bit board: 16 bytes.
 class Semaphore : detail::Pinned {
  public:
   constexpr explicit Semaphore(std::uint32_t permits = 0) : permits_(permits) {}
 
   // Takes one permit, to be given back by release(). Waits while there is none.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the semaphore is no more.
+  //   ECANCELED  the task was cancelled, or the semaphore was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto acquire() {
     return operation<void>(
         [this](PollContext context) { return context.attempt(queue_, "a permit", [this](bool) { return take(); }); });
   }
+  // Takes one permit without waiting.
   // Errors:
-  //   EAGAIN  there is no permit, or others wait for one.
+  //   EAGAIN  there is no permit, or other tasks wait for one.
   Result<void> try_acquire() {
     if (!queue_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
-  // No more than UINT32_MAX permits are kept. O(permits), of those for which somebody waits.
+  // Adds permits, up to UINT32_MAX in all, and wakes as many waiting tasks. O(tasks woken).
   void release(std::uint32_t permits = 1) {
     const std::uint32_t room = UINT32_MAX - permits_;
     permits_ = permits > room ? UINT32_MAX : permits_ + permits;
@@ -6636,7 +6788,7 @@ class Semaphore : detail::Pinned {
 // =====================================================================================================================
 // include/mote/sync/shield.hpp
 // =====================================================================================================================
-// shield and Shield: what must not be cancelled.
+// shield and Shield: keep a task from being cancelled for a while.
 #ifndef MOTE_SYNC_SHIELD_HPP
 #define MOTE_SYNC_SHIELD_HPP
 
@@ -6644,7 +6796,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The operation that shield() gives.
+// The operation that shield() returns.
 template <class Op> struct [[nodiscard]] Shielded {
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
@@ -6661,12 +6813,13 @@ template <class Op> struct [[nodiscard]] Shielded {
 
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
-// The operation, not to be cancelled: cancel() has its effect when it has completed. For a clean-up that must finish; a
-// shutdown still destroys what outlasts its second period. For more than one operation, see Shield.
+// Runs the operation shielded: cancel() takes effect after it has completed. For a clean-up that must finish; a
+// shutdown still destroys a task that outlasts the clean-up period. For more than one operation, see Shield.
 template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
 
-// Shields its task from cancellation, from raise() until lower() or its end. A task can have 255 at a time. The task
-// may end before it. Size on a 32-bit board: 8 bytes.
+// Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile takes
+// effect then. A task can have 255 at a time. The task may end before its shield is destroyed.
+// Size on a 32-bit board: 8 bytes.
 class Shield {
  public:
   Shield() = default;
@@ -6675,12 +6828,12 @@ class Shield {
   Shield& operator=(const Shield&) = delete;
   ~Shield() { lower(); }
 
-  void raise(Task& task) {  // without effect while it is raised
+  void raise(Task& task) {  // no effect while it is raised
     if (task_.get() != nullptr) return;
     task_ = TaskRef(task);
     detail::TaskAccess::header(task).raise_shield();
   }
-  void lower() {  // without effect while it is not
+  void lower() {  // no effect while it is not raised
     Task* const task = task_.get();
     task_ = TaskRef();
     if (task != nullptr) detail::TaskAccess::header(*task).lower_shield();
@@ -6705,28 +6858,29 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // What groups of all sizes have in common. The members' handles lie in the derived class, in places 0 to size() - 1, in
-// no order.
+// no particular order.
 class TaskGroupBase : detail::Pinned, detail::EndHook {
  public:
   std::uint32_t size() const { return size_; }              // members that have not ended
   std::uint32_t failures() const { return failures_; }      // since it was made
-  Outcome first_failure() const { return first_failure_; }  // of kind none: none has failed since the last join_all()
-  // Until all have ended nothing more is spawned into it. O(members).
+  Outcome first_failure() const { return first_failure_; }  // of kind none: no failure since the last join_all()
+  // Cancels all members. Until all of them have ended, spawn() returns ECANCELED. O(members).
   void cancel_all() {
     cancelling_ = size_ != 0;
     for (std::uint32_t i = 0; i < size_; ++i) members_[i].cancel();
   }
-  // The other policy: when one fails, the others are cancelled. Else they go on.
+  // When a member fails, the others are cancelled. Without this they go on.
   void cancel_others_on_failure(bool on = true) { cancels_others_ = on; }
-  // Called when a member has ended and its slot is free again, so that it can be replaced at once; to tell which, see
-  // TaskRef::names(). Not called for what the group's destructor ends. The callback may destroy the group.
+  // The callback is called when a member has ended and its slot is free again, so that it can be replaced at once; to
+  // find out which one has ended, see TaskRef::names(). It is not called for members that the group's destructor ends.
+  // The callback may destroy the group.
   void on_end(Delegate<void(const Task&, Outcome)> callback) { on_end_ = callback; }
-  // Completes when all members have ended, those that are spawned meanwhile included. Then the group may be spawned
-  // into anew.
+  // Completes when all members have ended, those that are spawned meanwhile included. Then tasks can be spawned into
+  // the group again.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the group is no more.
+  //   ECANCELED  the task was cancelled, or the group was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
-  //   any other  that of the first failure, which is thereby told.
+  //   any other  that of the first failure, which is returned once: first_failure() is of kind none afterwards.
   auto join_all() {
     return operation<void>([this](PollContext context) {
       return context.attempt(joiners_, "the end of a group", [this](bool) { return take_first_failure(); });
@@ -6736,13 +6890,13 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   constexpr TaskGroupBase() = default;
   ~TaskGroupBase() = default;
 
-  // Ends all members, while their handles are there.
+  // Destroys all members. For the derived class's destructor, while their handles still exist.
   void close() {
     on_end_ = {};
     while (size_ != 0) {
       TaskHandle& last = members_[size_ - 1];
-      if (last.destroy()) continue;  // it has left the group thereby
-      // EBUSY: it is the running one, which destroys its own group. It is cancelled, and goes on alone.
+      if (last.destroy()) continue;  // note_end() has taken it out
+      // EBUSY: this member is the running task, which destroys its own group. It is cancelled, and goes on alone.
       last.cancel();
       last.detach();
       --size_;
@@ -6766,7 +6920,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     return failure.kind == Outcome::Kind::failed ? Result<void>(failure.error) : Result<void>();
   }
 
-  // The hook that is called at a member's end.
+  // The hook that the scheduler calls when a member has ended.
   static void member_ended(detail::TaskHeader& task) {
     auto& group = static_cast<TaskGroupBase&>(*task.holder->group);
     group.note_end(task);
@@ -6776,15 +6930,11 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     const Outcome outcome = member.outcome();
     const bool failure = outcome.kind == Outcome::Kind::failed;
     if (failure) note_failure(outcome);
-    const bool told = on_end_ || !joiners_.empty();
-    if (told) task.code = 0;  // else the failure is reported to the observer when the handle goes
+    if (reports_failures()) task.code = 0;  // else detach() reports the failure to the observer
     TaskHandle leaving = take_out(member);
     if (failure && cancels_others_) cancel_all();
-    if (size_ == 0) {
-      cancelling_ = false;
-      joiners_.notify_all();
-    }
-    // From here on the group may be no more: an observer may destroy it, and so may the callback.
+    if (size_ == 0) note_all_ended();
+    // From here on the group may have been destroyed, by an observer or by the callback: no member may be used.
     const Delegate<void(const Task&, Outcome)> callback = on_end_;
     leaving.detach();
     if (callback) callback(detail::TaskAccess::task(task), outcome);
@@ -6793,7 +6943,13 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     ++failures_;
     if (first_failure_.kind == Outcome::Kind::none) first_failure_ = failure;
   }
-  // The last member takes the place of the one that leaves.
+  void note_all_ended() {
+    cancelling_ = false;
+    joiners_.notify_all();
+  }
+  // Whether a member's failure is reported to the callback, or to a task in join_all().
+  bool reports_failures() { return on_end_ || !joiners_.empty(); }
+  // The last member takes the place of the one that is taken out.
   TaskHandle take_out(TaskHandle& member) {
     TaskHandle leaving = std::move(member);
     --size_;
@@ -6812,21 +6968,22 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   WaitQueue joiners_;
 };
 
-// Tasks that belong together, of whatever pools: at most N at a time. What is left of them when the group goes is
-// destroyed with it: no member outlives its group, and nothing is waited for in a destructor; await join_all() for
-// that. (A member that destroys its own group is cancelled, and goes on alone.) A member's failure is told to on_end(),
-// or to who waits in join_all(), or else to the reactor's observer. It must not move. Size: 8 * N, and 44 bytes on a
-// 32-bit board.
+// Tasks that belong together, of any pools: at most N at a time. Members that are left when the group is destroyed are
+// destroyed with it: no member outlives its group, and the destructor waits for nothing; await join_all() for that. (A
+// member that destroys its own group is cancelled, and goes on alone.) A member's failure is reported to on_end(), and
+// to the task that waits in join_all(), or if there is neither, to the reactor's observer. It must not move.
+// Size: 8 * N, and 44 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:
   constexpr TaskGroup() = default;
   ~TaskGroup() { close(); }
 
-  // pool.spawn(reactor, arguments...), as a member.
+  // Calls pool.spawn(reactor, arguments...), and makes the task a member.
   // Errors:
   //   ENOBUFS    the group is full, or the pool is.
-  //   ECANCELED  the group has been cancelled, and not all have ended yet: await join_all() first; or the pool's own.
+  //   ECANCELED  the group has been cancelled, and not all members have ended yet: await join_all() first. Or the
+  //              pool's spawn() returned it.
   //   EINVAL     the pool has tasks of another reactor.
   template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
     if (is_cancelling() || size() == N) return Error(is_cancelling() ? ECANCELED : ENOBUFS);
@@ -6859,16 +7016,16 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 class Watchdog;
 
-// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move. Size on a 32-bit board: 20
-// bytes.
+// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move.
+// Size on a 32-bit board: 20 bytes.
 class Heartbeat : detail::ListNode {
  public:
   ~Heartbeat() { close(); }
 
-  void open(Watchdog& watchdog, const char* name);  // from now on it must beat(); the name must outlive it
-  void close();                                     // it need not any more
-  bool is_open() const { return linked(); }         // not any more once the watchdog has gone
-  void beat();                                      // checks in; without effect where it is not open
+  void open(Watchdog& watchdog, const char* name);  // it must beat() in each period; the name must outlive it
+  void close();                                     // it need not beat any more
+  bool is_open() const { return linked(); }         // false once the watchdog is destroyed
+  void beat();                                      // shows that its task lives; no effect where it is not open
   bool has_beaten() const { return beaten_; }       // since the watchdog was fed last
   const char* name() const { return name_; }
  private:
@@ -6879,31 +7036,31 @@ class Heartbeat : detail::ListNode {
   bool beaten_ = false;
 };
 
-// Feeds a watchdog, once in a period, at the end of a turn, if since the last time every heartbeat has beaten; a late
-// one is waited for. So a loop that hangs, and one whose tasks hang, are both found out. Drives a device as
+// Feeds a watchdog once in a period, at the end of a turn, if every heartbeat has beaten since the last time; if one is
+// late, when it has beaten. So it finds out both when the loop hangs and when a task does. It drives a device such as
 // /dev/watchdog (its timeout, the driver's or set with WDIOC_SETTIMEOUT on fd(), must be longer than the period), or
 // systemd's NOTIFY socket, see sd_notify(3) and sd_watchdog_enabled(3). Feeding is O(heartbeats). It must not move.
 // Size on a 32-bit board: 248 bytes.
 class Watchdog : detail::Pinned {
  public:
-  // A device stays armed: the machine is reset, unless the next process feeds it in time.
+  // A device stays armed: it resets the machine, unless the next process feeds it in time.
   ~Watchdog() {
     while (Heartbeat* const heartbeat = first()) heartbeat->close();
   }
 
-  // Opening the device arms it.
+  // Opens the device, which arms it, and feeds it from now on.
   // Errors:
-  //   EBUSY          it is open already, or the device is, by another process.
-  //   ENOENT ENXIO   there is no such device, or no driver for it.
-  //   EACCES         the process may not open it.
-  //   EMFILE ENFILE  the system's limits.
+  //   EBUSY           this is open already, or another process has opened the device.
+  //   ENOENT, ENXIO   there is no such device, or no driver for it.
+  //   EACCES          the process may not open it.
+  //   EMFILE, ENFILE  the system's limits.
   Result<void> open(Reactor& reactor, const char* path, Duration period) {
     if (fd_) return Error(EBUSY);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     return start(reactor, std::move(fd), period);
   }
-  // The same, of a descriptor that is open already; it should not block.
+  // The same with a descriptor that is open already; it should not block.
   // Errors:
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
@@ -6912,13 +7069,13 @@ class Watchdog : detail::Pinned {
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
   }
-  // systemd, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (WATCHDOG_PID), half of which is the period;
-  // where it asks for no watchdog, only notify() has an effect.
+  // Opens systemd's socket, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (for the process of
+  // WATCHDOG_PID), half of which is the period. If systemd asks for no watchdog, only notify() has an effect.
   // Errors:
-  //   EBUSY                 it is open already.
-  //   ENOENT                the process has not been started by systemd: go on without.
-  //   EINVAL                the environment's variables make no sense.
-  //   EMFILE ENFILE ENOMEM  the system's limits.
+  //   EBUSY                   it is open already.
+  //   ENOENT                  the process has not been started by systemd: go on without.
+  //   EINVAL                  the environment's variables make no sense.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
     if (fd_) return Error(EBUSY);
     const char* const path = ::getenv("NOTIFY_SOCKET");
@@ -6933,20 +7090,19 @@ class Watchdog : detail::Pinned {
     to_ = *to;
     return start(reactor, std::move(fd), *period);
   }
-  // Tells systemd something: "READY=1", "STOPPING=1", "STATUS=...".
+  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...".
   // Errors:
-  //   EBADF                open_notify() has not succeeded.
-  //   EAGAIN               systemd is slow to read: try again later.
-  //   ECONNREFUSED ENOENT  it is not there.
+  //   EBADF                 open_notify() has not succeeded.
+  //   EAGAIN                systemd is slow to read: try again later.
+  //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
     if (!fd_ || to_.size() == 0) return Error(EBADF);
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
     return detail::check(static_cast<int>(sent));
   }
-  // The end, told to the watchdog: it waits for nothing any more, if its driver lets it (not CONFIG_WATCHDOG_NOWAYOUT).
-  // The descriptor is closed in any case.
-  // Errors: what write(2) of the device answers, which then stays armed.
+  // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
+  // case. Errors: those of write(2) on the device, which then stays armed.
   Result<void> close() {
     timer_.cancel();
     late_.cancel();
@@ -6957,9 +7113,10 @@ class Watchdog : detail::Pinned {
     return told;
   }
   int fd() const { return fd_.get(); }
-  std::uint32_t fed() const { return fed_; }           // how many times
-  Result<void> last_feeding() const { return last_; }  // its error: it is tried again in the next period
-  const Heartbeat* missing() {  // the first that has not beaten since it was fed; null: all have. O(heartbeats)
+  std::uint32_t fed() const { return fed_; }           // how many times it was fed
+  Result<void> last_feeding() const { return last_; }  // if it failed, it is tried again in the next period
+  // The first heartbeat that has not beaten since the watchdog was fed; null: all have. O(heartbeats).
+  const Heartbeat* missing() {
     Heartbeat* heartbeat = first();
     while (heartbeat != nullptr && heartbeat->has_beaten()) heartbeat = after(*heartbeat);
     return heartbeat;
@@ -6967,7 +7124,7 @@ class Watchdog : detail::Pinned {
  private:
   friend class Heartbeat;
 
-  // Zero: systemd asks for no watchdog, or it asks another process. EINVAL: the time is too long.
+  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: the time is too long.
   static Result<Duration> period_from_environment() {
     const char* const usec = ::getenv("WATCHDOG_USEC");
     const char* const pid = ::getenv("WATCHDOG_PID");
@@ -6993,9 +7150,9 @@ class Watchdog : detail::Pinned {
     due_ = true;
     feed_if_due();
   }
-  // For heartbeats: the last one that was missing has beaten, after the tick.
+  // The last heartbeat that was missing has beaten, after the tick.
   void feed_at_end_of_turn() {
-    if (!timer_.armed()) return;  // closed, or the reactor is no more
+    if (!timer_.armed()) return;  // this was closed, or the reactor was destroyed
     late_.arm(*reactor_, Duration::zero(), Delegate<void()>::of<&Watchdog::feed_if_due>(*this));
   }
   void feed_if_due() {
@@ -7030,8 +7187,8 @@ class Watchdog : detail::Pinned {
   detail::List<detail::ListNode> heartbeats_;
   Reactor* reactor_ = nullptr;
   Timer timer_;  // of the period
-  Timer late_;   // fires at the end of the turn in which the last one has beaten, where that is late
-  Endpoint to_;  // of systemd; none: a device
+  Timer late_;   // fires at the end of the turn in which the last heartbeat has beaten, if that was late
+  Endpoint to_;  // systemd's socket; empty: a device is driven
   Fd fd_;
   Result<void> last_;
   std::uint32_t missing_ = 0;  // heartbeats that have not beaten since it was fed
@@ -7073,7 +7230,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The operation that with_timeout() gives.
+// The operation that with_timeout() returns.
 template <class Op> struct [[nodiscard]] Timed {
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
@@ -7083,9 +7240,9 @@ template <class Op> struct [[nodiscard]] Timed {
       timer.reset();
       return result;
     }
-    if (!timer.is_over(context, limit)) return pending;
+    if (!timer.poll_limit(context, limit)) return pending;
     if (!could_complete) {
-      // It may have completed, but had no budget to say so: what has completed in time wins, so it is asked once more.
+      // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
@@ -7103,9 +7260,9 @@ template <class Op> struct [[nodiscard]] Timed {
 
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
-// Gives the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
-// What has completed when the time is up wins. After a time-out the task waits for nothing; what it worked on (a
-// stream, say) is as it was.
+// Returns the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
+// An operation that has completed when the time is up wins. After a timeout the task waits for nothing; what the
+// operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
 template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
@@ -7120,7 +7277,7 @@ template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration li
 // =====================================================================================================================
 // include/mote/shutdown/graceful_shutdown.hpp
 // =====================================================================================================================
-// GracefulShutdown: runs a reactor, and ends it with grace.
+// GracefulShutdown: runs a reactor, and gives its tasks time to finish when a signal ends it.
 #ifndef MOTE_SHUTDOWN_GRACEFUL_SHUTDOWN_HPP
 #define MOTE_SHUTDOWN_GRACEFUL_SHUTDOWN_HPP
 
@@ -7130,23 +7287,25 @@ inline namespace MOTE_NAMESPACE {
 // How a shutdown went.
 struct ShutdownReport {
   std::uint32_t drained = 0;    // tasks that ended by themselves
-  std::uint32_t cancelled = 0;  // that ended after having been cancelled
-  std::uint32_t destroyed = 0;  // that had to be destroyed
-  int signal = 0;               // that began it; 0: request(), or there was nothing left to do
-  bool forced = false;          // by a second signal or request
+  std::uint32_t cancelled = 0;  // tasks that ended after having been cancelled
+  std::uint32_t destroyed = 0;  // tasks that had to be destroyed
+  int signal = 0;               // the signal that began it; 0: request(), or there was nothing left to do
+  bool forced = false;          // a second signal or request came
 };
 
-// Runs a reactor and ends it with grace. The first signal closes all listeners, so that new connections are refused at
-// once, and gives every task one common grace period to finish; then those that remain are cancelled together, and what
-// still stands after the clean-up period is destroyed. A second signal forces: the rest is cancelled, has one turn to
-// clean up, and is destroyed.
+// Runs a reactor until a signal comes, and then gives its tasks time to finish. The first signal closes all listeners,
+// so that new connections are refused at once, and begins the grace period, which is the same for all tasks; those that
+// remain at its end are cancelled together, and those that remain after the clean-up period are destroyed. A second
+// signal forces the end: the tasks that remain are cancelled, have one turn to clean up, and are destroyed.
 //
 //   serve     until the first signal, or until there is nothing left to do
 //   drain     until all tasks have ended, the grace period is over, or the second signal
-//   clean up  the rest is cancelled: until all have ended, the clean-up period is over, or the second signal
-//   destroy   what is left
+//   clean up  the tasks that remain are cancelled: until all have ended, the clean-up period is over, or the second
+//             signal
+//   destroy   the tasks that are left are destroyed
 //
-// It must not move. Everything is for the loop's thread. Size on a 32-bit board: 128 bytes.
+// It must not move. Everything is for the loop's thread.
+// Size on a 32-bit board: 128 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
@@ -7154,8 +7313,8 @@ class GracefulShutdown {
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
 
-  // Takes the signals over, which run() does, too: those that come before it are answered by run(). Errors: of
-  // Signals::open().
+  // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
+  // Errors: those of Signals::open().
   Result<void> open() {
     if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
@@ -7165,7 +7324,7 @@ class GracefulShutdown {
     loop_.add_background();
     return {};
   }
-  // Gives them back, as run() does at its end.
+  // Gives the signals back, as run() does at its end.
   void close() {
     if (!open_) return;
     open_ = false;
@@ -7173,9 +7332,9 @@ class GracefulShutdown {
     signals_.close();
     requests_ = 0;
   }
-  // Instead of Reactor::run(). Also returns when there is nothing left but to wait for signals, or after
-  // Reactor::stop(), which leaves tasks as they stand (amid a shutdown: ends the grace period). Errors: of open() and
-  // Reactor::run().
+  // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
+  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Errors:
+  // those of open() and of Reactor::run().
   Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
     const Result<void> opened = open();
@@ -7186,14 +7345,14 @@ class GracefulShutdown {
     if (!ran) return ran.error();
     return report;
   }
-  void request() { advance(0); }                                      // as a signal would; also before run()
-  bool requested() const { return requests_ != 0; }                   // for tasks that would go on for ever
-  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
-  // Work that is no task counts as one from hold() to release().
+  void request() { advance(0); }                                      // has the effect of a signal; also before run()
+  bool requested() const { return requests_ != 0; }                   // for tasks that would never end by themselves
+  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for work that is no task
+  // From hold() to release(), work that is no task counts as one: the shutdown waits for it.
   void hold() { loop_.hold(); }
   void release() { loop_.release_hold(); }
  private:
-  // A signal has come, or a request (0). It ends the phase that is running, if that allows no more.
+  // Notes a signal, or a request (0), and ends the current phase if that makes more of them than the phase allows.
   void advance(int signal) {
     ++requests_;
     if (requests_ == 1) signal_ = signal;
@@ -7217,9 +7376,9 @@ class GracefulShutdown {
     report.forced = is_forced();
     return {};
   }
-  // The reactor does its work, until the first request.
+  // Runs the reactor until the first request.
   Result<void> serve() {
-    std::uint32_t ended_before = 0;  // not by the shutdown
+    std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
     return run_phase(forever, 0, ended_before);
   }
   void begin() {
@@ -7228,14 +7387,14 @@ class GracefulShutdown {
   }
   // The grace period, which a second request ends.
   Result<void> drain(ShutdownReport& report) { return run_phase(grace_, 1, report.drained); }
-  // The rest is cancelled. A second request ends this period; where it has come already, there is one turn.
+  // Cancels the tasks that remain. A second request ends this period; if it has come already, they have one turn.
   Result<void> clean_up(ShutdownReport& report) {
     loop_.cancel_all_tasks();
     if (is_forced()) return run_phase(Duration::zero(), UINT32_MAX, report.cancelled);
     return run_phase(cleanup_, 1, report.cancelled);
   }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests. Tells how many tasks
-  // ended.
+  // Runs until all is done, the time is up, or there have been more than `requests` requests. Stores in `ended` how
+  // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = loop_.stats().tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
@@ -7257,8 +7416,8 @@ class GracefulShutdown {
   Delegate<void()> on_begin_;
   Signals signals_;
   std::uint32_t requests_ = 0;
-  std::uint32_t requests_allowed_ = UINT32_MAX;  // in this phase: more of them end it
-  int signal_ = 0;                               // that began it
+  std::uint32_t requests_allowed_ = UINT32_MAX;  // in the current phase: more of them end it
+  int signal_ = 0;                               // the signal that began the shutdown; 0: a request
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -7281,7 +7440,7 @@ namespace detail {
 
 struct Awaiter;
 
-// A chain of coroutines, each of which awaits the one behind it. The last one either runs, or waits for an operation:
+// A chain of coroutines, each of which awaits the next one. The last one either runs, or waits for an operation:
 //
 //     serve()  --co_await-->  read_request()  --co_await-->  read_line()  --co_await-->  stream.read(...)
 //     the first                                              the last, which waits       the operation
@@ -7291,19 +7450,19 @@ struct Awaiter;
 //
 // So a step goes straight to the operation that is pending, however long the chain is.
 //
-// The trampoline: no coroutine resumes another. One that awaits another, or that has ended, notes in `next` who is to
-// go on, suspends itself, and thereby returns to resume(), which resumes that one. So the stack does not grow with the
-// length of the chain, nor with the number of awaits in a loop, whatever the compiler optimises. (A coroutine that
-// names its successor in await_suspend() relies on a tail call, which there need not be.)
+// The trampoline: no coroutine resumes another. One that awaits another, or that has ended, stores in `next` which
+// coroutine is to go on, suspends itself, and thereby returns to resume(), which resumes that one. So the stack does
+// not grow with the length of the chain, nor with the number of awaits in a loop, whatever the compiler optimises. (A
+// coroutine that returns its successor from await_suspend() relies on a tail call, which the compiler need not make.)
 //
-// Who owns a frame: the Co that the coroutine's call gave, wherever that lies; mostly in the frame of the coroutine
-// that awaits it, as a temporary of the co_await. For a task, it is the Coroutine in the task's slot. Whoever destroys
-// the first frame destroys the Co that lies in it, hence the second frame, and so on down to the last, whose Awaiter
-// leaves the operation.
+// Ownership: a frame belongs to the Co that the call of the coroutine returned, mostly a temporary of the co_await,
+// which lies in the frame of the coroutine that awaits. The first frame of a task belongs to the Coroutine in the
+// task's slot. When the first frame is destroyed, so is the Co that lies in it, hence the second frame, and so on down
+// to the last, whose Awaiter leaves the operation.
 struct Chain {
-  // As a task of its own. Returns whether it has ended.
+  // One step as a task of its own. Returns whether the first coroutine has ended.
   bool step(Task& stepped_by);
-  // As an operation of a task, in the manner of an operation's poll(). Returns whether it has ended.
+  // One attempt as an operation of a task, as an operation's poll(). Returns whether the first coroutine has ended.
   bool poll(Task& polled_by);
   // Whether it has been stepped or polled before, and now waits for something.
   bool is_begun() const { return pending_await != nullptr; }
@@ -7311,7 +7470,7 @@ struct Chain {
   std::coroutine_handle<> next;      // to be resumed; null: none
   Awaiter* pending_await = nullptr;  // what its last coroutine waits for; null: for nothing
   TaskRef task;                      // the task that steps or polls it, or did so last: it may have ended since
-  Task* running = nullptr;           // the same, for use within a step
+  Task* current_task = nullptr;      // the same, for use within a step
   const char* name = nullptr;        // of the function that awaits
   std::uint32_t line = 0;            // of the source, where that awaits
   bool abandoned = false;            // it has left the places where it waited, until it is stepped or polled again
@@ -7321,38 +7480,43 @@ struct Chain {
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
-// Destroyed while it waits, it leaves where it waits.
+// If it is destroyed while it waits, it leaves the places where it waits.
 struct Awaiter : Pinned {
   using PollAgain = bool (*)(Awaiter&, Task&);  // returns whether what is awaited has completed
 
   explicit Awaiter(Chain& part_of) : chain(part_of) {}
 
-  // Has the chain wait: each step calls `again`, until it returns true; then `waiting` is resumed.
+  // Makes the chain wait: each step calls `again`, until it returns true; then `waiting` is resumed.
   void wait(std::coroutine_handle<> waiting, PollAgain again) {
     coroutine = waiting.address();
     poll_again = again;
     chain.pending_await = this;
   }
-  // To be called by the destructors of what derives from it. The frame is destroyed, and the chain may be waiting here:
+  // To be called by the destructors of derived classes. The frame is being destroyed, and this is
   //   - completed, or never suspended: the chain waits elsewhere or not at all. Nothing is left to do.
-  //   - waiting: what is awaited is polled once more, only to leave. What else the task awaits goes on: this may be a
-  //     part of an operation of several, whose other parts still wait.
-  //   - waiting, but it has been abandoned, or the task has ended: it has left all places already.
+  //   - waiting: what is awaited is polled once more, only to leave. Everything else that the task awaits goes on: the
+  //     chain may be one of several parts of an operation, whose other parts still wait.
+  //   - waiting, but the chain has been abandoned, or the task has ended: it has left all places already.
   void leave() {
-    if (chain.pending_await != this) return;
-    Task* const task = chain.task.get();  // null: it has ended
-    if (task != nullptr && !chain.abandoned) PollContext(*task).abandon(chain);
-    chain.pending_await = nullptr;
+    if (chain.pending_await == this) stop_waiting();
   }
 
   Chain& chain;
   PollAgain poll_again;
   void* coroutine;  // a handle's address: a handle would be set to null at each await that does not wait
+ private:
+  // Seldom needed. Most of it is out of line, so that the destructors are small enough for the compiler to inline them.
+  void stop_waiting() {
+    Task* const task = chain.task.get();  // null: it has ended
+    if (task != nullptr && !chain.abandoned) abandon_chain(*task);
+    chain.pending_await = nullptr;
+  }
+  [[gnu::noinline]] void abandon_chain(Task& task) { PollContext(task).abandon(chain); }
 };
 
 inline bool Chain::step(Task& stepped_by) {
-  if (running != &stepped_by) {
-    running = &stepped_by;
+  if (current_task != &stepped_by) {
+    current_task = &stepped_by;
     task = TaskRef(stepped_by);
     abandoned = false;
   }
@@ -7361,9 +7525,10 @@ inline bool Chain::step(Task& stepped_by) {
 
 inline bool Chain::poll(Task& polled_by) {
   const PollContext context(polled_by);
-  running = &polled_by;
+  current_task = &polled_by;
   abandoned = context.is_abandoning();
   if (!task.names(polled_by)) task = TaskRef(polled_by);
+  // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);
@@ -7371,13 +7536,13 @@ inline bool Chain::poll(Task& polled_by) {
   return pending_await == nullptr && !abandoned;
 }
 
-// The trampoline. Polls what is pending, and resumes one coroutine after another until one waits, or the first has
-// ended.
+// The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the
+// first has ended.
 inline bool Chain::resume() {
-  if (Awaiter* const waits = pending_await; waits != nullptr) {
-    if (!waits->poll_again(*waits, *running)) return false;
+  if (Awaiter* const awaiter = pending_await; awaiter != nullptr) {
+    if (!awaiter->poll_again(*awaiter, *current_task)) return false;
     pending_await = nullptr;
-    std::coroutine_handle<>::from_address(waits->coroutine).resume();
+    std::coroutine_handle<>::from_address(awaiter->coroutine).resume();
   }
   while (pending_await == nullptr && next) {
     const std::coroutine_handle<> coroutine = std::exchange(next, nullptr);
@@ -7406,14 +7571,16 @@ inline bool Chain::resume() {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
-struct FrameMaker;
+struct FrameAllocator;
 }
 
-// Where coroutines take their frames: the storage of a FramePool, whatever its sizes. A coroutine that has a
-// FrameSource& or a FramePool& among its parameters takes its frame there. Frames lie at multiples of 64. Slots that
-// were never used stay untouched; the slot that became free last is used first, since its memory is in the cache.
-// Everything is O(1), but or_else(): O(sources in a row) for frames that the first cannot take. All-zero bits are a
-// valid empty state.
+// Where coroutines take their frames from: a FramePool, whatever its sizes. A coroutine that has a FrameSource& or a
+// FramePool& among its parameters takes its frame there. It is asked by
+// PromiseBase::operator new (promise.hpp) through FrameAllocator, which finds the pool.
+//
+// Frames lie at multiples of 64. Slots that were never used stay untouched; the slot that became free last is used
+// first, since its memory is in the cache. Everything is O(1), except where or_else() leads on: O(sources in a row) for
+// frames that the first cannot take. All-zero bits are a valid empty state.
 class FrameSource : public detail::FrameStore, detail::Pinned {
  public:
   static constexpr std::size_t alignment = 64;
@@ -7428,15 +7595,15 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
   std::uint32_t refused() const { return refused_; }  // frames that had no room here, even if another source had
  private:
   template <std::size_t Bytes, std::size_t N> friend class FramePool;
-  friend struct detail::FrameMaker;
+  friend struct detail::FrameAllocator;
 
   // What a slot holds while it is free.
   struct Free {
     Free* next;
   };
 
-  // Behind the frame lies the source that it came from, so that it finds back. The frame's size is known when it is
-  // freed.
+  // Behind the frame lies the source that it came from, so that release() finds the source. The compiler passes the
+  // frame's size when it frees the frame.
   static FrameSource*& owner(void* frame, std::size_t size) {
     constexpr std::size_t unit = alignof(FrameSource*);
     const std::size_t offset = (size + unit - 1) / unit * unit;
@@ -7449,8 +7616,8 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
     capacity_ = capacity;
   }
   // Errors:
-  //   EMSGSIZE   it is too large for each of the sources.
-  //   ENOBUFS    one that it would fit into has no room.
+  //   EMSGSIZE  the frame is too large for each of the sources.
+  //   ENOBUFS   a source that it would fit into has no room.
   Result<void*> allocate(std::size_t size) {
     int error = EMSGSIZE;
     for (FrameSource* source = this; source != nullptr; source = source->next_) {
@@ -7466,7 +7633,7 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
     }
     return Error(error);
   }
-  // A slot, or null: full.
+  // Returns a slot, or null: all are in use.
   void* take() {
     void* frame = free_;
     if (free_ != nullptr) {
@@ -7498,7 +7665,7 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
   std::uint32_t refused_ = 0;
 };
 
-// Room for N coroutine frames of up to `Bytes` bytes each. How many bytes a coroutine needs, the compiler alone knows:
+// Room for N coroutine frames of up to `Bytes` bytes each. Only the compiler knows how many bytes a coroutine needs:
 // see Co::frame_size() and largest(). It must outlive its coroutines.
 // Size: N * (Bytes + a pointer, rounded up to a multiple of 64), and 64 bytes.
 template <std::size_t Bytes, std::size_t N> class FramePool {
@@ -7507,13 +7674,13 @@ template <std::size_t Bytes, std::size_t N> class FramePool {
   constexpr FramePool() = default;
 
   operator FrameSource&() { return source(); }
-  // The pool as coroutines and reactors take it. It is told of its slots here and not in the constructor, so that a
-  // pool in static storage is all-zero at first, and lies in .bss.
+  // The pool as coroutines and reactors use it. The slots are set here and not in the constructor, so that a pool in
+  // static storage is all-zero at first, and lies in .bss.
   FrameSource& source() {
     source_.set_storage(&slots_[0].bytes[0], sizeof(Slot), Bytes, N);
     return source_;
   }
-  // All of these: as FrameSource's.
+  // These do the same as FrameSource's.
   void or_else(FrameSource& other) { source_.or_else(other); }
   std::uint32_t size() const { return source_.size(); }
   std::uint32_t high_water() const { return source_.high_water(); }
@@ -7522,7 +7689,8 @@ template <std::size_t Bytes, std::size_t N> class FramePool {
   static constexpr std::uint32_t capacity() { return N; }
  private:
   static constexpr std::size_t pointer_size = sizeof(void*);
-  struct alignas(FrameSource::alignment) Slot {  // a frame, and behind it where it came from: see FrameSource::owner()
+  // A frame, and behind it the source that it came from: see FrameSource::owner().
+  struct alignas(FrameSource::alignment) Slot {
     unsigned char bytes[(Bytes + pointer_size - 1) / pointer_size * pointer_size + pointer_size];
   };
 
@@ -7538,11 +7706,11 @@ template <std::size_t Bytes, std::size_t N> class FramePool {
 #endif  // MOTE_COROUTINE_FRAME_POOL_HPP
 
 // =====================================================================================================================
-// include/mote/coroutine/frame_maker.hpp
+// include/mote/coroutine/frame_allocator.hpp
 // =====================================================================================================================
-// Finds the pool that a coroutine's frame is taken from, among the arguments that the coroutine is called with.
-#ifndef MOTE_COROUTINE_FRAME_MAKER_HPP
-#define MOTE_COROUTINE_FRAME_MAKER_HPP
+// FrameAllocator: takes a coroutine's frame from the pool that it finds among the arguments of the coroutine's call.
+#ifndef MOTE_COROUTINE_FRAME_ALLOCATOR_HPP
+#define MOTE_COROUTINE_FRAME_ALLOCATOR_HPP
 
 #if __cplusplus >= 202002L
 
@@ -7550,13 +7718,13 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What an argument may be. A parameter may also refer to a type that is only declared, or to a function: such an
-// argument is none of these.
+// The kinds of arguments in which a pool can be found. A parameter may also refer to a type that is only declared, or
+// to a function: such an argument is none of these.
 
 // A pool itself.
 template <class A>
 concept IsFramePool = std::is_convertible_v<A&, FrameSource&>;
-// A reactor, or an object of the user's: frame_pool() gives a pointer to a FrameSource, to a FramePool, or null.
+// A reactor, or an object of the user's: frame_pool() returns a pointer to a FrameSource or FramePool, or null.
 template <class A>
 concept HasFramePool = requires(A& argument) {
   { *argument.frame_pool() } -> std::convertible_to<FrameStore&>;
@@ -7576,38 +7744,39 @@ template <class A> struct Argument<A, std::enable_if_t<sizeof(A) != 0 && std::is
   static constexpr bool is_over_aligned = (alignof(A) > FrameSource::alignment);
 };
 
-// Makes and frees frames. A frame comes from the first pool among the arguments, wherever it stands; where there is
-// none, from the default pool of the first argument that knows one.
-struct FrameMaker {
-  // What became of the frame that was asked for last.
-  struct Made {
-    std::uint32_t size;  // that was asked for, in bytes
+// Allocates and frees frames. A frame comes from the first argument that is a pool; if none is, from the default pool
+// of the first argument that has one.
+struct FrameAllocator {
+  // The frame that was asked for last in this thread.
+  struct Request {
+    std::uint32_t size;  // in bytes
     int error;           // 0, or why there is no frame
   };
 
-  // Null: there is no frame, and made.error says why.
-  template <class... A> static void* make(std::size_t size, std::size_t alignment, A&... arguments) {
+  // Returns null if there is no frame; last_request.error says why.
+  template <class... A> static void* allocate(std::size_t size, std::size_t alignment, A&... arguments) {
     static_assert(((IsFramePool<A> || HasFramePool<A> || HasReactor<A>) || ...),
                   "pass a FramePool to the coroutine, or a Reactor, Task or open Source whose reactor has one");
     FrameSource* const source = find_source(arguments...);
-    made = {static_cast<std::uint32_t>(size), EINVAL};
+    last_request = {static_cast<std::uint32_t>(size), EINVAL};
     if (source == nullptr || alignment > FrameSource::alignment) return nullptr;
-    if ((Argument<A>::is_over_aligned || ...)) return nullptr;  // its copy in the frame would be
+    // A copy of that argument in the frame would be misaligned.
+    if ((Argument<A>::is_over_aligned || ...)) return nullptr;
     const Result<void*> frame = source->allocate(size);
-    made.error = frame ? 0 : frame.error().code();
+    last_request.error = frame ? 0 : frame.error().code();
     return frame ? *frame : nullptr;
   }
   static void release(void* frame, std::size_t size) { FrameSource::owner(frame, size)->release(frame); }
 
-  // Read by the Co that is made next. (The compiler calls `operator new` and the maker of the Co apart, and passes
-  // nothing on.)
-  static inline constinit thread_local Made made{};
+  // Read when the Co is made, just afterwards: the compiler calls `operator new`, then get_return_object(), and passes
+  // nothing from one to the other.
+  static inline constinit thread_local Request last_request{};
  private:
   template <class... A> static FrameSource* find_source(A&... arguments) {
     if constexpr ((IsFramePool<A> || ...)) return first_pool(arguments...);
     else return first_default(arguments...);
   }
-  // One of the arguments is a pool.
+  // For arguments among which there is a pool.
   template <class First, class... Rest>
   static FrameSource* first_pool([[maybe_unused]] First& first, [[maybe_unused]] Rest&... rest) {
     if constexpr (IsFramePool<First>) return &static_cast<FrameSource&>(first);
@@ -7625,12 +7794,15 @@ struct FrameMaker {
     } else if constexpr (Argument<A>::is_source) {
       return argument.is_open() ? default_of(argument.reactor()) : nullptr;  // closed, it has no reactor
     } else if constexpr (HasReactor<A>) {
-      return default_of(static_cast<Reactor&>(argument.reactor()));
+      auto&& reactor = argument.reactor();
+      // A reactor of the user's may have a frame_pool() of its own.
+      if constexpr (HasFramePool<std::remove_reference_t<decltype(reactor)>>) return default_of(reactor);
+      else return default_of(static_cast<Reactor&>(reactor));
     } else {
       return nullptr;
     }
   }
-  // A FrameSource is the only kind of FrameStore that there is.
+  // Every FrameStore is a FrameSource.
   static FrameSource& source_of(FrameStore& store) { return static_cast<FrameSource&>(store); }
 };
 
@@ -7640,7 +7812,7 @@ struct FrameMaker {
 
 #endif  // C++20
 
-#endif  // MOTE_COROUTINE_FRAME_MAKER_HPP
+#endif  // MOTE_COROUTINE_FRAME_ALLOCATOR_HPP
 
 // =====================================================================================================================
 // include/mote/coroutine/operation_awaiter.hpp
@@ -7661,8 +7833,9 @@ concept IsOperation = requires(Op& operation, Task& task) {
 };
 
 // What co_await makes of an operation. The operation itself lies in the coroutine's frame until the end of the
-// expression that awaits it. The compiler calls await_ready(), which is the first attempt; if that is pending,
-// await_suspend(), and the chain makes the further ones; then await_resume(), whose result is that of the co_await.
+// expression that awaits it. The compiler calls await_ready(), which makes the first attempt; if that is pending, it
+// calls await_suspend(), and the chain makes the further attempts; then await_resume(), which returns the result of the
+// co_await.
 template <class Op> struct OperationAwaiter : Awaiter {
   using R = Answer<Op>;
 
@@ -7674,7 +7847,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
     forget_result();
   }
 
-  bool await_ready() { return attempt(*chain.running); }
+  bool await_ready() { return attempt(*chain.current_task); }
   void await_suspend(std::coroutine_handle<> waiting) { wait(waiting, &attempt_again); }
   R await_resume() {
     taken = true;
@@ -7685,8 +7858,9 @@ template <class Op> struct OperationAwaiter : Awaiter {
   [[gnu::always_inline]] bool attempt(Task& task) {
     Poll<R> fresh = operation.poll(task);
     if (!fresh.ready()) return false;
-    forget_result();                                           // of an operation that completed while it was abandoned
-    ::new (static_cast<void*>(&result)) R(std::move(*fresh));  // which may throw
+    forget_result();  // of an operation that returned ECANCELED while it was abandoned
+    // The move may throw: has_result is set afterwards.
+    ::new (static_cast<void*>(&result)) R(std::move(*fresh));
     if constexpr (!std::is_trivially_destructible_v<R>) has_result = true;
     return true;
   }
@@ -7698,10 +7872,11 @@ template <class Op> struct OperationAwaiter : Awaiter {
   }
 
   Op& operation;
-  bool taken = false;       // the result has been taken: so it waits nowhere
+  bool taken = false;       // the result has been taken: the operation does not wait
   bool has_result = false;  // there is one to be destroyed
+  // Constructed by the attempt that completes: constructing it first would cost its stores at every await.
   union {
-    R result;  // made by the attempt that completes, since an R that is made before costs its stores at each await
+    R result;
   };
 };
 
@@ -7726,7 +7901,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What this_task() gives. It is no operation: only a coroutine can await it.
+// What this_task() returns. It is no operation: only a coroutine can await it.
 struct ThisTask {};
 struct TaskAwaiter {
   bool await_ready() const { return true; }
@@ -7739,40 +7914,40 @@ struct TaskAwaiter {
 // What co_await makes of an Op. (Of a Co, it is a CoAwaiter: see co.hpp.)
 template <class Op> struct AwaiterFor { using type = OperationAwaiter<Op>; };
 
-// The promise is the part of a coroutine's frame that the compiler has its dealings with: it makes the frame by the
-// promise's operator new, hands each co_await to await_transform(), and asks where to suspend at the beginning and at
-// the end.
+// The promise is the part of a coroutine's frame that the compiler calls: it allocates the frame with the promise's
+// operator new, passes what is awaited to await_transform(), and asks it whether to suspend at the beginning and at the
+// end.
 struct PromiseBase {
   // ---- the frame ----
 
-  // Null: there is none, and the coroutine is not begun. Inlined, or else g++ takes it and the delete below for a
-  // mismatch.
+  // Returns null if there is no frame; the coroutine is then not begun. Always inlined: otherwise g++ warns that it and
+  // the operator delete below do not match.
   template <class... A> [[gnu::always_inline]] static void* operator new(std::size_t size, A&... arguments) noexcept {
-    return FrameMaker::make(size, alignof(std::max_align_t), arguments...);
+    return FrameAllocator::allocate(size, alignof(std::max_align_t), arguments...);
   }
-  // Called where the compiler tells the alignment: clang's -fcoro-aligned-allocation.
+  // Called by compilers that pass the alignment: clang with -fcoro-aligned-allocation.
   template <class... A>
   [[gnu::always_inline]] static void* operator new(std::size_t size, std::align_val_t alignment,
                                                    A&... arguments) noexcept {
-    return FrameMaker::make(size, static_cast<std::size_t>(alignment), arguments...);
+    return FrameAllocator::allocate(size, static_cast<std::size_t>(alignment), arguments...);
   }
-  static void operator delete(void* frame, std::size_t size) noexcept { FrameMaker::release(frame, size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { FrameAllocator::release(frame, size); }
   static void operator delete(void* frame, std::size_t size, std::align_val_t) noexcept {
-    FrameMaker::release(frame, size);
+    FrameAllocator::release(frame, size);
   }
 
   // ---- the beginning and the end ----
 
-  // It suspends before its first statement. The default arguments are evaluated in the coroutine: they are its name and
-  // line.
+  // A coroutine suspends before its first statement. The default arguments are evaluated in the coroutine: they are its
+  // name and line.
   std::suspend_always initial_suspend(const char* name = __builtin_FUNCTION(),
                                       std::uint32_t line = __builtin_LINE()) noexcept {
     own.name = name;
     own.line = line;
     return {};
   }
-  // It suspends after its last statement, so that its result can be taken from the frame. Whoever awaits it is to go
-  // on.
+  // It suspends after its last statement, so that its result can be taken from the frame. The coroutine that awaits it
+  // goes on next.
   struct Final {
     bool await_ready() const noexcept { return false; }
     template <class P> void await_suspend(std::coroutine_handle<P> ended) const noexcept {
@@ -7791,11 +7966,11 @@ struct PromiseBase {
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
     return typename AwaiterFor<Awaited>::type(*chain, operation, line);
   }
-  TaskAwaiter await_transform(ThisTask) { return {*chain->running}; }
+  TaskAwaiter await_transform(ThisTask) { return {*chain->current_task}; }
 
-  Chain own;                           // where this coroutine is the first
-  Chain* chain = &own;                 // that it is part of
-  std::coroutine_handle<> awaited_by;  // null: it is the first
+  Chain own;                           // the chain in which this coroutine is the first
+  Chain* chain = &own;                 // the chain that it is part of
+  std::coroutine_handle<> awaited_by;  // null: it is the first of its chain
   int code = 0;                        // 0, or the errno value that it failed with
 };
 
@@ -7810,7 +7985,7 @@ struct PromiseBase {
 // =====================================================================================================================
 // include/mote/coroutine/co.hpp
 // =====================================================================================================================
-// Co: what a coroutine returns to whoever calls it.
+// Co: what a coroutine returns to its caller.
 #ifndef MOTE_COROUTINE_CO_HPP
 #define MOTE_COROUTINE_CO_HPP
 
@@ -7824,17 +7999,17 @@ namespace detail {
 template <class T> struct Promise;
 struct CoAccess;
 
-// What awaiting a Co<T> gives is a Result of this: a Co<Result<T>> is the same as a Co<T>.
+// Awaiting a Co<T> returns a Result of this type: a Co<Result<T>> is awaited like a Co<T>.
 template <class T> struct Unwrapped { using type = T; };
 template <class T> struct Unwrapped<Result<T>> { using type = T; };
 
-// Owns a coroutine's frame, or knows why there is none: what a Co consists of, as the library sees it.
+// The content of a Co: owns the coroutine's frame, or knows why there is none.
 template <class T> struct CoFrame {
   using Handle = std::coroutine_handle<Promise<T>>;
   using Value = typename Unwrapped<T>::type;
 
-  explicit CoFrame(Handle frame) : handle(frame), size(FrameMaker::made.size) {}
-  explicit CoFrame(Error why_none) : error(why_none), size(FrameMaker::made.size) {}
+  explicit CoFrame(Handle frame) : handle(frame), size(FrameAllocator::last_request.size) {}
+  explicit CoFrame(Error why_none) : error(why_none), size(FrameAllocator::last_request.size) {}
   CoFrame(CoFrame&& other) noexcept : handle(other.release()), error(other.error), size(other.size) {}
   CoFrame& operator=(CoFrame&& other) noexcept {
     if (this == &other) return *this;
@@ -7850,40 +8025,40 @@ template <class T> struct CoFrame {
   Promise<T>& promise() const { return handle.promise(); }
   bool is_awaited() const { return promise().chain != &promise().own; }  // by another coroutine
   bool is_begun() const { return promise().own.is_begun(); }             // as an operation, or as a task
-  // What the coroutine returned, which has ended. Its frame is destroyed.
+  // Takes what the coroutine, which has ended, returned; and destroys its frame.
   Result<Value> take_result() {
     Result<Value> result = std::move(promise().result);
     destroy();
     return result;
   }
 
-  // In any case: gives the frame to another owner, or destroys it.
+  // With or without a frame: hands it over to another owner, or destroys it.
   Handle release() { return std::exchange(handle, nullptr); }
   void destroy() {
     if (handle != nullptr) release().destroy();
   }
 
   Handle handle;
-  Error error = EINVAL;    // why there is no frame. Where there was one: the coroutine has ended.
-  std::uint32_t size = 0;  // in bytes
+  Error error = EINVAL;    // why there is no frame. EINVAL where there was one: the coroutine has ended
+  std::uint32_t size = 0;  // of the frame, in bytes
 };
 
 }  // namespace detail
 
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
-// own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing ever
-// throws. Destroyed, wherever it stands, it leaves nothing behind.
+// own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
+// throws. It can be destroyed at any point: it then leaves everything that it waits for.
 //
-// What is awaited gives a Result<T>: what the coroutine returned. To await one is a call, not an operation: it does not
-// end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T; so Co<Result<T>> is the
-// same, and Co<Result<void>> is the one without a value that can fail.
+// An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
+// not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is
+// the same. Co<void> cannot fail; Co<Result<void>> can.
 // Errors of an await, besides those that the coroutine returns:
 //   ENOBUFS           the frame pool is full. Wait, or make it larger: see FramePool::high_water().
 //   EMSGSIZE          the frame is too large for the pool: see frame_size().
-//   EINVAL            an argument is over-aligned, there is no pool to take the frame from, or it has ended before.
+//   EINVAL            an argument is over-aligned, there is no pool to take the frame from, or it has ended already.
 //   EBUSY             another coroutine awaits it.
 //   ENOTRECOVERABLE   an exception left it.
-// On a 32-bit board the frame of an empty coroutine has 60 to 72 bytes, and each await adds its operation.
+// On a 32-bit board the frame of an empty coroutine has 60 to 72 bytes, to which each await adds its operation.
 // Size on a 32-bit board: 12 bytes.
 template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
@@ -7895,9 +8070,10 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   Co& operator=(Co&& other) noexcept = default;
 
   explicit operator bool() const { return Frame::handle != nullptr; }  // whether it has a frame
-  Error error() const { return Frame::error; }                         // why not
+  Error error() const { return Frame::error; }                         // why it has none
   std::size_t frame_size() const { return Frame::size; }  // in bytes, of the frame it has or would have needed
-  // As an operation: goes on with it, as far as it gets. Errors: those of an await, see above.
+  // One attempt, as an operation: runs the coroutine until it has ended, or waits. Errors: those of an await, see
+  // above.
   Poll<Result<Value>> poll(Task& task) {
     if (Frame::handle == nullptr) return Result<Value>(Frame::error);
     const bool has_ended = Frame::handle.done();
@@ -7915,23 +8091,23 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
 
 namespace detail {
 
-// Makes a Co, and gives its frame: for the library.
+// For the library: makes a Co, and returns the frame of one.
 struct CoAccess {
   template <class T> static CoFrame<T>& frame(Co<T>& co) { return co; }
   template <class T> static Co<T> make(typename CoFrame<T>::Handle frame) { return Co<T>(frame); }
   template <class T> static Co<T> make(Error why_none) { return Co<T>(why_none); }
 };
 
-// What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of whoever awaits it, so
-// awaiting it is only to resume it. One that has begun, as an operation, has a chain of its own, and is awaited as an
-// operation.
+// What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of the coroutine that awaits
+// it, so that to await it is only to resume it. One that has begun, as an operation, has a chain of its own, and is
+// awaited as an operation.
 template <class T> struct CoAwaiter : Awaiter {
   using R = Result<typename CoFrame<T>::Value>;
 
   CoAwaiter(Chain& part_of, Co<T>& co, std::uint32_t where)
       : Awaiter(part_of), awaited(CoAccess::frame(co)), name(chain.name), line(where) {}
-  // Where the frame that awaits is destroyed, the coroutine that is awaited does not outlive it, wherever its Co lies:
-  // its chain is gone.
+  // When the frame that awaits is destroyed, so is the coroutine that is awaited, wherever its Co lies: the chain that
+  // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
     if (waits) awaited.destroy();
@@ -7941,7 +8117,7 @@ template <class T> struct CoAwaiter : Awaiter {
     if (awaited.handle == nullptr) return true;
     taken = awaited.is_awaited();
     if (taken) return true;
-    return awaited.is_begun() && poll_chain(*this, *chain.running);
+    return awaited.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
     waits = true;
@@ -7970,7 +8146,7 @@ template <class T> struct CoAwaiter : Awaiter {
   }
 
   CoFrame<T>& awaited;
-  const char* name;    // of the function that awaits: the chain's, until the awaited one went on
+  const char* name;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
   std::uint32_t line;  // where it awaits
   bool taken = false;  // another coroutine awaits it
   bool waits = false;  // this one waits for its end
@@ -7982,13 +8158,14 @@ template <class T> struct PromiseOf : PromiseBase {
 
   Co<T> get_return_object() noexcept {
     auto* promise = static_cast<Promise<T>*>(this);
-    // Hides where the promise comes from. Else clang sees that some frames do not outlive their caller, and puts them
-    // into its stack frame, past the pool and its sizes.
+    // Hides from the compiler where the promise comes from. Otherwise clang sees that some frames do not outlive their
+    // caller, and puts them into the caller's frame: they would not come from the pool, and it would not know their
+    // sizes.
     asm("" : "+r"(promise));
     return CoAccess::make<T>(std::coroutine_handle<Promise<T>>::from_promise(*promise));
   }
   static Co<T> get_return_object_on_allocation_failure() noexcept {
-    return CoAccess::make<T>(Error(FrameMaker::made.error));
+    return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
   }
   void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
   void keep(Result<Value>&& returned) {
@@ -8005,7 +8182,7 @@ template <class T> struct Promise : PromiseOf<T> {
     this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
   }
 };
-template <> struct Promise<void> : PromiseOf<void> {  // no `co_return error`: a Co<Result<void>> is what can fail
+template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` an error: Co<Result<void>> can
   void return_void() {}
 };
 
@@ -8038,7 +8215,7 @@ class Coroutine : detail::Pinned {
       : promise_(&detail::CoAccess::frame(co).promise()), handle_(detail::CoAccess::frame(co).release()) {
     detail::Chain& chain = promise_->own;
     if (!chain.is_begun()) chain.next = handle_;
-    chain.running = nullptr;  // another task may have polled it, in the slot that this one lies in
+    chain.current_task = nullptr;  // an earlier task in this slot, at the same address, may have polled it
   }
   ~Coroutine() { handle_.destroy(); }
 
@@ -8060,13 +8237,14 @@ template <> struct TaskName<Coroutine> {
 };
 }  // namespace detail
 
-// Room for N tasks that are coroutines, whose frames lie in frame pools: everything as with any TaskPool.
+// Room for N tasks that are coroutines. Their frames lie in frame pools; all else is as with any TaskPool.
 template <std::size_t N> class CoroutinePool : public TaskPool<Coroutine, N> {
  public:
   // Makes a task of the coroutine, and queues its first step.
   // Errors:
-  //   ENOBUFS    the pool is full: await vacancy(). The coroutine is as it was. Or its frame pool was full.
-  //   EMSGSIZE   the Co has no frame, which is too large for the frame pool: see Co::frame_size().
+  //   ENOBUFS    the pool is full: await vacancy(), the coroutine is unchanged. Or the Co has no frame: its frame pool
+  //              was full.
+  //   EMSGSIZE   the Co has no frame: it would be too large for the frame pool, see Co::frame_size().
   //   EINVAL     the pool has tasks of another reactor; or the Co has no frame: see Co.
   //   ECANCELED  called by a destructor of a task, or by an observer while a pool is destroyed.
   template <class T> Result<TaskHandle> spawn(Reactor& reactor, Co<T>&& coroutine) {
@@ -8085,7 +8263,7 @@ template <std::size_t N> class CoroutinePool : public TaskPool<Coroutine, N> {
 // =====================================================================================================================
 // include/mote/coroutine/this_task.hpp
 // =====================================================================================================================
-// What a coroutine asks of the task that steps it.
+// this_task() and yield(): a coroutine's task, and letting the other tasks run.
 #ifndef MOTE_COROUTINE_THIS_TASK_HPP
 #define MOTE_COROUTINE_THIS_TASK_HPP
 
@@ -8097,7 +8275,9 @@ inline namespace MOTE_NAMESPACE {
 // `Task& task = co_await mote::this_task();`: the task that steps the coroutine. Completes at once, and cannot fail.
 inline detail::ThisTask this_task() { return {}; }
 
-// `co_await mote::yield();`: lets everybody else run, and goes on in the next turn.
+// `co_await mote::yield();`: lets all other tasks run, and goes on in the next turn. For coroutines alone (an awaiter
+// keeps the operation across attempts, so this one may have a state; in MOTE_AWAIT it could not). A StateMachine has
+// MOTE_YIELD.
 // Errors:
 //   ECANCELED  the task was cancelled.
 inline auto yield() {

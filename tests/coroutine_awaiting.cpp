@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: coroutine/co.hpp, coroutine/this_task.hpp, and every room with operations.
+// Rooms: coroutine/co.hpp, coroutine/operation_awaiter.hpp, coroutine/this_task.hpp, and every room with operations.
 // The tables of docs/awaiting.md, awaited by coroutines; and what a StateMachine awaits in C++20 alone.
 // tests/process_docs_snippets.py holds the page to this file: each co_await here is a row there, the type that the line
 // behind it states included, and the other way round.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: system/system.hpp, and every room that makes system calls.
+// Rooms: system/system.hpp, system/linux_system.hpp, and every room that makes system calls.
 // Every operation is run once to count its system calls, then once for each of these calls and each errno of its manual
 // page, with that call failing. The table below says what must follow.
 #include <signal.h>

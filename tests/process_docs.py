@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What docs/testing.md and tests/scenarios.md say of the tests is true: those that they name are there, and each scenario
-has one."""
+"""What docs/testing.md and tests/scenarios.md say of the tests is true: those that they name are there, and each
+scenario has one. Each room of the library is named by the files that test it."""
 import os
 import re
 import sys
@@ -16,6 +16,12 @@ TESTS = os.path.dirname(os.path.abspath(__file__))
 PAGES = [os.path.join(TESTS, os.pardir, 'docs', 'testing.md'), os.path.join(TESTS, 'scenarios.md')]
 SECTIONS = ['The guarantees and their tests', 'Registration', 'Readiness', 'TCP and friends', 'Edges', 'Timers',
             'Signals, wake-ups, fork', 'Tasks', 'Structured concurrency', 'Coroutines', 'Shutdown', 'Faults']
+ROOMS = os.path.join(TESTS, os.pardir, 'include', 'mote')
+# No test file names these, and why.
+NOT_NAMED = {
+    'base/config.hpp': 'macros and limits, which do nothing by themselves',
+    'base/pinned.hpp': 'forbids copying and moving: process_compile.py tries it on each owner',
+}
 
 
 def test_cases():
@@ -45,6 +51,28 @@ def page():
         with open(path, encoding='utf-8') as file:
             text += file.read()
     return text
+
+
+def rooms():
+    """As the tests write them: LAYER/ROOM.hpp."""
+    return {f'{layer}/{name}' for layer in os.listdir(ROOMS) for name in os.listdir(os.path.join(ROOMS, layer))}
+
+
+def named_rooms(text):
+    """Those in a test file's line "Rooms:", which may go on over several lines and ends with a full stop."""
+    head = re.match(r'(?://.*\n)+', text)
+    line = re.search(r'^// Rooms: ((?:.*\n)*?.*)\.$', head.group(), re.MULTILINE) if head else None
+    return re.findall(r'\w+/\w+\.hpp', line.group(1)) if line else []
+
+
+def rooms_of_tests():
+    """Of each file of doctest cases: the rooms that it names."""
+    named = {}
+    for name in os.listdir(TESTS):
+        if re.fullmatch(r'(?:test|fault|coroutine)_\w+\.cpp', name):
+            with open(os.path.join(TESTS, name), encoding='utf-8') as file:
+                named[name] = named_rooms(file.read())
+    return named
 
 
 def claims():
@@ -101,9 +129,32 @@ class TestingPage(unittest.TestCase):
         self.assertEqual([line for line in sample if line not in cases], [])
 
     def test_every_file_that_is_named_is_there(self):
-        named = re.findall(r'\b(?:test|fault|process)_\w+\.(?:cpp|py|hpp)', page())
+        named = re.findall(r'\b(?:test|fault|coroutine|process)_\w+\.(?:cpp|py|hpp)', page())
         there = set(os.listdir(TESTS)) | set(os.listdir(os.path.join(TESTS, 'support')))
-        self.assertEqual(sorted(set(named) - there - {'test_NAME.cpp', 'fault_NAME.cpp', 'process_NAME.py'}), [])
+        placeholders = {'test_NAME.cpp', 'fault_NAME.cpp', 'coroutine_NAME.cpp', 'process_NAME.py'}
+        self.assertEqual(sorted(set(named) - there - placeholders), [])
+
+    def test_every_room_is_named_by_a_test_file(self):
+        named = {room for each in rooms_of_tests().values() for room in each}
+        self.assertEqual(sorted(rooms() - named - set(NOT_NAMED)), [])
+        self.assertEqual(sorted(set(NOT_NAMED) & named), [])
+
+    def test_every_room_that_a_test_file_names_is_there(self):
+        named = {(file, room) for file, each in rooms_of_tests().items() for room in each}
+        self.assertEqual(sorted((file, room) for file, room in named if room not in rooms()), [])
+        self.assertEqual(sorted(set(NOT_NAMED) - rooms()), [])
+
+    def test_a_test_file_with_the_name_of_a_room_names_that_room(self):
+        wrong = []
+        for file, named in rooms_of_tests().items():
+            stem = file.partition('_')[2].replace('.cpp', '.hpp')
+            wrong += [(file, room) for room in rooms() if room.endswith('/' + stem) and room not in named]
+        self.assertEqual(sorted(wrong), [])
+
+    def test_the_line_of_rooms_is_read_to_its_full_stop(self):
+        text = '// SPDX\n// Rooms: a/b.hpp (it), c/d.hpp,\n// e/f.hpp.\n// And not g/h.hpp.\nint x;\n'
+        self.assertEqual(named_rooms(text), ['a/b.hpp', 'c/d.hpp', 'e/f.hpp'])
+        self.assertEqual(named_rooms('// SPDX\n// No room, as in a/b.hpp.\n// Rooms: c/d.hpp\n'), [])
 
     def test_a_test_that_is_not_there_would_be_missed(self):
         cases = {('test_a.cpp', 'one: two, three')}

@@ -172,6 +172,29 @@ class Amalgamating(Tree):
         self.add('misc/things.hpp')
         self.refuses('amalgamate', 'include/mote/misc/things.hpp:1: is in no layer')
 
+    def test_a_room_that_is_not_plain_text_is_refused(self):
+        file = self.root / 'include/mote/base/config.hpp'
+        plain = file.read_bytes()
+        for spoilt, reason in ((plain.replace(b'\n', b'\r\n'), 'config.hpp:1: has a carriage return'),
+                               (b'\xef\xbb\xbf' + plain, 'begins with a byte-order mark'),
+                               (b'\xff' + plain, 'is not UTF-8, at byte 0')):
+            file.write_bytes(spoilt)
+            self.refuses('amalgamate', reason)
+
+    def test_a_header_that_differs_in_its_line_ends_is_stale_and_made_anew(self):
+        self.header()
+        file = self.root / 'include/mote.hpp'
+        for spoilt in (file.read_bytes().replace(b'\n', b'\r\n'), b'\xff'):
+            file.write_bytes(spoilt)
+            self.refuses('amalgamate', 'stale')
+            self.assertNotEqual(self.header(), '')
+
+    def test_a_place_without_rooms_is_refused(self):
+        (self.root / 'include/mote/base/config.hpp').unlink()
+        for tool in ('amalgamate', 'layers', 'check_rooms'):
+            self.write('docs/architecture.md', 'left alone')
+            self.refuses(tool, 'holds no rooms')
+
     def test_a_system_header_without_a_reason_or_with_two_is_refused(self):
         self.add('base/error.hpp', '', ['<errno.h>  // errno', '<new>'])
         self.add('base/result.hpp', '', ['<errno.h>  // its names'])
@@ -206,6 +229,8 @@ class Drawing(Tree):
         self.assertEqual(self.page(), self.PAGE)
 
     def test_a_page_without_a_place_for_it_is_refused(self):
+        self.refuses('layers', 'architecture.md:1: cannot be read')
+        self.write('docs/architecture.md', 'no place')
         self.refuses('layers', 'has no place for the picture')
         self.write('docs/architecture.md', self.PAGE + self.PAGE)
         self.refuses('layers', 'has no place for the picture')

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "support/child.hpp"
+#include "support/descriptors.hpp"
 #include "support/operations.hpp"
 
 using mote::Endpoint;
@@ -23,6 +24,7 @@ using mote::Stream;
 using namespace std::chrono_literals;
 using test::await;
 using test::error_of;
+using test::option;
 using test::read_some;
 using test::run_until;
 using test::Running;
@@ -39,13 +41,6 @@ Fd client_of(const Endpoint& endpoint) {
 Endpoint open_listener(mote::Reactor& reactor, Listener& listener, const char* address = "127.0.0.1:0") {
   REQUIRE(listener.open(reactor, *Endpoint::parse(address)));
   return *listener.local_endpoint();
-}
-
-int option(int fd, int level, int name) {
-  int value = -1;
-  socklen_t size = sizeof value;
-  REQUIRE(::getsockopt(fd, level, name, &value, &size) == 0);
-  return value;
 }
 
 // Accepts as many as it is told to, and keeps them.

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "support/harness.hpp"
+#include "support/descriptors.hpp"
 
 namespace {
 
@@ -20,6 +20,7 @@ using mote::Readiness;
 using mote::Ready;
 using mote::Registration;
 using test::error_of;
+using test::fill;
 using test::Recorder;
 using test::turns;
 using namespace std::chrono_literals;
@@ -43,21 +44,6 @@ bool comes_to_report(mote::Reactor& reactor, int fd, Interest interest, Readines
 
 void set_option(int fd, int level, int name, int value) {
   REQUIRE(::setsockopt(fd, level, name, &value, sizeof value) == 0);
-}
-
-// Writes until there is no more room.
-std::size_t fill(int fd) {
-  static const char block[65536] = {};
-  std::size_t size = 0;
-  for (std::size_t portion = sizeof block; portion != 0;) {
-    const ssize_t n = ::write(fd, block, portion);
-    if (n > 0) {
-      size += static_cast<std::size_t>(n);
-    } else {
-      portion /= 2;  // a last byte may fit where a block does not
-    }
-  }
-  return size;
 }
 
 std::size_t drain(int fd) {
@@ -1157,4 +1143,29 @@ TEST_CASE("readiness: epoll and poll report the same through a reactor, what epo
             mote::detail::bits(reported(poll, fd->get(), interest)));
     }
   }
+}
+
+// --- the flags -------------------------------------------------------------------------------------------------------
+
+TEST_CASE("flags: combine, mask and tell whether any is set") {
+  Interest interest = Interest::read | Interest::write;
+  CHECK(mote::any(interest & Interest::write));
+  CHECK_FALSE(mote::any(interest & Interest::priority));
+  interest &= ~Interest::write;
+  CHECK(interest == Interest::read);
+  interest |= Interest::priority;
+  CHECK(interest == (Interest::read | Interest::priority));
+  CHECK_FALSE(mote::any(Interest::none));
+  Readiness readiness = Readiness::hangup | Readiness::error;
+  readiness &= ~Readiness::error;
+  CHECK(readiness == Readiness::hangup);
+  CHECK(mote::any(~Readiness::hangup & Readiness::read_closed));
+}
+
+TEST_CASE("flags: interest and readiness do not mix") {
+  CHECK(static_cast<unsigned>(Interest::read) == static_cast<unsigned>(Readiness::readable));
+  CHECK(static_cast<unsigned>(Interest::priority) == static_cast<unsigned>(Readiness::priority));
+  CHECK(static_cast<unsigned>(Interest::write) == static_cast<unsigned>(Readiness::writable));
+  CHECK_FALSE(std::is_convertible<Interest, Readiness>::value);
+  CHECK_FALSE(std::is_convertible<Interest, bool>::value);
 }

@@ -6,17 +6,17 @@ import re
 
 # From bottom to top: a layer uses only itself and those above it in this list. With each, what it is for.
 LAYERS = {
-    'base': 'vocabulary: configuration, errors and results, views of bytes, intrusive lists, the timing wheel',
+    'base': 'vocabulary: configuration, Error and Result, views of bytes, intrusive lists, the timing wheel',
     'system': 'the seam where all system calls are made, clocks, owned descriptors',
     'selector': 'waiting for many descriptors: epoll and poll, usable alone',
-    'task': 'what is stepped: control blocks, run queue, places to wait, pools, state machines',
-    'reactor': 'the loop: descriptor table, turns, statistics',
-    'time': 'timers of callbacks and of tasks',
+    'task': 'what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler',
+    'reactor': 'the loop: Reactor and its storage, the descriptor table, turns',
+    'time': 'Timer for callbacks, TaskTimer for tasks',
     'io': 'sockets and other descriptors that tasks read and write',
     'device': 'what firmware talks to',
-    'thread': 'from other threads and from signal handlers into the loop',
-    'sync': 'tasks among themselves: waiting for each other, together, and for a limited time',
-    'shutdown': 'an orderly end',
+    'thread': 'waking the loop from other threads and signal handlers',
+    'sync': 'what tasks use among themselves: to wait for each other, for several things, for a limited time',
+    'shutdown': 'how a program ends with grace',
     'coroutine': 'C++20: the same operations with co_await, on frames from static pools',
 }
 FOLDER = 'include/mote'
@@ -88,12 +88,30 @@ class Room:
         return [include.room for include in self.includes if include.room]
 
 
+def read_text(file):
+    """A file's text. Raises Mistake unless it is there and holds plain UTF-8, its lines ended by a line feed alone."""
+    try:
+        text = file.read_bytes().decode('utf-8')
+    except OSError as error:
+        raise Mistake([f'{file}:1: cannot be read: {error.strerror}']) from None
+    except UnicodeDecodeError as error:
+        raise Mistake([f'{file}:1: is not UTF-8, at byte {error.start}: correct it']) from None
+    if text.startswith('\ufeff'):
+        raise Mistake([f'{file}:1: begins with a byte-order mark: remove it'])
+    if '\r' in text:
+        raise Mistake([f'{file}:{text[:text.index(chr(13))].count(chr(10)) + 1}: has a carriage return: end lines by a line '
+                       'feed alone'])
+    return text
+
+
 def read_rooms(root):
     """All rooms below the root of the repository, by path. Raises Mistake unless they keep the rules."""
     folder = pathlib.Path(root) / FOLDER
     files = sorted(folder.rglob('*.hpp'))
+    if not files:
+        raise Mistake([f'{folder}:1: holds no rooms: name the root of the repository'])
     paths = [file.relative_to(folder).as_posix() for file in files]
-    rooms = {path: Room(path, file.read_text(encoding='utf-8')) for path, file in zip(paths, files)}
+    rooms = {path: Room(path, read_text(file)) for path, file in zip(paths, files)}
     problems = []
     for room in rooms.values():
         problems += problems_of_place(room) + problems_of_guard(room) + problems_of_includes(room, rooms)

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <mote.hpp>
+#include <utility>
 
 namespace test {
 
@@ -60,11 +61,28 @@ struct Recorder {
   }
 };
 
+// Can be moved, but not copied; -1 when it has been moved from.
+struct MoveOnly {
+  int value = 0;
+  MoveOnly() = default;
+  explicit MoveOnly(int number) : value(number) {}
+  MoveOnly(MoveOnly&& other) noexcept : value(std::exchange(other.value, -1)) {}
+  MoveOnly& operator=(MoveOnly&& other) noexcept {
+    value = std::exchange(other.value, -1);
+    return *this;
+  }
+};
+
 // Turns that do not wait. Returns how many events there were: 0 says that nothing spins.
 inline std::uint64_t turns(mote::Reactor& reactor, int count = 5) {
   const std::uint64_t before = reactor.stats().events;
   for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(mote::Duration::zero()));
   return reactor.stats().events - before;
+}
+
+// Likewise, where nobody asks how many there were.
+inline void turn(mote::Reactor& reactor, int count = 1) {
+  for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(mote::Duration::zero()));
 }
 
 // A task of which every step is a call of the test's own function.

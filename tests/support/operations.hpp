@@ -3,6 +3,7 @@
 #ifndef MOTE_TESTS_OPERATIONS_HPP
 #define MOTE_TESTS_OPERATIONS_HPP
 
+#include <memory>
 #include <string>
 
 #include "harness.hpp"
@@ -48,6 +49,19 @@ template <class Make> class Running {
   mote::TaskPool<Awaiter, 1> pool_;
   mote::TaskHandle handle_;
 };
+
+// Such a task that can be destroyed at any time.
+template <class Make> std::unique_ptr<Running<Make>> start(mote::Reactor& reactor, Make make) {
+  return std::make_unique<Running<Make>>(reactor, make);
+}
+
+// The same, and it has had its first step.
+template <class Make> std::unique_ptr<Running<Make>> waiting(mote::Reactor& reactor, Make make) {
+  auto running = start(reactor, make);
+  turn(reactor);
+  CHECK_FALSE(running->done());
+  return running;
+}
 
 // Awaits one operation: its result, after as many turns as it takes.
 template <class Make> auto await(mote::Reactor& reactor, Make make) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Views of bytes that belong to somebody else: ByteView to read them, ByteSpan to write them.
+// Views of bytes that they do not own: ByteView to read them, ByteSpan to write them.
 #ifndef MOTE_BASE_BYTES_HPP
 #define MOTE_BASE_BYTES_HPP
 
-#include <string.h>  // memcpy, memchr, strlen, strerror
+#include <string.h>  // memory and strings
 
 #include <cstddef>      // size_t, ptrdiff_t
 #include <type_traits>  // checks at compile time
@@ -15,9 +15,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A pointer and a size, not owning. It is made of these, or of an array or container whose elements have one byte each.
-// A string literal is such an array, its NUL included: use bytes_of() for the text alone. Size on a 32-bit board: 8
-// bytes.
+// A pointer and a size, not owning. Constructible from a pointer and a size, or from an array or container of one-byte
+// elements. A string literal is such an array, its NUL included: use bytes_of() for the text alone.
+// Size on a 32-bit board: 8 bytes.
 template <class Byte> class BasicBytes {
   using Void = std::conditional_t<std::is_const<Byte>::value, const void, void>;
  public:
@@ -40,7 +40,7 @@ template <class Byte> class BasicBytes {
   constexpr Byte* begin() const { return data_; }
   constexpr Byte* end() const { return data_ + size_; }
 
-  // The view begins n bytes further on. The bytes stay where they are.
+  // Drops the first n bytes from the view; no byte is moved.
   void drop_front(std::size_t n) {
     MOTE_ASSERT(n <= size_);
     data_ += n;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Configuration: the version, the namespace, how violated invariants are reported, and the bounds of a turn.
+// Configuration: the version, the namespace, how violated invariants are reported, and fixed bounds and times.
 #ifndef MOTE_BASE_CONFIG_HPP
 #define MOTE_BASE_CONFIG_HPP
 
@@ -35,24 +35,39 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Bounds of one turn of the loop. Each keeps one party from starving the others.
+// Fixed bounds and times.
 namespace limits {
+
+// ---- bounds of one turn of the loop: each keeps one party from starving the others ----
 
 // An operation that could complete at once does not, after so many in one step: the task is queued again behind the
 // others.
 constexpr int operations_per_step = 32;
-// Steps in one turn of tasks that are below the highest priority.
-constexpr std::uint32_t steps_below = 16;
-// Queues in which one task can stand at a time, by first_of() and all_of().
-constexpr int queues_per_task = 3;
-// Connections that a listener finds dead in a row before it pauses.
+// Steps in one turn of each priority below the highest.
+constexpr std::uint32_t steps_per_lower_priority = 16;
+// Connections of a listening socket, in a row, that are found dead before accepting pauses.
 constexpr int accepts_per_poll = 16;
+
+// ---- bounds of memory and of work ----
+
+// Queues in which one task can wait at a time. An operation that is made of several may wait in more than one.
+constexpr int queues_per_task = 3;
 // Timers that are looked at to find the exact next deadline.
 constexpr std::uint32_t timers_per_scan = 32;
-// For how long a listener pauses: after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead ones.
+
+// ---- times ----
+
+// The pause of accepting, after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead connections.
 constexpr std::chrono::milliseconds accept_pause{100};
 
 }  // namespace limits
+
+namespace detail {
+
+// A condition that is mostly true. For branches on the way of every message only.
+constexpr bool expect_true(bool condition) { return __builtin_expect(condition, true) != 0; }
+
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

@@ -5,14 +5,15 @@
 #define MOTE_BASE_ERROR_HPP
 
 #include <errno.h>   // errno and its names
-#include <string.h>  // memcpy, memchr, strlen, strerror
+#include <string.h>  // memory and strings
 
 #include <mote/base/config.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An errno value. Never 0. Size on a 32-bit board: 4 bytes.
+// An errno value. Never 0.
+// Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN

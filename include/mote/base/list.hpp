@@ -28,7 +28,7 @@ struct ListNode : Pinned {
   }
 };
 
-// What lists have in common, whatever their elements are: so this code exists once in a program.
+// What all lists have in common, whatever their elements are, so that this code exists once in a program.
 //
 //     head_ -> first -> ... -> last -> head_      a ring; its `prev` links run the other way
 //
@@ -56,7 +56,7 @@ struct ListBase {
   }
 
   // Moves all nodes of `other`, in their order, behind the nodes of this list.
-  void take(ListBase& other) {
+  void append_all(ListBase& other) {
     if (other.empty()) return;
     ring();
     ListNode* const first_taken = other.head_.next;
@@ -87,17 +87,16 @@ struct ListBase {
   ListNode head_;
 };
 
-// A list of T. Node is that base of T by which it is linked: ListNode itself or, for an object that can be in several
-// lists at a time, one Hook for each of them. Size on a 32-bit board: 8 bytes.
-template <class T, class Node = ListNode> struct List : ListBase {
-  void push_back(Node& node) { append(node); }
-  void push_front(Node& node) { prepend(node); }
+// A list of T, which derives from ListNode.
+// Size on a 32-bit board: 8 bytes.
+template <class T> struct List : ListBase {
+  void push_back(ListNode& node) { append(node); }
+  void push_front(ListNode& node) { prepend(node); }
   T* front() { return from(first()); }
-  T* after(Node& node) { return node.next == &head_ ? nullptr : from(node.next); }
+  T* after(ListNode& node) { return node.next == &head_ ? nullptr : from(node.next); }
   T* pop_front() { return from(take_first()); }
-  static T* from(ListNode* node) { return static_cast<T*>(static_cast<Node*>(node)); }
+  static T* from(ListNode* node) { return static_cast<T*>(node); }
 };
-template <int Which> struct Hook : ListNode {};
 
 }  // namespace detail
 

@@ -11,7 +11,7 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 
-// An object that others point to, and that is therefore neither copied nor moved.
+// The base of an object that others point to, and that is therefore neither copied nor moved.
 struct Pinned {
   constexpr Pinned() = default;
   Pinned(const Pinned&) = delete;

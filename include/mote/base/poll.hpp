@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Poll: what one attempt at an operation gives, a value or "pending".
+// Poll: what one attempt at an operation returns, a value or "pending". (Not poll(2).)
 #ifndef MOTE_BASE_POLL_HPP
 #define MOTE_BASE_POLL_HPP
 
@@ -14,12 +14,13 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// The operation has not completed, and the task has been noted as waiting for it.
+// The operation has not completed, and the task has been noted as waiting for it. `pending` is what users return;
+// detail::suspended is the same as an Error, inside of Poll<Result<T>>.
 struct Pending {};
 constexpr Pending pending{};
 
-// Ready with a value, or pending. T must be default-constructible. Looking at the value of a pending one is a violated
-// invariant. Size: that of T and of a bool.
+// Ready with a value, or pending. T must be default-constructible. Reading the value of a pending one trips
+// MOTE_ASSERT. Size: that of T and of a bool.
 template <class T> class [[nodiscard]] Poll {
  public:
   using value_type = T;
@@ -42,16 +43,13 @@ template <class T> class [[nodiscard]] Poll {
 
 namespace detail {
 
-// What an attempt answers when it has noted the task as waiting and is to be made again. It is no errno value: those
-// end at 4095.
+// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It is no errno
+// value: those end at 4095.
 constexpr Error suspended{4096};
-
-// A condition that is mostly true. For branches on the way of every message only.
-constexpr bool expect_true(bool condition) { return __builtin_expect(condition, true) != 0; }
 
 }  // namespace detail
 
-// The same of an operation that can fail. It is no larger than the Result: pending is an error of its own inside of it.
+// The same for an operation that can fail. It is no larger than the Result: pending is an error of its own inside it.
 template <class T> class [[nodiscard]] Poll<Result<T>> {
  public:
   using value_type = Result<T>;
@@ -61,7 +59,7 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
 
-  // As Result<T>::in_place(). Where `fill` answers detail::suspended, the Poll is pending.
+  // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }

@@ -19,9 +19,9 @@ namespace detail {
 struct Assignment;
 }
 
-// A value, or the error on account of which there is none. T must be default-constructible, because a failed Result
-// holds one as well. At first it holds the error EAGAIN. Looking at the value of a failed Result is a violated
-// invariant. Size: that of T and of an int.
+// A value, or the error that explains why there is none. T must be default-constructible, because a failed Result holds
+// one as well. At first it holds the error EAGAIN. Reading the value of a failed Result trips MOTE_ASSERT.
+// Size: that of T and of an int.
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
@@ -75,7 +75,7 @@ template <> class [[nodiscard]] Result<void> {
   int error_;
 };
 
-// A reference to somebody else's object, or the error on account of which there is none.
+// A reference to an object that lives elsewhere, or the error that explains why there is none.
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
@@ -97,8 +97,8 @@ template <class T> class [[nodiscard]] Result<T&> {
 
 namespace detail {
 
-// Assigns what an operation has given to the variable that awaits it. A Result is assigned member by member: moved as a
-// whole, g++ takes it through the stack.
+// Assigns what an operation has returned to the variable of the await. A Result is assigned member by member: moved as
+// a whole, g++ takes it through the stack.
 struct Assignment {
   template <class To, class From> static void make(To&& to, From& from) { to = static_cast<From&&>(from); }
 

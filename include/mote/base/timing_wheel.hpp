@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// TimingWheel: holds what has deadlines, and gives it out in order when they come. It knows no clock: it is told the
-// time.
+// TimingWheel: holds timers and hands out those that are due, in order. It reads no clock: the caller passes the time.
 #ifndef MOTE_BASE_TIMING_WHEEL_HPP
 #define MOTE_BASE_TIMING_WHEEL_HPP
 
@@ -16,12 +15,12 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 
-// What stands in a wheel: the base of a timer, whose owner keeps it.
+// An entry of a wheel: the base of a timer. Its owner keeps it alive while it is in the wheel.
 struct TimerNode : ListNode {
   std::int64_t deadline = 0;  // ns
   std::uint32_t order = 0;    // of arming, counted by the owner of the wheel; it may wrap around
 
-  // Earlier deadlines come first, equal ones in the order in which they were armed. That is compared as a signed
+  // Earlier deadlines come first, equal ones in the order in which they were armed. The order is compared as a signed
   // difference, which is right as long as two timers are less than 2^31 armings apart.
   bool before(const TimerNode& other) const {
     if (deadline != other.deadline) return deadline < other.deadline;
@@ -31,10 +30,11 @@ struct TimerNode : ListNode {
 
 // A hierarchical timing wheel (Varghese and Lauck, 1987) that keeps the exact order. Arming and cancelling are O(1),
 // and nothing is ever full. n timers that expire together are sorted with at most n * (8 + log2(n)) comparisons, and
-// each of them has moved to a lower level at most once per level on its way. Size on a 32-bit board: 1,240 bytes.
+// each of them has moved to a lower level at most once per level on its way.
+// Size on a 32-bit board: 1,240 bytes.
 //
 // Time is cut into ticks of 512 ns. A tick's number, written in base 16, has a digit for each of 9 levels; each level
-// has 16 lists, one for each value of its digit. `base_` is the tick up to which everything has been given out. The
+// has 16 lists, one for each value of its digit. `base_` is the tick up to which everything has been handed out. The
 // level of a timer is that of the highest digit in which the tick of its deadline differs from base_, and its list is
 // the deadline's digit there:
 //
@@ -68,7 +68,7 @@ class TimingWheel {
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
 
-  // Nothing is due before it. It is exact unless a timer's deadline was moved or a timer was cancelled since refresh().
+  // Nothing is due before it. Right after refresh() it is exact, or the begin of a long list.
   std::int64_t next() const { return next_; }
 
   // The node must be in no list.
@@ -83,28 +83,27 @@ class TimingWheel {
     }
   }
 
-  // Something that is due at `deadline` but has no node. It counts, too, until it is forgotten, and is to be expected
-  // anew after each refresh().
+  // A deadline without a node (the loop's pause of accepts). It counts until forget(); call again after each refresh().
   void expect(std::int64_t deadline) {
     if (count_ == 0 || deadline < next_) next_ = deadline;
     ++count_;
   }
   void forget() { --count_; }
 
-  // The bit of its list may stay set: whoever comes across an empty list clears it.
+  // The bit of its list may stay set: expire() and refresh() clear it when they come to the empty list.
   void erase(TimerNode& node) {
     node.unlink();
     --count_;
   }
 
-  // Moves those that are due at `now`, in order, to `due`, where they count until they are erased. It takes some lists
+  // Moves timers that are due at `now`, in order, to `due`, where they count until they are erased. It takes some lists
   // at a time, so that a timer fires while it is in the cache: call it with the same `now` until it returns false, and
   // empty `due` in between. What is armed meanwhile comes after all of these.
   bool expire(std::int64_t now, List<TimerNode>& due) {
     const std::uint64_t now_tick = tick_of(now);
     firing_until_ = now;
     due.ring();
-    for (unsigned visited = 0; visited < lists_per_call || due.empty(); ++visited) {
+    for (unsigned visited = 0; visited < lists_per_call || due.empty(); ++visited) {  // at least until one is found
       const unsigned list = first_occupied();
       if (list == no_list) break;
       const std::uint64_t start = start_of(list);
@@ -122,14 +121,14 @@ class TimingWheel {
     return false;
   }
 
-  // Finds the next deadline again. It is exact where it lies within the current tick or the first list is short; else
-  // it is the time at which that list begins.
+  // Finds the next deadline again. Exact if the first list is of level 0 or has at most limits::timers_per_scan timers;
+  // else it is the time at which that list begins.
   void refresh() {
     next_ = INT64_MAX;
     for (;;) {
       const unsigned list = first_occupied();
       if (list == no_list) return;
-      scan(list);
+      rescan(list);
       if (!lists_[list].empty()) return;
       clear_occupied(list);
     }
@@ -143,12 +142,12 @@ class TimingWheel {
   // The lists' numbers: 16 for each level, and two more. overflow_list stands where a tenth level would begin, and is
   // treated as that level's only list.
   static constexpr unsigned overflow_list = levels * lists_per_level;
-  // postponed_list has what is armed while others are firing, and due already: it comes after these.
+  // postponed_list has what is armed while others fire, and is due already: it comes after these.
   static constexpr unsigned postponed_list = overflow_list + 1;
   static constexpr unsigned no_list = postponed_list + 1;
 
   static constexpr unsigned short_list = 8;      // so many timers are sorted by insertion
-  static constexpr unsigned lists_per_call = 8;  // of expire(), if it has found something by then
+  static constexpr unsigned lists_per_call = 8;  // lists that one expire() empties; more until it has found a timer
 
   static TimerNode* timer(ListNode* node) { return List<TimerNode>::from(node); }
 
@@ -208,23 +207,26 @@ class TimingWheel {
     const auto last = static_cast<std::int64_t>(((start + length_of(list)) << tick_bits) - 1);
     clear_occupied(list);
     if (start > base_) base_ = list == overflow_list ? now_tick : start;
-    // A timer whose deadline was moved beyond the list's end has to wait for the lists between, even if it is due. And
-    // of a crowd nothing is taken: all of it goes to lower levels first, whose lists are short, and need little
-    // sorting.
-    const bool is_crowd = list >= lists_per_level && is_long(lists_[list]);
+    // A timer whose deadline was moved beyond the list's end has to wait for the lists between, even if it is due.
     const std::int64_t until = last < firing_until_ ? last : firing_until_;
-    take_due(lists_[list], is_crowd ? INT64_MIN : until, due);
+    // Of a long list nothing is taken yet: all of it moves to lower levels first, whose lists are short and need little
+    // sorting.
+    constexpr std::int64_t nothing = INT64_MIN;  // no timer is due by then
+    const bool splits_only = list >= lists_per_level && is_long(lists_[list]);
+    split_list(lists_[list], splits_only ? nothing : until, due);
   }
 
-  // Finds the earliest deadline of a list. On the way it moves timers to their place whose deadlines were put off.
-  void scan(unsigned index) {
+  // Finds the earliest deadline of a list. Timers whose deadlines were put off move to the list where they belong now.
+  void rescan(unsigned index) {
     List<TimerNode>& list = lists_[index];
     std::uint32_t left = index < lists_per_level ? UINT32_MAX : limits::timers_per_scan;
-    for (TimerNode* node = list.front(); node != nullptr; --left) {
+    TimerNode* node = list.front();
+    while (node != nullptr) {
       if (left == 0) {
         next_ = ns_of(start_of(index));
         return;
       }
+      --left;
       TimerNode* const following = list.after(*node);
       if (list_of(node->deadline) != index) {
         node->unlink();
@@ -256,7 +258,7 @@ class TimingWheel {
       ++count;
     }
 
-    // All of them, and one more, as a single run.
+    // Merges all of them, and one more, into a single run.
     ListNode* merge_all(ListNode* run) const {
       for (unsigned i = 0; count >> i != 0; ++i) {
         if ((count >> i & 1u) != 0) run = merge(merged[i], run);
@@ -265,10 +267,10 @@ class TimingWheel {
     }
   };
 
-  // Empties a list. What is due `until` then goes to `due`, in order, behind what is there already; the rest goes to
-  // its place as seen from base_. Not inlined: inside of expire() it would make that 60 bytes larger on ARM, for want
-  // of registers.
-  [[gnu::noinline]] void take_due(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
+  // Empties a list. What is due by `until` moves to `due`, in order, behind what is there already; the rest moves to
+  // its list as seen from base_. Not inlined: inside of expire() it would make that 60 bytes larger on ARM, for want of
+  // registers.
+  [[gnu::noinline]] void split_list(List<TimerNode>& list, std::int64_t until, List<TimerNode>& due) {
     ListNode* const before_run = due.head_.prev;  // the current run is what follows it in `due`
     CutRuns runs;
     ListNode* const end = &list.head_;
@@ -294,8 +296,8 @@ class TimingWheel {
     append_run(due, runs.merge_all(last_run));
   }
 
-  // Behind which node of the current run, or of `before_run`, a timer belongs. Null where more than 8 would have to be
-  // passed to find out.
+  // Returns the node of the current run, or `before_run`, behind which a timer belongs. Null where more than 8 would
+  // have to be passed to find out.
   static ListNode* position_in_run(const TimerNode& node, const List<TimerNode>& due, ListNode* before_run) {
     ListNode* position = due.head_.prev;
     for (unsigned left = short_list; left != 0; --left) {
@@ -322,7 +324,7 @@ class TimingWheel {
     }
   }
 
-  // Of two runs that are not empty.
+  // Merges two runs that are not empty.
   static ListNode* merge(ListNode* a, ListNode* b) {
     ListNode head;
     ListNode* tail = &head;
@@ -338,7 +340,7 @@ class TimingWheel {
 
   std::uint64_t base_ = 0;  // in ticks: nothing before it is left in the wheel
   std::int64_t next_ = 0;
-  std::int64_t firing_until_ = 0;            // the time at which those are due that are firing
+  std::int64_t firing_until_ = 0;            // `now` of the last expire(): what fires is due at that time
   std::uint32_t occupied_[levels + 1] = {};  // a bit for each list of a level that may have timers
   std::uint32_t count_ = 0;
   bool is_firing_ = false;

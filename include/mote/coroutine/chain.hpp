@@ -22,7 +22,7 @@ namespace detail {
 
 struct Awaiter;
 
-// A chain of coroutines, each of which awaits the one behind it. The last one either runs, or waits for an operation:
+// A chain of coroutines, each of which awaits the next one. The last one either runs, or waits for an operation:
 //
 //     serve()  --co_await-->  read_request()  --co_await-->  read_line()  --co_await-->  stream.read(...)
 //     the first                                              the last, which waits       the operation
@@ -32,19 +32,19 @@ struct Awaiter;
 //
 // So a step goes straight to the operation that is pending, however long the chain is.
 //
-// The trampoline: no coroutine resumes another. One that awaits another, or that has ended, notes in `next` who is to
-// go on, suspends itself, and thereby returns to resume(), which resumes that one. So the stack does not grow with the
-// length of the chain, nor with the number of awaits in a loop, whatever the compiler optimises. (A coroutine that
-// names its successor in await_suspend() relies on a tail call, which there need not be.)
+// The trampoline: no coroutine resumes another. One that awaits another, or that has ended, stores in `next` which
+// coroutine is to go on, suspends itself, and thereby returns to resume(), which resumes that one. So the stack does
+// not grow with the length of the chain, nor with the number of awaits in a loop, whatever the compiler optimises. (A
+// coroutine that returns its successor from await_suspend() relies on a tail call, which the compiler need not make.)
 //
-// Who owns a frame: the Co that the coroutine's call gave, wherever that lies; mostly in the frame of the coroutine
-// that awaits it, as a temporary of the co_await. For a task, it is the Coroutine in the task's slot. Whoever destroys
-// the first frame destroys the Co that lies in it, hence the second frame, and so on down to the last, whose Awaiter
-// leaves the operation.
+// Ownership: a frame belongs to the Co that the call of the coroutine returned, mostly a temporary of the co_await,
+// which lies in the frame of the coroutine that awaits. The first frame of a task belongs to the Coroutine in the
+// task's slot. When the first frame is destroyed, so is the Co that lies in it, hence the second frame, and so on down
+// to the last, whose Awaiter leaves the operation.
 struct Chain {
-  // As a task of its own. Returns whether it has ended.
+  // One step as a task of its own. Returns whether the first coroutine has ended.
   bool step(Task& stepped_by);
-  // As an operation of a task, in the manner of an operation's poll(). Returns whether it has ended.
+  // One attempt as an operation of a task, as an operation's poll(). Returns whether the first coroutine has ended.
   bool poll(Task& polled_by);
   // Whether it has been stepped or polled before, and now waits for something.
   bool is_begun() const { return pending_await != nullptr; }
@@ -52,7 +52,7 @@ struct Chain {
   std::coroutine_handle<> next;      // to be resumed; null: none
   Awaiter* pending_await = nullptr;  // what its last coroutine waits for; null: for nothing
   TaskRef task;                      // the task that steps or polls it, or did so last: it may have ended since
-  Task* running = nullptr;           // the same, for use within a step
+  Task* current_task = nullptr;      // the same, for use within a step
   const char* name = nullptr;        // of the function that awaits
   std::uint32_t line = 0;            // of the source, where that awaits
   bool abandoned = false;            // it has left the places where it waited, until it is stepped or polled again
@@ -62,38 +62,43 @@ struct Chain {
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
-// Destroyed while it waits, it leaves where it waits.
+// If it is destroyed while it waits, it leaves the places where it waits.
 struct Awaiter : Pinned {
   using PollAgain = bool (*)(Awaiter&, Task&);  // returns whether what is awaited has completed
 
   explicit Awaiter(Chain& part_of) : chain(part_of) {}
 
-  // Has the chain wait: each step calls `again`, until it returns true; then `waiting` is resumed.
+  // Makes the chain wait: each step calls `again`, until it returns true; then `waiting` is resumed.
   void wait(std::coroutine_handle<> waiting, PollAgain again) {
     coroutine = waiting.address();
     poll_again = again;
     chain.pending_await = this;
   }
-  // To be called by the destructors of what derives from it. The frame is destroyed, and the chain may be waiting here:
+  // To be called by the destructors of derived classes. The frame is being destroyed, and this is
   //   - completed, or never suspended: the chain waits elsewhere or not at all. Nothing is left to do.
-  //   - waiting: what is awaited is polled once more, only to leave. What else the task awaits goes on: this may be a
-  //     part of an operation of several, whose other parts still wait.
-  //   - waiting, but it has been abandoned, or the task has ended: it has left all places already.
+  //   - waiting: what is awaited is polled once more, only to leave. Everything else that the task awaits goes on: the
+  //     chain may be one of several parts of an operation, whose other parts still wait.
+  //   - waiting, but the chain has been abandoned, or the task has ended: it has left all places already.
   void leave() {
-    if (chain.pending_await != this) return;
-    Task* const task = chain.task.get();  // null: it has ended
-    if (task != nullptr && !chain.abandoned) PollContext(*task).abandon(chain);
-    chain.pending_await = nullptr;
+    if (chain.pending_await == this) stop_waiting();
   }
 
   Chain& chain;
   PollAgain poll_again;
   void* coroutine;  // a handle's address: a handle would be set to null at each await that does not wait
+ private:
+  // Seldom needed. Most of it is out of line, so that the destructors are small enough for the compiler to inline them.
+  void stop_waiting() {
+    Task* const task = chain.task.get();  // null: it has ended
+    if (task != nullptr && !chain.abandoned) abandon_chain(*task);
+    chain.pending_await = nullptr;
+  }
+  [[gnu::noinline]] void abandon_chain(Task& task) { PollContext(task).abandon(chain); }
 };
 
 inline bool Chain::step(Task& stepped_by) {
-  if (running != &stepped_by) {
-    running = &stepped_by;
+  if (current_task != &stepped_by) {
+    current_task = &stepped_by;
     task = TaskRef(stepped_by);
     abandoned = false;
   }
@@ -102,9 +107,10 @@ inline bool Chain::step(Task& stepped_by) {
 
 inline bool Chain::poll(Task& polled_by) {
   const PollContext context(polled_by);
-  running = &polled_by;
+  current_task = &polled_by;
   abandoned = context.is_abandoning();
   if (!task.names(polled_by)) task = TaskRef(polled_by);
+  // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);
@@ -112,13 +118,13 @@ inline bool Chain::poll(Task& polled_by) {
   return pending_await == nullptr && !abandoned;
 }
 
-// The trampoline. Polls what is pending, and resumes one coroutine after another until one waits, or the first has
-// ended.
+// The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the
+// first has ended.
 inline bool Chain::resume() {
-  if (Awaiter* const waits = pending_await; waits != nullptr) {
-    if (!waits->poll_again(*waits, *running)) return false;
+  if (Awaiter* const awaiter = pending_await; awaiter != nullptr) {
+    if (!awaiter->poll_again(*awaiter, *current_task)) return false;
     pending_await = nullptr;
-    std::coroutine_handle<>::from_address(waits->coroutine).resume();
+    std::coroutine_handle<>::from_address(awaiter->coroutine).resume();
   }
   while (pending_await == nullptr && next) {
     const std::coroutine_handle<> coroutine = std::exchange(next, nullptr);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Co: what a coroutine returns to whoever calls it.
+// Co: what a coroutine returns to its caller.
 #ifndef MOTE_COROUTINE_CO_HPP
 #define MOTE_COROUTINE_CO_HPP
 
@@ -19,7 +19,7 @@
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
 #include <mote/coroutine/chain.hpp>
-#include <mote/coroutine/frame_maker.hpp>
+#include <mote/coroutine/frame_allocator.hpp>
 #include <mote/coroutine/promise.hpp>
 #include <mote/task/task.hpp>
 
@@ -31,17 +31,17 @@ namespace detail {
 template <class T> struct Promise;
 struct CoAccess;
 
-// What awaiting a Co<T> gives is a Result of this: a Co<Result<T>> is the same as a Co<T>.
+// Awaiting a Co<T> returns a Result of this type: a Co<Result<T>> is awaited like a Co<T>.
 template <class T> struct Unwrapped { using type = T; };
 template <class T> struct Unwrapped<Result<T>> { using type = T; };
 
-// Owns a coroutine's frame, or knows why there is none: what a Co consists of, as the library sees it.
+// The content of a Co: owns the coroutine's frame, or knows why there is none.
 template <class T> struct CoFrame {
   using Handle = std::coroutine_handle<Promise<T>>;
   using Value = typename Unwrapped<T>::type;
 
-  explicit CoFrame(Handle frame) : handle(frame), size(FrameMaker::made.size) {}
-  explicit CoFrame(Error why_none) : error(why_none), size(FrameMaker::made.size) {}
+  explicit CoFrame(Handle frame) : handle(frame), size(FrameAllocator::last_request.size) {}
+  explicit CoFrame(Error why_none) : error(why_none), size(FrameAllocator::last_request.size) {}
   CoFrame(CoFrame&& other) noexcept : handle(other.release()), error(other.error), size(other.size) {}
   CoFrame& operator=(CoFrame&& other) noexcept {
     if (this == &other) return *this;
@@ -57,40 +57,40 @@ template <class T> struct CoFrame {
   Promise<T>& promise() const { return handle.promise(); }
   bool is_awaited() const { return promise().chain != &promise().own; }  // by another coroutine
   bool is_begun() const { return promise().own.is_begun(); }             // as an operation, or as a task
-  // What the coroutine returned, which has ended. Its frame is destroyed.
+  // Takes what the coroutine, which has ended, returned; and destroys its frame.
   Result<Value> take_result() {
     Result<Value> result = std::move(promise().result);
     destroy();
     return result;
   }
 
-  // In any case: gives the frame to another owner, or destroys it.
+  // With or without a frame: hands it over to another owner, or destroys it.
   Handle release() { return std::exchange(handle, nullptr); }
   void destroy() {
     if (handle != nullptr) release().destroy();
   }
 
   Handle handle;
-  Error error = EINVAL;    // why there is no frame. Where there was one: the coroutine has ended.
-  std::uint32_t size = 0;  // in bytes
+  Error error = EINVAL;    // why there is no frame. EINVAL where there was one: the coroutine has ended
+  std::uint32_t size = 0;  // of the frame, in bytes
 };
 
 }  // namespace detail
 
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
-// own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing ever
-// throws. Destroyed, wherever it stands, it leaves nothing behind.
+// own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
+// throws. It can be destroyed at any point: it then leaves everything that it waits for.
 //
-// What is awaited gives a Result<T>: what the coroutine returned. To await one is a call, not an operation: it does not
-// end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T; so Co<Result<T>> is the
-// same, and Co<Result<void>> is the one without a value that can fail.
+// An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
+// not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is
+// the same. Co<void> cannot fail; Co<Result<void>> can.
 // Errors of an await, besides those that the coroutine returns:
 //   ENOBUFS           the frame pool is full. Wait, or make it larger: see FramePool::high_water().
 //   EMSGSIZE          the frame is too large for the pool: see frame_size().
-//   EINVAL            an argument is over-aligned, there is no pool to take the frame from, or it has ended before.
+//   EINVAL            an argument is over-aligned, there is no pool to take the frame from, or it has ended already.
 //   EBUSY             another coroutine awaits it.
 //   ENOTRECOVERABLE   an exception left it.
-// On a 32-bit board the frame of an empty coroutine has 60 to 72 bytes, and each await adds its operation.
+// On a 32-bit board the frame of an empty coroutine has 60 to 72 bytes, to which each await adds its operation.
 // Size on a 32-bit board: 12 bytes.
 template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
@@ -102,9 +102,10 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   Co& operator=(Co&& other) noexcept = default;
 
   explicit operator bool() const { return Frame::handle != nullptr; }  // whether it has a frame
-  Error error() const { return Frame::error; }                         // why not
+  Error error() const { return Frame::error; }                         // why it has none
   std::size_t frame_size() const { return Frame::size; }  // in bytes, of the frame it has or would have needed
-  // As an operation: goes on with it, as far as it gets. Errors: those of an await, see above.
+  // One attempt, as an operation: runs the coroutine until it has ended, or waits. Errors: those of an await, see
+  // above.
   Poll<Result<Value>> poll(Task& task) {
     if (Frame::handle == nullptr) return Result<Value>(Frame::error);
     const bool has_ended = Frame::handle.done();
@@ -122,23 +123,23 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
 
 namespace detail {
 
-// Makes a Co, and gives its frame: for the library.
+// For the library: makes a Co, and returns the frame of one.
 struct CoAccess {
   template <class T> static CoFrame<T>& frame(Co<T>& co) { return co; }
   template <class T> static Co<T> make(typename CoFrame<T>::Handle frame) { return Co<T>(frame); }
   template <class T> static Co<T> make(Error why_none) { return Co<T>(why_none); }
 };
 
-// What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of whoever awaits it, so
-// awaiting it is only to resume it. One that has begun, as an operation, has a chain of its own, and is awaited as an
-// operation.
+// What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of the coroutine that awaits
+// it, so that to await it is only to resume it. One that has begun, as an operation, has a chain of its own, and is
+// awaited as an operation.
 template <class T> struct CoAwaiter : Awaiter {
   using R = Result<typename CoFrame<T>::Value>;
 
   CoAwaiter(Chain& part_of, Co<T>& co, std::uint32_t where)
       : Awaiter(part_of), awaited(CoAccess::frame(co)), name(chain.name), line(where) {}
-  // Where the frame that awaits is destroyed, the coroutine that is awaited does not outlive it, wherever its Co lies:
-  // its chain is gone.
+  // When the frame that awaits is destroyed, so is the coroutine that is awaited, wherever its Co lies: the chain that
+  // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
     if (waits) awaited.destroy();
@@ -148,7 +149,7 @@ template <class T> struct CoAwaiter : Awaiter {
     if (awaited.handle == nullptr) return true;
     taken = awaited.is_awaited();
     if (taken) return true;
-    return awaited.is_begun() && poll_chain(*this, *chain.running);
+    return awaited.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
     waits = true;
@@ -177,7 +178,7 @@ template <class T> struct CoAwaiter : Awaiter {
   }
 
   CoFrame<T>& awaited;
-  const char* name;    // of the function that awaits: the chain's, until the awaited one went on
+  const char* name;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
   std::uint32_t line;  // where it awaits
   bool taken = false;  // another coroutine awaits it
   bool waits = false;  // this one waits for its end
@@ -189,13 +190,14 @@ template <class T> struct PromiseOf : PromiseBase {
 
   Co<T> get_return_object() noexcept {
     auto* promise = static_cast<Promise<T>*>(this);
-    // Hides where the promise comes from. Else clang sees that some frames do not outlive their caller, and puts them
-    // into its stack frame, past the pool and its sizes.
+    // Hides from the compiler where the promise comes from. Otherwise clang sees that some frames do not outlive their
+    // caller, and puts them into the caller's frame: they would not come from the pool, and it would not know their
+    // sizes.
     asm("" : "+r"(promise));
     return CoAccess::make<T>(std::coroutine_handle<Promise<T>>::from_promise(*promise));
   }
   static Co<T> get_return_object_on_allocation_failure() noexcept {
-    return CoAccess::make<T>(Error(FrameMaker::made.error));
+    return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
   }
   void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
   void keep(Result<Value>&& returned) {
@@ -212,7 +214,7 @@ template <class T> struct Promise : PromiseOf<T> {
     this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
   }
 };
-template <> struct Promise<void> : PromiseOf<void> {  // no `co_return error`: a Co<Result<void>> is what can fail
+template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` an error: Co<Result<void>> can
   void return_void() {}
 };
 

@@ -35,7 +35,7 @@ class Coroutine : detail::Pinned {
       : promise_(&detail::CoAccess::frame(co).promise()), handle_(detail::CoAccess::frame(co).release()) {
     detail::Chain& chain = promise_->own;
     if (!chain.is_begun()) chain.next = handle_;
-    chain.running = nullptr;  // another task may have polled it, in the slot that this one lies in
+    chain.current_task = nullptr;  // an earlier task in this slot, at the same address, may have polled it
   }
   ~Coroutine() { handle_.destroy(); }
 
@@ -57,13 +57,14 @@ template <> struct TaskName<Coroutine> {
 };
 }  // namespace detail
 
-// Room for N tasks that are coroutines, whose frames lie in frame pools: everything as with any TaskPool.
+// Room for N tasks that are coroutines. Their frames lie in frame pools; all else is as with any TaskPool.
 template <std::size_t N> class CoroutinePool : public TaskPool<Coroutine, N> {
  public:
   // Makes a task of the coroutine, and queues its first step.
   // Errors:
-  //   ENOBUFS    the pool is full: await vacancy(). The coroutine is as it was. Or its frame pool was full.
-  //   EMSGSIZE   the Co has no frame, which is too large for the frame pool: see Co::frame_size().
+  //   ENOBUFS    the pool is full: await vacancy(), the coroutine is unchanged. Or the Co has no frame: its frame pool
+  //              was full.
+  //   EMSGSIZE   the Co has no frame: it would be too large for the frame pool, see Co::frame_size().
   //   EINVAL     the pool has tasks of another reactor; or the Co has no frame: see Co.
   //   ECANCELED  called by a destructor of a task, or by an observer while a pool is destroyed.
   template <class T> Result<TaskHandle> spawn(Reactor& reactor, Co<T>&& coroutine) {

@@ -21,14 +21,16 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
-struct FrameMaker;
+struct FrameAllocator;
 }
 
-// Where coroutines take their frames: the storage of a FramePool, whatever its sizes. A coroutine that has a
-// FrameSource& or a FramePool& among its parameters takes its frame there. Frames lie at multiples of 64. Slots that
-// were never used stay untouched; the slot that became free last is used first, since its memory is in the cache.
-// Everything is O(1), but or_else(): O(sources in a row) for frames that the first cannot take. All-zero bits are a
-// valid empty state.
+// Where coroutines take their frames from: a FramePool, whatever its sizes. A coroutine that has a FrameSource& or a
+// FramePool& among its parameters takes its frame there. It is asked by
+// PromiseBase::operator new (promise.hpp) through FrameAllocator, which finds the pool.
+//
+// Frames lie at multiples of 64. Slots that were never used stay untouched; the slot that became free last is used
+// first, since its memory is in the cache. Everything is O(1), except where or_else() leads on: O(sources in a row) for
+// frames that the first cannot take. All-zero bits are a valid empty state.
 class FrameSource : public detail::FrameStore, detail::Pinned {
  public:
   static constexpr std::size_t alignment = 64;
@@ -43,15 +45,15 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
   std::uint32_t refused() const { return refused_; }  // frames that had no room here, even if another source had
  private:
   template <std::size_t Bytes, std::size_t N> friend class FramePool;
-  friend struct detail::FrameMaker;
+  friend struct detail::FrameAllocator;
 
   // What a slot holds while it is free.
   struct Free {
     Free* next;
   };
 
-  // Behind the frame lies the source that it came from, so that it finds back. The frame's size is known when it is
-  // freed.
+  // Behind the frame lies the source that it came from, so that release() finds the source. The compiler passes the
+  // frame's size when it frees the frame.
   static FrameSource*& owner(void* frame, std::size_t size) {
     constexpr std::size_t unit = alignof(FrameSource*);
     const std::size_t offset = (size + unit - 1) / unit * unit;
@@ -64,8 +66,8 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
     capacity_ = capacity;
   }
   // Errors:
-  //   EMSGSIZE   it is too large for each of the sources.
-  //   ENOBUFS    one that it would fit into has no room.
+  //   EMSGSIZE  the frame is too large for each of the sources.
+  //   ENOBUFS   a source that it would fit into has no room.
   Result<void*> allocate(std::size_t size) {
     int error = EMSGSIZE;
     for (FrameSource* source = this; source != nullptr; source = source->next_) {
@@ -81,7 +83,7 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
     }
     return Error(error);
   }
-  // A slot, or null: full.
+  // Returns a slot, or null: all are in use.
   void* take() {
     void* frame = free_;
     if (free_ != nullptr) {
@@ -113,7 +115,7 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
   std::uint32_t refused_ = 0;
 };
 
-// Room for N coroutine frames of up to `Bytes` bytes each. How many bytes a coroutine needs, the compiler alone knows:
+// Room for N coroutine frames of up to `Bytes` bytes each. Only the compiler knows how many bytes a coroutine needs:
 // see Co::frame_size() and largest(). It must outlive its coroutines.
 // Size: N * (Bytes + a pointer, rounded up to a multiple of 64), and 64 bytes.
 template <std::size_t Bytes, std::size_t N> class FramePool {
@@ -122,13 +124,13 @@ template <std::size_t Bytes, std::size_t N> class FramePool {
   constexpr FramePool() = default;
 
   operator FrameSource&() { return source(); }
-  // The pool as coroutines and reactors take it. It is told of its slots here and not in the constructor, so that a
-  // pool in static storage is all-zero at first, and lies in .bss.
+  // The pool as coroutines and reactors use it. The slots are set here and not in the constructor, so that a pool in
+  // static storage is all-zero at first, and lies in .bss.
   FrameSource& source() {
     source_.set_storage(&slots_[0].bytes[0], sizeof(Slot), Bytes, N);
     return source_;
   }
-  // All of these: as FrameSource's.
+  // These do the same as FrameSource's.
   void or_else(FrameSource& other) { source_.or_else(other); }
   std::uint32_t size() const { return source_.size(); }
   std::uint32_t high_water() const { return source_.high_water(); }
@@ -137,7 +139,8 @@ template <std::size_t Bytes, std::size_t N> class FramePool {
   static constexpr std::uint32_t capacity() { return N; }
  private:
   static constexpr std::size_t pointer_size = sizeof(void*);
-  struct alignas(FrameSource::alignment) Slot {  // a frame, and behind it where it came from: see FrameSource::owner()
+  // A frame, and behind it the source that it came from: see FrameSource::owner().
+  struct alignas(FrameSource::alignment) Slot {
     unsigned char bytes[(Bytes + pointer_size - 1) / pointer_size * pointer_size + pointer_size];
   };
 

@@ -28,8 +28,9 @@ concept IsOperation = requires(Op& operation, Task& task) {
 };
 
 // What co_await makes of an operation. The operation itself lies in the coroutine's frame until the end of the
-// expression that awaits it. The compiler calls await_ready(), which is the first attempt; if that is pending,
-// await_suspend(), and the chain makes the further ones; then await_resume(), whose result is that of the co_await.
+// expression that awaits it. The compiler calls await_ready(), which makes the first attempt; if that is pending, it
+// calls await_suspend(), and the chain makes the further attempts; then await_resume(), which returns the result of the
+// co_await.
 template <class Op> struct OperationAwaiter : Awaiter {
   using R = Answer<Op>;
 
@@ -41,7 +42,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
     forget_result();
   }
 
-  bool await_ready() { return attempt(*chain.running); }
+  bool await_ready() { return attempt(*chain.current_task); }
   void await_suspend(std::coroutine_handle<> waiting) { wait(waiting, &attempt_again); }
   R await_resume() {
     taken = true;
@@ -52,8 +53,9 @@ template <class Op> struct OperationAwaiter : Awaiter {
   [[gnu::always_inline]] bool attempt(Task& task) {
     Poll<R> fresh = operation.poll(task);
     if (!fresh.ready()) return false;
-    forget_result();                                           // of an operation that completed while it was abandoned
-    ::new (static_cast<void*>(&result)) R(std::move(*fresh));  // which may throw
+    forget_result();  // of an operation that returned ECANCELED while it was abandoned
+    // The move may throw: has_result is set afterwards.
+    ::new (static_cast<void*>(&result)) R(std::move(*fresh));
     if constexpr (!std::is_trivially_destructible_v<R>) has_result = true;
     return true;
   }
@@ -65,10 +67,11 @@ template <class Op> struct OperationAwaiter : Awaiter {
   }
 
   Op& operation;
-  bool taken = false;       // the result has been taken: so it waits nowhere
+  bool taken = false;       // the result has been taken: the operation does not wait
   bool has_result = false;  // there is one to be destroyed
+  // Constructed by the attempt that completes: constructing it first would cost its stores at every await.
   union {
-    R result;  // made by the attempt that completes, since an R that is made before costs its stores at each await
+    R result;
   };
 };
 

@@ -14,7 +14,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/coroutine/chain.hpp>
-#include <mote/coroutine/frame_maker.hpp>
+#include <mote/coroutine/frame_allocator.hpp>
 #include <mote/coroutine/operation_awaiter.hpp>
 #include <mote/task/task.hpp>
 
@@ -22,7 +22,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What this_task() gives. It is no operation: only a coroutine can await it.
+// What this_task() returns. It is no operation: only a coroutine can await it.
 struct ThisTask {};
 struct TaskAwaiter {
   bool await_ready() const { return true; }
@@ -35,40 +35,40 @@ struct TaskAwaiter {
 // What co_await makes of an Op. (Of a Co, it is a CoAwaiter: see co.hpp.)
 template <class Op> struct AwaiterFor { using type = OperationAwaiter<Op>; };
 
-// The promise is the part of a coroutine's frame that the compiler has its dealings with: it makes the frame by the
-// promise's operator new, hands each co_await to await_transform(), and asks where to suspend at the beginning and at
-// the end.
+// The promise is the part of a coroutine's frame that the compiler calls: it allocates the frame with the promise's
+// operator new, passes what is awaited to await_transform(), and asks it whether to suspend at the beginning and at the
+// end.
 struct PromiseBase {
   // ---- the frame ----
 
-  // Null: there is none, and the coroutine is not begun. Inlined, or else g++ takes it and the delete below for a
-  // mismatch.
+  // Returns null if there is no frame; the coroutine is then not begun. Always inlined: otherwise g++ warns that it and
+  // the operator delete below do not match.
   template <class... A> [[gnu::always_inline]] static void* operator new(std::size_t size, A&... arguments) noexcept {
-    return FrameMaker::make(size, alignof(std::max_align_t), arguments...);
+    return FrameAllocator::allocate(size, alignof(std::max_align_t), arguments...);
   }
-  // Called where the compiler tells the alignment: clang's -fcoro-aligned-allocation.
+  // Called by compilers that pass the alignment: clang with -fcoro-aligned-allocation.
   template <class... A>
   [[gnu::always_inline]] static void* operator new(std::size_t size, std::align_val_t alignment,
                                                    A&... arguments) noexcept {
-    return FrameMaker::make(size, static_cast<std::size_t>(alignment), arguments...);
+    return FrameAllocator::allocate(size, static_cast<std::size_t>(alignment), arguments...);
   }
-  static void operator delete(void* frame, std::size_t size) noexcept { FrameMaker::release(frame, size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { FrameAllocator::release(frame, size); }
   static void operator delete(void* frame, std::size_t size, std::align_val_t) noexcept {
-    FrameMaker::release(frame, size);
+    FrameAllocator::release(frame, size);
   }
 
   // ---- the beginning and the end ----
 
-  // It suspends before its first statement. The default arguments are evaluated in the coroutine: they are its name and
-  // line.
+  // A coroutine suspends before its first statement. The default arguments are evaluated in the coroutine: they are its
+  // name and line.
   std::suspend_always initial_suspend(const char* name = __builtin_FUNCTION(),
                                       std::uint32_t line = __builtin_LINE()) noexcept {
     own.name = name;
     own.line = line;
     return {};
   }
-  // It suspends after its last statement, so that its result can be taken from the frame. Whoever awaits it is to go
-  // on.
+  // It suspends after its last statement, so that its result can be taken from the frame. The coroutine that awaits it
+  // goes on next.
   struct Final {
     bool await_ready() const noexcept { return false; }
     template <class P> void await_suspend(std::coroutine_handle<P> ended) const noexcept {
@@ -87,11 +87,11 @@ struct PromiseBase {
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
     return typename AwaiterFor<Awaited>::type(*chain, operation, line);
   }
-  TaskAwaiter await_transform(ThisTask) { return {*chain->running}; }
+  TaskAwaiter await_transform(ThisTask) { return {*chain->current_task}; }
 
-  Chain own;                           // where this coroutine is the first
-  Chain* chain = &own;                 // that it is part of
-  std::coroutine_handle<> awaited_by;  // null: it is the first
+  Chain own;                           // the chain in which this coroutine is the first
+  Chain* chain = &own;                 // the chain that it is part of
+  std::coroutine_handle<> awaited_by;  // null: it is the first of its chain
   int code = 0;                        // 0, or the errno value that it failed with
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// What a coroutine asks of the task that steps it.
+// this_task() and yield(): a coroutine's task, and letting the other tasks run.
 #ifndef MOTE_COROUTINE_THIS_TASK_HPP
 #define MOTE_COROUTINE_THIS_TASK_HPP
 
@@ -21,7 +21,9 @@ inline namespace MOTE_NAMESPACE {
 // `Task& task = co_await mote::this_task();`: the task that steps the coroutine. Completes at once, and cannot fail.
 inline detail::ThisTask this_task() { return {}; }
 
-// `co_await mote::yield();`: lets everybody else run, and goes on in the next turn.
+// `co_await mote::yield();`: lets all other tasks run, and goes on in the next turn. For coroutines alone (an awaiter
+// keeps the operation across attempts, so this one may have a state; in MOTE_AWAIT it could not). A StateMachine has
+// MOTE_YIELD.
 // Errors:
 //   ECANCELED  the task was cancelled.
 inline auto yield() {

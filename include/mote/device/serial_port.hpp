@@ -23,7 +23,8 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A serial port in raw mode. An unplugged one reads as the end of the stream. Size on a 32-bit board: 12 bytes.
+// A serial port in raw mode. An unplugged one reads as the end of the stream.
+// Size on a 32-bit board: 12 bytes.
 class SerialPort : public Stream {
  public:
   enum class Parity : std::uint8_t { none, even, odd };
@@ -35,7 +36,7 @@ class SerialPort : public Stream {
     bool hardware_flow_control = false;  // RTS/CTS
   };
 
-  // Opens it for this process alone: from then on any other open() gives EBUSY (except to the superuser: TIOCEXCL).
+  // Opens it for this process alone: from then on any other open() fails with EBUSY (not the superuser's: TIOCEXCL).
   // Errors:
   //   EINVAL                   a setting that the device or its driver does not take.
   //   ENOTTY                   it is no terminal.

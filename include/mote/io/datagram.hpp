@@ -5,7 +5,7 @@
 #define MOTE_IO_DATAGRAM_HPP
 
 #include <errno.h>       // errno and its names
-#include <string.h>      // memcpy, memchr, strlen, strerror
+#include <string.h>      // memory and strings
 #include <sys/socket.h>  // sockets
 
 #include <cstddef>  // size_t, ptrdiff_t
@@ -27,15 +27,16 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Datagrams, UDP or Unix-domain. Size on a 32-bit board: 12 bytes.
+// Datagrams, UDP or Unix-domain. What is in the error queue is discarded when it is reported and nothing can be read.
 //
 // Errors of all operations that are awaited, beside their own:
-//   EBUSY        another task does the same: one reader and one writer at a time. Or the socket is watched.
-//   ECANCELED    the task was cancelled, or the socket has been closed, as at shutdown.
-//   EBADF        it was never opened.
-//   ECONNREFUSED an earlier datagram of a connected socket found nobody (ICMP). The socket goes on.
-//   ENOMEM       the kernel is out of memory: try later.
-//   ENOSPC       the kernel's limit on registrations, when it has to wait.
+//   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.
+//   ECANCELED     the task was cancelled, or the socket has been closed, as at shutdown.
+//   EBADF         it was never opened, or its descriptor was closed by somebody else.
+//   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
+//   ENOMEM        the kernel is out of memory: try later.
+//   ENOSPC        the kernel's limit on registrations, when it has to wait.
+// Size on a 32-bit board: 12 bytes.
 class Datagram : public Source {
  public:
   struct Received {
@@ -43,7 +44,7 @@ class Datagram : public Source {
     bool truncated = false;  // the datagram was longer than the buffer; the rest is lost
   };
 
-  // Bound to the endpoint, whose port may be 0: the kernel chooses one.
+  // Opens a socket that is bound to the endpoint, whose port may be 0: the kernel chooses one.
   // Errors:
   //   EBUSY                   it is open already: close() it first.
   //   EADDRINUSE              the address is taken, or the Unix socket's path exists.
@@ -60,19 +61,20 @@ class Datagram : public Source {
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Of that family (AF_INET, AF_INET6, AF_UNIX), bound by the first send. Errors: as above, but for those of the
-  // address.
+  // Opens a socket of that family (AF_INET, AF_INET6, AF_UNIX), which the first send binds. Errors: as above, but for
+  // those of the address.
   Result<void> open(Reactor& reactor, int family) {
     Fd fd(System::socket(family, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Sets where send() goes and from where recv() takes: kernel state, at once. Errors: of connect(2).
+  // Sets the peer, to which send() sends and from which alone recv() receives. Completes at once. Errors: those of
+  // connect(2).
   Result<void> connect(const Endpoint& to) { return detail::check(System::connect(fd(), to.address(), to.size())); }
 
   // ---- operations ----
 
-  // A datagram, and in `from`, unless it is null, from where it came.
+  // Receives a datagram, and in `from`, unless it is null, from where it came.
   auto recv(ByteSpan buffer, Endpoint* from = nullptr) {
     return make_operation<Received>(Interest::read, "a datagram", [this, buffer, from] {
       return slot_->may_read() ? try_recv(buffer, from) : Error(EAGAIN);
@@ -83,7 +85,7 @@ class Datagram : public Source {
   // Errors, beside those above:
   //   EMSGSIZE                   too long for one datagram.
   //   ENOBUFS                    the interface's queue is full: try later.
-  //   ENETUNREACH, EHOSTUNREACH  the network says that there is no way there.
+  //   ENETUNREACH, EHOSTUNREACH  the network reports that there is no way there.
   //   ENOENT                     there is no Unix socket of this path.
   //   EDESTADDRREQ               the socket is not connected, and `to` is null.
   //   EACCES                     not allowed: the path's permissions; or a broadcast without SO_BROADCAST.
@@ -127,7 +129,7 @@ class Datagram : public Source {
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto send_once = [&] { return System::sendto(slot_->fd, bytes.data(), bytes.size(), flags, address, size); };
     const ssize_t n = detail::retry(send_once);
-    if (n < 0) return Error(detail::transfer_failed(*slot_, slot_->write_state));
+    if (n < 0) return Error(detail::note_failure(*slot_, slot_->write_state));
     return {};
   }
 };

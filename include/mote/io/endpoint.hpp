@@ -9,7 +9,7 @@
 #include <net/if.h>      // if_nametoindex, if_indextoname: scopes of IPv6 addresses
 #include <netinet/in.h>  // sockaddr_in, sockaddr_in6
 #include <stdio.h>       // snprintf
-#include <string.h>      // memcpy, memchr, strlen, strerror
+#include <string.h>      // memory and strings
 #include <sys/socket.h>  // sockets
 #include <sys/un.h>      // sockaddr_un
 
@@ -43,14 +43,14 @@ class Endpoint {
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
   }
-  // A path, or after '@' an abstract name. A listener leaves its path behind: unlink() it before the next one opens.
+  // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
     return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
-  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x".
+  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
   // Errors:
   //   EINVAL         it is none of these, or the port is above 65535.
   //   ENODEV         there is no interface of the name behind '%'.
@@ -146,7 +146,7 @@ class Endpoint {
     const bool ipv6 = family() == AF_INET6;
     const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
     char host[INET6_ADDRSTRLEN] = "";
-    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or if it has gone
+    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or not any more
     ::inet_ntop(family(), bytes, host, sizeof host);
     if (ipv6 && v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
     ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});

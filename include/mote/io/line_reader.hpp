@@ -5,7 +5,7 @@
 #define MOTE_IO_LINE_READER_HPP
 
 #include <errno.h>   // errno and its names
-#include <string.h>  // memcpy, memchr, strlen, strerror
+#include <string.h>  // memory and strings
 
 #include <cstddef>  // size_t, ptrdiff_t
 #include <utility>  // move, forward, exchange
@@ -23,7 +23,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
-// over, and nothing else is lost. Size: N bytes, and 16 on a 32-bit board. A line costs O(its bytes).
+// over, and nothing else is lost. A line costs O(its bytes).
+// Size: N bytes, and 16 on a 32-bit board.
 template <std::size_t N> class LineReader {
   static_assert(N >= 2, "room for one byte and the delimiter");
  public:
@@ -31,9 +32,10 @@ template <std::size_t N> class LineReader {
   explicit constexpr LineReader(char delimiter) : delimiter_(static_cast<unsigned char>(delimiter - '\n')) {}
 
   // The line without its delimiter (for '\n', nor a '\r' before it), valid until the next read. The last line may lack
-  // the delimiter. Errors, beside those of Stream::read():
+  // the delimiter.
+  // Errors, beside those of Stream::read():
   //   ENODATA    the stream has ended.
-  //   EMSGSIZE   a line was too long. The next call goes on with the line after it.
+  //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
     return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
       for (;;) {

@@ -29,9 +29,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Accepts connections. Full is answered by waiting, so that connections stay in the kernel's backlog: for a slot of the
-// table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms). Size on a 32-bit board:
-// 12 bytes.
+// Accepts connections. When there is no room accept() waits, so that connections stay in the kernel's backlog: for a
+// free slot of the table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms).
+// Size on a 32-bit board: 12 bytes.
 class Listener : public Source {
  public:
   struct Options {
@@ -71,7 +71,9 @@ class Listener : public Source {
   // Errors:
   //   EBUSY            another task accepts: one at a time. Or the listener is watched.
   //   ECANCELED        the task was cancelled, or the listener has been closed, as at shutdown.
-  //   EBADF            it was never opened.
+  //   EBADF            it was never opened, or its descriptor was closed by somebody else.
+  //   EINVAL           its descriptor was shut down (shutdown(2)) by somebody else.
+  //   ENOBUFS          it has to wait for a slot or the system, and the task waits in limits::queues_per_task queues.
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
   auto accept() {
     return operation<Stream>([this](PollContext context) {
@@ -79,14 +81,14 @@ class Listener : public Source {
     });
   }
   // One attempt, for the callback style. After any of these errors but EAGAIN and EBADF the listener stays ready:
-  // watch() it for nothing (Interest::none), and try again later.
+  // watch() it with Interest::none, and try again later.
   // Errors:
   //   EAGAIN                   there is no connection now.
   //   EBADF                    it is not open.
   //   ENOBUFS                  the table is full, or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM   the system's limits.
   //   EPERM                    a firewall forbids it.
-  //   ECONNABORTED             many connections in a row had gone before they were accepted.
+  //   ECONNABORTED             many connections in a row had been ended before they were accepted.
   Result<Stream> try_accept() {
     if (slot_ == nullptr) return Error(EBADF);
     if (loop_->vacancies() == 0) return Error(ENOBUFS);
@@ -139,25 +141,25 @@ class Listener : public Source {
     }
     return Error(ECONNABORTED);
   }
-  // Errors of accept() after which the next connection may be accepted at once. The first is of a signal; the others
-  // are of the connection that would have been accepted, or errors of its network that were pending there: see
-  // accept(2).
+  // Whether the next connection may be accepted at once after this error of accept(). The first comes of a signal; the
+  // others concern the connection that would have been accepted, or are errors of its network that were pending there:
+  // see accept(2).
   static bool is_of_one_connection(int error) {
     return detail::is_one_of(error,
                              EINTR,         // a signal came first
-                             ECONNABORTED,  // the peer has gone in the meantime
-                             EPROTO,        // the same, as some protocols say it
+                             ECONNABORTED,  // the peer has ended it in the meantime
+                             EPROTO,        // the same, in some protocols
                              ENETDOWN,      // its network is down
                              ENOPROTOOPT,   // the peer does not offer the protocol
                              EHOSTDOWN,     // the peer's machine is down
                              ENONET,        // the peer's machine is not on the network
                              EHOSTUNREACH,  // there is no way to its machine
-                             EOPNOTSUPP,    // its network says that it does not do this
+                             EOPNOTSUPP,    // its network does not support this
                              ENETUNREACH,   // there is no way to its network
                              ETIMEDOUT);    // it has not answered
   }
-  // Errors of accept() that end without this program's doing: the connection stays in the backlog meanwhile. Others are
-  // left: EBADF and EINVAL, of a descriptor that was closed, or shut down, behind our back.
+  // Whether this error of accept() may pass without this program's doing: the connection stays in the backlog
+  // meanwhile. The others are EBADF and EINVAL: the descriptor was closed, or shut down, by somebody else.
   static bool may_pass_with_time(int error) {
     return detail::is_one_of(error,
                              EMFILE,         // too many descriptors in this process
@@ -165,7 +167,7 @@ class Listener : public Source {
                              ENOBUFS,        // no memory for a socket
                              ENOMEM,         // no memory
                              EPERM,          // a firewall forbids it
-                             ECONNABORTED);  // many in a row had gone
+                             ECONNABORTED);  // many in a row had been ended
   }
 };
 

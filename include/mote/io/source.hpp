@@ -8,7 +8,7 @@
 #include <fcntl.h>       // open, fcntl, O_*
 #include <sys/socket.h>  // sockets
 #include <termios.h>     // serial ports
-#include <unistd.h>      // read, write, close, getpid
+#include <unistd.h>      // read, write, close, getpid, STDERR_FILENO
 
 #include <utility>  // move, forward, exchange
 
@@ -27,13 +27,13 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An owned descriptor in a reactor's table: closed when it goes. Registering costs no system call: the kernel hears of
-// it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain Source serves any
-// other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
+// Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no system call: the
+// kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
+// Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
 //
-// It can be moved, and goes empty where the reactor goes first. It must not be destroyed while another task's operation
-// on it is pending: close() it, which makes that operation answer ECANCELED, and let the task run. Size on a 32-bit
-// board: 12 bytes.
+// It can be moved, and becomes empty if the reactor is destroyed first. It must not be destroyed while another task's
+// operation on it is pending: close() it, which makes that operation return ECANCELED, and let the task run.
+// Size on a 32-bit board: 12 bytes.
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
@@ -61,10 +61,11 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Whoever waits for it gets ECANCELED. Does nothing to one that is not open.
+  // Tasks that wait for it get ECANCELED. Does nothing to one that is not open. Wakes all tasks that wait for a free
+  // slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
-  // Gives the descriptor back, no longer registered (and non-blocking, unless it is 0 to 2). Whoever waits gets
-  // ECANCELED.
+  // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
+  // ECANCELED. Wakes tasks as close() does.
   Fd release() { return SourceBase::release(); }
 
   bool is_open() const { return slot_ != nullptr; }
@@ -72,17 +73,17 @@ class Source : protected detail::SourceBase {
   Reactor& reactor() const { return detail::ReactorAccess::reactor(*loop_); }  // only of an open one
 
   // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or
-  // error; gives what was reported. It is a hint: another reader may have been faster.
+  // error; returns what was reported. It is a hint: another reader may have been faster.
   // Errors:
   //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
-  //   EBADF           it was never opened.
+  //   EBADF           it was never opened, or its descriptor was closed by somebody else.
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
     return make_operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
-      // Whoever asks may leave unread what there is, so edges would not be enough.
+      // The caller may leave unread what there is, so edge triggering would not be enough.
       slot_->read_state |= Slot::slow_path;
-      slot_->wanted &= ~detail::by_edges;
+      slot_->wanted &= ~detail::edge_triggered;
       const unsigned asked =
           detail::DescriptorTable::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
       const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
@@ -91,10 +92,11 @@ class Source : protected detail::SourceBase {
     });
   }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
-  // again to change the interest or the handler.
+  // again to change the interest or the handler. `handler` must not be empty.
   // Errors:
-  //   EBADF           it is not open.
+  //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
+  //   EEXIST          another registration has the same descriptor.
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
@@ -108,7 +110,6 @@ class Source : protected detail::SourceBase {
   }
 
   // setsockopt(2) with an int.
-
   // Errors:
   //   EBADF                it is not open.
   //   ENOTSOCK             it is no socket.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// The inner side of a Source: what streams, listeners, datagram sockets and serial ports are made with.
+// SourceBase: the inner side of a Source, with which streams, listeners, datagram sockets and serial ports are made.
 #ifndef MOTE_IO_SOURCE_BASE_HPP
 #define MOTE_IO_SOURCE_BASE_HPP
 
@@ -25,8 +25,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// Owns a slot of a loop's table, and the descriptor in it. It goes with its owner, or with the loop where that goes
-// first.
+// Owns a slot of a loop's table, and the descriptor in it. Both are released when it is destroyed, or when the loop is,
+// if that happens first.
 class SourceBase : SlotOwner {
  protected:
   using Slot = detail::Slot;
@@ -47,20 +47,21 @@ class SourceBase : SlotOwner {
   // caller's.
   // Errors:
   //   EBUSY    it is open already.
-  //   EBADF    fd is none.
+  //   EBADF    fd is negative.
   //   ENOBUFS  the table is full.
   //   ENXIO    the reactor is not open.
   Result<void> register_as(Loop& loop, Fd&& fd, unsigned flags) {
     if (slot_ != nullptr) return Error(EBUSY);
-    if (const Result<void> claimed = loop.claim(fd.get(), slot_); !claimed) return claimed;
+    Slot* slot = nullptr;
+    if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
+    slot_ = slot;
     loop_ = &loop;
-    loop.set_owner(*slot_, *this, &SourceBase::close_owner);
-    slot_->flags = flags;
-    unsigned state = 0;
-    if (!slot_->is(Slot::blocking)) state |= Slot::may_try;  // the first attempt is made at once
-    if (!slot_->is(Slot::is_stream)) state |= Slot::slow_path;
-    slot_->read_state = static_cast<std::uint8_t>(state);
-    slot_->write_state = static_cast<std::uint8_t>(state);
+    slot->flags = flags;
+    loop.set_owner(*slot, *this, &SourceBase::close_owner);
+    const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
+    const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
+    slot->read_state = static_cast<std::uint8_t>(first_try | slow_path);
+    slot->write_state = slot->read_state;
     fd.release();
     return {};
   }
@@ -68,7 +69,7 @@ class SourceBase : SlotOwner {
   static Result<void> register_other(SourceBase& other, Loop& loop, Fd&& fd, unsigned flags) {
     return other.register_as(loop, std::move(fd), flags);
   }
-  // Whoever waits for it gets ECANCELED. It is left to the kernel to end the registration, which saves a system call.
+  // Tasks that wait for it get ECANCELED. It is left to the kernel to end the registration, which saves a system call.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
@@ -77,7 +78,7 @@ class SourceBase : SlotOwner {
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
-  // Gives the descriptor back, no longer registered.
+  // Returns the descriptor, no longer registered.
   Fd release() {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
@@ -89,7 +90,7 @@ class SourceBase : SlotOwner {
 
   // ---- operations ----
 
-  // Whether there is a descriptor, and the task may go on. If not, `refusal` is the operation's answer: see
+  // Whether there is a descriptor, and the operation may do its work. If not, `refusal` is what it has to return: see
   // PollContext::proceed().
   bool proceed(PollContext context, Interest direction, Error& refusal) {
     if (slot_ != nullptr && context.consume_budget()) return true;
@@ -106,13 +107,12 @@ class SourceBase : SlotOwner {
     }
     return refusal;
   }
-  // Notes the task as waiting; `what` says for what. Gives what the operation has to return.
+  // Notes the task as waiting for `what`. Returns what the operation has to return.
   Error wait_for(PollContext context, Interest direction, const char* what) {
     const Result<void> noted = loop_->wait_for(*slot_, direction, context.header());
     return noted ? context.suspend(what) : noted.error();
   }
-  // An operation that waits when `try_once()` answers EAGAIN, which is also its answer when trying is not worth a
-  // system call.
+  // An operation that waits when `try_once()` returns EAGAIN, as it does also when trying is not worth a system call.
   template <class T, class Try> auto make_operation(Interest direction, const char* what, Try try_once) {
     return operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
       Error refusal;
@@ -123,9 +123,10 @@ class SourceBase : SlotOwner {
     });
   }
 
-  Loop* loop_ = nullptr;              // null: it has never been open
-  Slot* slot_ = nullptr;              // null: it is not open
-  bool connect_interrupted_ = false;  // closed while a connect() was pending
+  Loop* loop_ = nullptr;  // null: it has never been open
+  Slot* slot_ = nullptr;  // null: it is not open
+  // Closed while a connect() was pending: its next attempt returns ECANCELED rather than beginning anew.
+  bool connect_interrupted_ = false;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
   [[gnu::noinline]] void take(SourceBase& other) {

@@ -32,25 +32,28 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A stream of bytes: a socket, a pipe, a terminal. Writing to a socket whose peer has gone gives EPIPE and never raises
-// SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. Size on a 32-bit board: 12 bytes.
+// A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
+// never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
+// is discarded when it is reported and nothing can be read. Whether a stream is edge-triggered is decided in
+// DescriptorTable::wait_for().
 //
 // Errors of all operations that are awaited, beside their own:
 //   EBUSY                      another task does the same: one reader and one writer. Or the stream is watched.
 //   ECANCELED                  the task was cancelled, or the stream has been closed, as at shutdown.
-//   EBADF                      it was never opened.
+//   EBADF                      it was never opened, or its descriptor was closed by somebody else.
 //   ECONNRESET                 the peer has ended the connection by force: close it.
 //   ETIMEDOUT                  the peer has not answered for long: close it.
-//   EHOSTUNREACH, ENETUNREACH  the network says that there is no way to the peer: close it.
+//   EHOSTUNREACH, ENETUNREACH  the network reports that there is no way to the peer: close it.
 //   ENOTCONN                   it is not connected.
-//   EIO                        the device has failed, or has gone: close it.
+//   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
+// Size on a 32-bit board: 12 bytes.
 class Stream : public Source {
  public:
   // ---- operations ----
 
-  // Some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included).
+  // Reads some bytes, as they come: at least 1, or 0 at the end of the stream (a terminal's hang-up included).
   // Errors, beside those above:
   //   EINVAL   the buffer is empty.
   //   EISDIR   it is a directory.
@@ -72,11 +75,12 @@ class Stream : public Source {
       if (slot->read_state != 0 || !slot->reader.names(context.header())) {
         return detail::transfer_result(read_slow_path(context.task(), data, size, detail::not_tried));
       }
-      slot->reader.wait_again(detail::bits(Interest::read));  // it has waited here before, and the kernel knows
+      // Its last wait is still armed: see DescriptorTable::wait_for().
+      slot->reader.wait_again(detail::bits(Interest::read));
       return Result<std::size_t>(context.suspend("data"));
     });
   }
-  // All of the buffer, which shrinks as it is filled: a named object that outlives the await.
+  // Fills all of the buffer, which shrinks as it is filled: a named object that outlives the await.
   // Errors, beside those of read():
   //   ENODATA   the stream ended before that. The buffer holds what is still missing.
   auto read_exactly(ByteSpan& buffer) {
@@ -92,8 +96,9 @@ class Stream : public Source {
     });
   }
   void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
-  // All bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the bytes.
-  // After an error the view holds what was not sent. Errors, beside those above:
+  // Sends all bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the
+  // bytes. After an error the view holds what was not sent.
+  // Errors, beside those above:
   //   EPIPE    the peer does not read any more: close it.
   //   ENOSPC   the device, or the file's medium, is full.
   auto write_all(ByteView& bytes) {
@@ -113,20 +118,22 @@ class Stream : public Source {
     });
   }
   void write_all(ByteView&& bytes) = delete;
-  // Connects an empty stream to an endpoint, which outlives the await. After an error, a cancellation included, the
-  // stream is empty again; after with_timeout(), close() it. Errors, the socket's real one:
+  // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
+  // included, the stream is empty again, but for EISCONN and EBUSY.
+  // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
-  //   EHOSTUNREACH, ENETUNREACH  the network says that there is no way there.
+  //   EHOSTUNREACH, ENETUNREACH  the network reports that there is no way there.
   //   ENOENT                     there is no Unix socket of this path.
   //   EACCES, EPERM              not allowed: the path's permissions, or a firewall.
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
   //   EISCONN                    the stream is not empty; it stays as it is.
-  //   EBUSY                      another task connects it; it goes on.
+  //   EBUSY                      another task connects it, and is not disturbed.
   //   ECANCELED                  the task was cancelled, or the stream has been closed.
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
+  //   ENOSPC                     the kernel's limit on registrations: try later.
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     return operation<void>([this, &endpoint](PollContext context) {
@@ -173,8 +180,8 @@ class Stream : public Source {
   //   EBADF      it is not open.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
-  // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations give
-  // ETIMEDOUT. Errors: of set_option().
+  // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations return
+  // ETIMEDOUT. Errors: those of set_option().
   Result<void> set_keep_alive(int idle, int interval, int count) {
     Result<void> set = set_option(IPPROTO_TCP, TCP_KEEPIDLE, idle);
     if (set) set = set_option(IPPROTO_TCP, TCP_KEEPINTVL, interval);
@@ -183,8 +190,8 @@ class Stream : public Source {
     return set;
   }
  private:
-  // What read() and write_all() come to where their usual case, which is inlined where they are made, does not apply.
-  // `answer`: what the system call has given already, if it has been made. They and refuse() take the task, not its
+  // The rest of read() and write_all(), where their usual case, which is inlined into the caller, does not apply.
+  // `answer`: what the system call has returned already, or not_tried. They and refuse() take the task, not its
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
   // the way of every message.
 
@@ -209,13 +216,17 @@ class Stream : public Source {
   Result<void> attempt_connect(PollContext context, const Endpoint& endpoint) {
     const bool interrupted = std::exchange(connect_interrupted_, false);
     if (interrupted) return Error(ECANCELED);
-    if (slot_ != nullptr && !slot_->is(Slot::connecting)) return Error(EISCONN);
-    const bool begins = slot_ == nullptr;
     Error refusal;
-    const bool proceeds = begins ? context.proceed(refusal) : proceed(context, Interest::write, refusal);
-    if (!proceeds) return refusal;
-    const Result<void> going_on = begins ? begin_connect(context, endpoint) : ask_for_connect_error();
-    if (!going_on) return going_on;
+    if (slot_ == nullptr) {
+      if (!context.proceed(refusal)) return refusal;
+      const Result<void> begun = begin_connect(context, endpoint);
+      if (!begun) return begun;
+    } else {
+      if (!slot_->is(Slot::connecting)) return Error(EISCONN);
+      if (!proceed(context, Interest::write, refusal)) return refusal;
+      const Result<void> checked = ask_for_connect_error();
+      if (!checked) return checked;
+    }
     if (!slot_->may_write()) return wait_for(context, Interest::write, "a connection");
     slot_->clear(Slot::connecting);
     return {};
@@ -232,7 +243,7 @@ class Stream : public Source {
     if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
     Slot::clear_state(slot_->write_state, Slot::may_try);
     const int error = System::error();
-    const bool in_progress = error == EINPROGRESS || error == EINTR;  // interrupted, it goes on, too
+    const bool in_progress = error == EINPROGRESS || error == EINTR;  // after EINTR the kernel connects all the same
     return in_progress ? Result<void>() : Error(error);
   }
   // When the socket has become writable, the connection is there, or has failed.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// One system call's worth of reading or writing, and what its answer says about the next one.
+// One system call of reading or writing, and what its result means for the next one.
 #ifndef MOTE_IO_TRANSFER_HPP
 #define MOTE_IO_TRANSFER_HPP
 
@@ -22,34 +22,40 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What transfers return: how many bytes, or an errno value as a negative number.
+// Converts a byte count, or an errno value as a negative number.
 inline Result<std::size_t> transfer_result(ssize_t n) {
   return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
 }
 
-// In place of a system call's answer: it has not been made yet.
+// In place of a system call's result: it has not been made yet.
 constexpr ssize_t not_tried = -2;
 
-// Of a read() or write() that has failed: returns its error. After EAGAIN the next attempt waits for an event.
-[[gnu::cold]] inline int transfer_failed(Slot& slot, std::uint8_t& state) {
-  const int error = System::error();
-  if (error != EAGAIN) return error;
-  Slot::clear_state(state, Slot::may_try);
-  if (!any(slot.last & Readiness::error) || !slot.is(Slot::is_socket)) return EAGAIN;
-  // An error was reported, yet none is there to be returned: it is in the error queue, and stays until it is taken.
-  slot.last &= ~Readiness::error;
+// Discards what is in a socket's error queue, where the kernel would report it again and again.
+inline void drop_error_queue(const Slot& slot) {
   char byte;
   for (int left = limits::operations_per_step; left > 0; --left) {
     if (System::recv(slot.fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
+  }
+}
+// Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
+[[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
+  const int error = System::error();
+  if (error != EAGAIN) return error;
+  Slot::clear_state(state, Slot::may_try);
+  if (any(slot.last & Readiness::error) && slot.is(Slot::is_socket)) {
+    // An error was reported, and yet the call has not returned it: so it is in the error queue.
+    slot.last &= ~Readiness::error;
+    drop_error_queue(slot);
   }
   return EAGAIN;
 }
 
 // ---- reading ----
 
+// The same for a read(). Returns what receive() has to return: 0, or a negative number.
 [[gnu::cold]] inline int receive_failed(Slot& slot) {
   if (System::error() == EIO && slot.is(Slot::is_tty)) return 0;  // unplugged, or a pty's other end has been closed
-  const int error = transfer_failed(slot, slot.read_state);
+  const int error = note_failure(slot, slot.read_state);
   if (error == EAGAIN) Slot::clear_state(slot.read_state, Slot::read_fully);
   return -error;
 }
@@ -57,8 +63,9 @@ inline ssize_t receive_once(const Slot& slot, const ByteSpan& buffer) {
   if (slot.is(Slot::is_socket)) return System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
   return System::read(slot.fd, buffer.data(), buffer.size());
 }
-// One read(); `answer` is what it has given, if it has been made already. A short one says that there is no more for
-// now, so that the next waits first. Not so at the end of the stream (0 bytes, or read_fully), which is read at once.
+// One read(). `answer`: what a call has returned already, or not_tried. A short read means that nothing is left for
+// now, so that the next one waits first. Not so at the end of the stream (0 bytes, or read_fully): that is read at
+// once.
 inline ssize_t receive(Slot& slot, const ByteSpan& buffer, ssize_t answer) {
   if (buffer.empty()) return -EINVAL;  // the kernel would take a datagram
   while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = receive_once(slot, buffer);
@@ -80,11 +87,11 @@ inline ssize_t send_once(const Slot& slot, const ByteView& bytes) {
   if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
   return System::write(slot.fd, bytes.data(), size);
 }
-// One write() of at least one byte; `answer` is what it has given, if it has been made already. After a short one the
-// next waits.
+// One write() of at least one byte. `answer`: what a call has returned already, or not_tried. After a short write the
+// next one waits first.
 inline ssize_t send(Slot& slot, const ByteView& bytes, ssize_t answer) {
   while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = send_once(slot, bytes);
-  if (answer < 0) return -transfer_failed(slot, slot.write_state);
+  if (answer < 0) return -note_failure(slot, slot.write_state);
   const bool is_full = static_cast<std::size_t>(answer) < bytes.size();
   if (is_full || slot.is(Slot::blocking)) Slot::clear_state(slot.write_state, Slot::may_try);
   return answer;

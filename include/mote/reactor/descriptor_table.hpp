@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// The descriptor table: what is registered, what the kernel knows of it, and who hears of an event.
+// The descriptor table: what is registered, what the kernel knows of it, and which task or handler gets an event.
 #ifndef MOTE_REACTOR_DESCRIPTOR_TABLE_HPP
 #define MOTE_REACTOR_DESCRIPTOR_TABLE_HPP
 
@@ -26,18 +26,18 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What makes a turn differ from most others. All in one word, so that the usual turn tests nothing else.
+// Conditions that make a turn differ from most others. All in one word, so that the usual turn tests nothing else.
 enum LoopFlag : std::uint32_t {
-  woken = 1,           // by another thread or a signal handler
-  draining = 2,        // this run ends with the last task: a shutdown's
+  woken = 1,           // another thread or a signal handler has woken the loop
+  draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
   never_waiting = 8    // the descriptors of some handlers are always ready, or were until now
 };
 
-// What every event needs of the table. In a base of its own, in front of the scheduler: short instructions reach 124
+// Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
 // bytes on Thumb-2 and 127 on x86, so the words that are used most come first.
 struct TableWords {
-  Interest edges_ = Interest::none;  // by_edges, where the selector knows them
+  Interest edges_ = Interest::none;  // edge_triggered, where the selector knows them
   std::uint32_t flags_ = 0;          // of LoopFlag
   Slot* slots_ = nullptr;
   Selector* selector_ = nullptr;
@@ -47,7 +47,7 @@ struct TableWords {
 };
 
 // The part of a reactor that knows descriptors: a scheduler (see there) with a table of fixed capacity. Slot 0 is for
-// the wake-up descriptor; slots 1 to capacity() are the table. An event carries its slot's place and generation; one
+// the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
 class DescriptorTable : TableWords, public Scheduler {
  public:
@@ -62,32 +62,33 @@ class DescriptorTable : TableWords, public Scheduler {
 
   // ---- slots ----
 
-  // Takes a free slot for a descriptor. The kernel hears of it when something is awaited.
+  // Takes a free slot for a descriptor. The selector is told of it when something is awaited.
   // Errors:
   //   ENXIO    the reactor is not open.
   //   EBADF    fd is negative.
-  //   ENOBUFS  the table is full. The observer is told.
+  //   ENOBUFS  the table is full. It is reported to the observer.
   Result<void> claim(int fd, Slot*& claimed) {
     if (selector_ == nullptr) return Error(ENXIO);
     if (fd < 0) return Error(EBADF);
-    std::uint32_t index = free_;
-    if (index != 0) {
-      free_ = slots_[index].next_free;
-    } else if (fresh_ < capacity_) {
-      index = ++fresh_;
-      slots_[index].generation = 1;
+    if (free_ == 0 && fresh_ == capacity_) return report_table_full();
+    Slot* slot = nullptr;
+    if (free_ != 0) {
+      slot = &slots_[free_];
+      free_ = slot->next_free;
     } else {
-      return report_table_full();
+      ++fresh_;
+      slot = &slots_[fresh_];
+      slot->generation = 1;
     }
     Statistics& counts = stats();
     ++counts.descriptors;
     if (counts.descriptors > counts.descriptors_high) counts.descriptors_high = counts.descriptors;
-    claimed = &slots_[index];
-    claimed->fd = fd;
+    slot->fd = fd;
+    claimed = slot;
     return {};
   }
   // Ends a registration that the selector does not have any more. Operations that are pending find their source closed.
-  // Wakes all tasks that wait for a free slot, and takes as long.
+  // Wakes all tasks that wait for a free slot: O(waiting tasks).
   void release(Slot& slot) {
     if (slot.is(Slot::listening)) accept_retry_.notify_all();
     slot.reader.notify();
@@ -119,17 +120,21 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.handler = handler;
     dispatch_always_ready_ = &DescriptorTable::dispatch_always_ready;
   }
-  // Owners register with the function that closes them, so that a program without any has nothing of them.
+  // Owners register with the function that closes them, so that a program without owners does not link its code.
   void set_owner(Slot& slot, SlotOwner& owner, void (*close_owner)(SlotOwner&)) {
     slot.owner = &owner;
     close_owner_ = close_owner;
   }
-  void close_listeners() { close_owners(Slot::listening); }
+  void close_listeners() { close_owners(Slot::listening); }  // O(slots used so far)
 
   // ---- what the kernel knows ----
 
-  // Makes the kernel know this interest. ENOMEM, ENOSPC: the kernel's limits; EBADF: closed behind our back; EEXIST:
-  // registered by another slot.
+  // Arms this interest in the selector.
+  // Errors:
+  //   EBADF           the descriptor was closed by somebody else while it was registered.
+  //   EEXIST          another slot has registered the same descriptor (found out in O(slots used so far)).
+  //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
+  //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> set_interest(Slot& slot, Interest interest) {
     slot.wanted = interest;
     if (interest == slot.known && slot.is(Slot::in_set)) return {};
@@ -137,7 +142,7 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   void remove_from_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) {
-      // ENOENT, EBADF: closed behind our back, which has removed it too.
+      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
       if (!selector_->remove(slot.fd)) selector_->forget(slot.fd);
     }
     slot.clear(Slot::in_set);
@@ -148,18 +153,23 @@ class DescriptorTable : TableWords, public Scheduler {
   void forget_in_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) selector_->forget(slot.fd);
   }
-  // Notes the task as waiting for a direction, and arms it.
+  // Notes the task as waiting for a direction, and arms it. After an error the task is not noted.
   // Errors:
   //   EBUSY           another task waits for it, or a handler is called.
-  //   ENOMEM, ENOSPC  the kernel's limits. Nobody is noted then.
+  //   EBADF           the descriptor was closed by somebody else.
+  //   EEXIST          another slot has registered the same descriptor.
+  //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
+  //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
     Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
     if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
-    const bool plain = (slot.read_state & Slot::slow_path) == 0;
-    waiter.wait(task, bits(direction) | (plain ? 0u : awaits_more_than_data));
+    const bool only_data = (slot.read_state & Slot::slow_path) == 0;
+    waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
     if (wanted == slot.known && !slot.is(Slot::always_ready)) return {};
-    const Result<void> armed = set_interest(slot, plain && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
+    // Edge-triggered for our own TCP sockets that are only read(): a short read has drained them. See Slot::is_tcp and
+    // Slot::slow_path.
+    const Result<void> armed = set_interest(slot, only_data && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
     if (!armed) {
       waiter.clear();
     } else if (slot.is(Slot::always_ready)) {
@@ -170,7 +180,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     return armed;
   }
-  // What an event may report to somebody who has asked for this.
+  // What an event may report where this interest was asked for.
   static constexpr unsigned asked_for(Interest interest) {
     const bool reading = any(interest & Interest::read);
     return bits(interest) | (reading ? bits(Readiness::read_closed) : 0u);
@@ -180,7 +190,7 @@ class DescriptorTable : TableWords, public Scheduler {
   ~DescriptorTable() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
-    edges_ = selector.can_report_edges() ? by_edges : Interest::none;
+    edges_ = selector.can_report_edges() ? edge_triggered : Interest::none;
     selector_ = &selector;
     slots_ = slots;
     capacity_ = capacity;
@@ -204,8 +214,9 @@ class DescriptorTable : TableWords, public Scheduler {
   void dispatch_always_ready_handlers() {
     if (dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
   }
-  // Makes the selector anew from the table. Errors: of Selector::rebuild(), or of adding the wake-up descriptor,
-  // without which nobody could wake the loop; rebuild_needed stays set then.
+  // Makes the selector anew from the table. After an error rebuild_needed stays set.
+  // Errors: those of Selector::rebuild(), and those of set_interest() for the wake-up descriptor, without which the
+  // loop could not be woken.
   [[gnu::cold]] Result<void> rebuild() {
     const Result<void> fresh = selector_->rebuild();
     if (!fresh) {
@@ -228,11 +239,13 @@ class DescriptorTable : TableWords, public Scheduler {
     report(Observation::selector_rebuilt);
     return {};
   }
-  // The owners of all slots with that flag (0: of all slots) close themselves. O(slots used so far).
+  // Closes the owners of all slots with that flag (0: of all slots). O(slots used so far).
   void close_owners(std::uint32_t flag) {
-    for (std::uint32_t i = 1; i <= fresh_; ++i) {
-      const Slot& slot = slots_[i];
-      if (slot.owner != nullptr && (slot.flags & flag) == flag) close_owner_(*slot.owner);
+    const Slot* slot = slots_;  // of the wake-up descriptor, which has no owner
+    const Slot* const last = slots_ + fresh_;
+    while (slot != last) {
+      ++slot;
+      if (slot->owner != nullptr && (slot->flags & flag) == flag) close_owner_(*slot->owner);
     }
   }
   Slot& wake_slot() { return slots_[0]; }
@@ -253,21 +266,24 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.set(Slot::muted);
     remove_from_selector(slot);
   }
-  // An event of a descriptor that tasks wait for. Whoever waits is woken; a direction for which nobody waits is
-  // disarmed, so that it costs one event and one system call, once. Every event does one or the other: none can spin.
+  // An event of a descriptor that tasks wait for. Waiters are woken; a direction without a waiter is disarmed, so that
+  // it costs one event and one system call, once. Every event does one or the other: none can spin.
   [[gnu::noinline]] void wake_waiters(Slot& slot, Readiness readiness) {
     constexpr Interest reading = Interest::read | Interest::priority;
-    Interest unused = directions_of(readiness);
-    note_readiness(slot, readiness, unused);
+    Interest unclaimed = directions_of(readiness);
+    note_readiness(slot, readiness, unclaimed);
+    // The cast to 8 bits drops awaits_more_than_data.
     const Interest awaited = static_cast<Interest>(slot.reader.awaited()) & reading;
-    if (any(unused & awaited)) {
+    if (any(unclaimed & awaited)) {
       slot.reader.wake();
-      unused &= ~awaited;
+      unclaimed &= ~awaited;
     }
-    if (any(unused & Interest::write) && slot.writer.notify()) unused &= ~Interest::write;
-    if (!any(unused & slot.known) || any(slot.known & by_edges)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();            // so that its next wait arms it again
-    static_cast<void>(set_interest(slot, slot.wanted & ~unused));  // if it fails, the next event tries again
+    if (any(unclaimed & Interest::write) && slot.writer.notify()) unclaimed &= ~Interest::write;
+    if (!any(unclaimed & slot.known)) return;
+    // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
+    if (any(slot.known & edge_triggered)) return;
+    if (!slot.reader.is_waiting()) slot.reader.clear();               // so that its next wait arms it again
+    static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));  // if it fails, the next event tries again
   }
   // The directions that an event concerns: hang-up and error concern all of them.
   static Interest directions_of(Readiness readiness) {
@@ -284,10 +300,10 @@ class DescriptorTable : TableWords, public Scheduler {
     if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
     if (any(readiness & (Readiness::hangup | Readiness::read_closed))) slot.read_state |= Slot::read_fully;
     if (any(readiness & Readiness::priority)) {
-      // At the mark of urgent data recv() reads short, or answers EAGAIN to a pending signal, though there is more:
-      // from now on the stream is level-triggered.
+      // At the mark of urgent data recv() reads short, or fails with EAGAIN if a signal is pending, though there is
+      // more: from now on the stream is level-triggered.
       slot.read_state |= Slot::slow_path;
-      slot.wanted &= ~by_edges;
+      slot.wanted &= ~edge_triggered;
     }
   }
   static void dispatch_always_ready(DescriptorTable& self) {
@@ -313,7 +329,8 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.known = Interest::none;
     return update_selector(slot);
   }
-  // Closed behind our back, or no memory: whoever waits tries again and is told, and so is a handler.
+  // The descriptor was closed by somebody else, or there is no memory. Waiters try again, and their operations return
+  // the error; a handler is called with Readiness::error.
   void tell_failure(Slot& slot) {
     slot.reader.notify();
     slot.writer.notify();
@@ -336,34 +353,35 @@ class DescriptorTable : TableWords, public Scheduler {
       return {};
     }
     if (slot.is(Slot::in_set)) {
-      const Result<void> modified = tell_selector(slot, true);
+      const Result<void> modified = tell_selector(slot, Change::modify);
       if (modified || modified.error() != ENOENT) return modified;
-      remove_from_selector(slot);  // closed behind our back, and the number is another file's by now
+      remove_from_selector(slot);  // closed by somebody else, and the number is another file's by now
     }
-    const Result<void> added = tell_selector(slot, false);
+    const Result<void> added = tell_selector(slot, Change::add);
     if (added || !is_one_of(added.error().code(), EEXIST, EPERM)) return added;
     if (is_registered_elsewhere(slot)) return Error(EEXIST);
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);
       return update_always_ready(slot);
     }
-    return tell_selector(slot, true);  // EEXIST: what a duplicate, closed since, has left behind
+    return tell_selector(slot, Change::modify);  // EEXIST: what a duplicate, closed since, has left behind
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);
     if (slot.handler && any(slot.known)) set_flag(never_waiting);
     return {};
   }
-  Result<void> tell_selector(Slot& slot, bool known) {
-    const Result<void> told = known ? selector_->modify(slot.fd, slot.wanted, token_of(slot))
-                                    : selector_->add(slot.fd, slot.wanted, token_of(slot));
+  enum class Change { add, modify };
+  Result<void> tell_selector(Slot& slot, Change change) {
+    const Result<void> told = change == Change::add ? selector_->add(slot.fd, slot.wanted, token_of(slot))
+                                                    : selector_->modify(slot.fd, slot.wanted, token_of(slot));
     if (told) {
       slot.set(Slot::in_set);
       slot.known = slot.wanted;
     }
     return told;
   }
-  // O(slots used so far); asked only where the selector says EEXIST or EPERM.
+  // O(slots used so far); called only where the selector returns EEXIST or EPERM.
   bool is_registered_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
       if (other == &slot || other->fd != slot.fd) continue;
@@ -378,8 +396,9 @@ class DescriptorTable : TableWords, public Scheduler {
 
   WaitQueue vacancy_;
   WaitQueue accept_retry_;
-  void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;  // null: a program without handlers has none of it
-  void (*close_owner_)(SlotOwner&) = nullptr;                  // null: nobody owns a slot
+  // Set when the first handler and the first owner are, so that a program without them does not link that code.
+  void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;
+  void (*close_owner_)(SlotOwner&) = nullptr;
 };
 
 }  // namespace detail

@@ -31,23 +31,23 @@ namespace detail {
 
 class Loop;
 
-// Where other layers plug in: null until the first of theirs is used, so that a program without it has nothing of it.
+// The layers above plug in by hooks. They are null until the first object of the layer is used, so that a program that
+// does not use it does not link its code.
 
-// Of timers. Fires those that are due; with `fire` false it cancels all of them.
+// Fires the timers that are due; with `fire` false it cancels all timers.
 using ExpireHook = void (*)(Loop&, bool fire);
-// Of wakers, which lie in the loop's inbox. Delivers the wake-ups that have come; with `deliver` false it closes all of
-// them.
+// Delivers the wake-ups that have come to the nodes of the inbox; with `deliver` false it closes all of them.
 using InboxHook = void (*)(Loop&, bool deliver);
 struct InboxNode : ListNode {
   std::atomic<std::uint32_t> users{0};  // threads and signal handlers that are about to wake the loop by it
 };
-// What coroutine frames are taken from: the base of FrameSource. The loop only keeps the pointer.
+// The base of the objects from which coroutine frames are taken. The loop only keeps the pointer.
 struct FrameStore {};
 
-// What every turn needs, in front of the rest: see TableWords.
+// Members that every turn needs, in front of the rest: see TableWords.
 struct LoopWords {
-  // Of `sleep`. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable descriptor
-  // readable.
+  // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
+  // descriptor readable.
   enum Sleep : std::uint32_t { asleep, awake, notified };
 
   bool running_ = false;
@@ -61,16 +61,16 @@ struct LoopWords {
 // The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
 //
 //   1  step the tasks that were ready when it began     what they wake runs in the next turn
-//   2  compute the time-out                             zero if anything is ready
+//   2  compute the timeout                              zero if anything is ready
 //   3  wait
 //   4  dispatch one batch of events
-//   5  fire the timers that were due when this phase began
+//   5  fire the timers that are due
 class Loop : LoopWords, public DescriptorTable {
  public:
   // ---- runs ----
 
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
-  // Errors: ENXIO, EBUSY, and of the selector. Returns how many steps, events and timers there were.
+  // Returns how many steps, events and timers there were. Errors of both: see Reactor::run().
   Result<std::uint32_t> run_once(Duration timeout) {
     Instant limit = timeout == forever ? Instant::max() : Instant::min();
     if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
@@ -80,21 +80,21 @@ class Loop : LoopWords, public DescriptorTable {
     return static_cast<std::uint32_t>(work_done() - before);
   }
   bool is_running() const { return running_; }
-  // Any thread and signal handler.
+  // May be called by any thread and signal handler.
   void stop() {
     stop_.store(1, std::memory_order_release);
     notify();
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
-  // Work that is no task, for a draining run to wait for.
+  // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
     MOTE_ASSERT(holds_ != 0);
     --holds_;
   }
   bool is_held() const { return holds_ != 0; }
-  // Wakers that are no reason to go on running.
+  // Counts nodes of the inbox that are no reason to go on running.
   void add_background() { ++background_; }
   void remove_background() { --background_; }
 
@@ -103,7 +103,7 @@ class Loop : LoopWords, public DescriptorTable {
   TimingWheel& wheel() { return wheel_; }
   std::uint32_t next_timer_order() { return ++timer_order_; }
   void set_expire_hook(ExpireHook expire) { expire_timers_ = expire; }
-  // While timers are fired: the deadlines up to this one were due. Else the beginning of time.
+  // While timers are fired: the deadlines up to this one are due. Else Instant().
   Instant firing_until() const { return firing_until_; }
   void set_firing_until(Instant instant) { firing_until_ = instant; }
   Instant next_deadline() const {
@@ -122,8 +122,8 @@ class Loop : LoopWords, public DescriptorTable {
 
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
-  //   ENXIO                  the reactor is not open.
-  //   EMFILE ENFILE ENOMEM   the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
+  //   ENXIO                           the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
   Result<void> enable_wakeups() {
     if (!is_open()) return Error(ENXIO);
     if (wake_fd_) return {};
@@ -139,13 +139,13 @@ class Loop : LoopWords, public DescriptorTable {
     process_ = System::process();
     return {};
   }
-  // Any thread and signal handler. At most one system call, and none while the loop is awake.
+  // May be called by any thread and signal handler. At most one system call, and none while the loop is awake.
   void notify() {
     if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
     const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
     retry([&] { return System::write(wake_fd_.get(), &one, sizeof one); });
   }
-  // The process whose threads and signal handlers wake it.
+  // The process whose threads and signal handlers wake the loop.
   pid_t process() const { return process_; }
   List<InboxNode>& inbox() { return inbox_; }
   void join_inbox(InboxNode& node, InboxHook hook) {
@@ -157,7 +157,7 @@ class Loop : LoopWords, public DescriptorTable {
     node.unlink();
     --inbox_size_;
   }
-  // In a forked child: a selector and a wake-up descriptor of its own. ENXIO, EMFILE ENFILE ENOMEM.
+  // In a forked child: makes a selector and a wake-up descriptor of its own. Errors: those of enable_wakeups().
   Result<void> after_fork_in_child() {
     if (!is_open()) return Error(ENXIO);
     if (wake_fd_) {
@@ -166,7 +166,8 @@ class Loop : LoopWords, public DescriptorTable {
       wake_fd_ = std::move(fresh);
       wake_slot().fd = wake_fd_.get();
     }
-    // None of the threads that may have been about to wake it is here.
+    // The threads that may have been about to wake it are not in the child. (What else the layers above inherit, they
+    // tell by process().)
     for (InboxNode* node = inbox_.front(); node != nullptr; node = inbox_.after(*node)) node->users.store(0);
     process_ = System::process();
     set_flag(woken);
@@ -188,7 +189,8 @@ class Loop : LoopWords, public DescriptorTable {
     batch_ = batch;
     batch_size_ = batch_size;
   }
-  // The storage goes: everything that refers to this loop is made to forget it, in whatever order they go.
+  // Before the storage is destroyed: makes every object that refers to this loop forget it, so that they may be
+  // destroyed in any order.
   void close() {
     destroy_all_tasks();
     while (TaskStore* const store = first_store()) Scheduler::close(*store);
@@ -199,7 +201,7 @@ class Loop : LoopWords, public DescriptorTable {
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
   bool has_work_at_once() const { return has_flag(woken | never_waiting) || has_ready_task(); }
-  bool is_quiet() const { return flags() + stop_.load(std::memory_order_acquire) == 0; }
+  bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
   bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
   bool nothing_can_happen() const {
@@ -210,7 +212,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (running_) return Error(EBUSY);
     if (!is_open()) return Error(ENXIO);
     const bool endless = !once && limit == Instant::max();
-    const bool plain = endless && !has_priorities();
+    const bool no_limit_no_priorities = endless && !has_priorities();
     Result<void> result;
     enter();
     while (is_quiet() || once || !is_over()) {
@@ -218,7 +220,7 @@ class Loop : LoopWords, public DescriptorTable {
         if (stats().tasks != 0) result = Error(EDEADLK);
         break;
       }
-      result = turn(limit, plain);
+      result = turn(limit, no_limit_no_priorities);
       if (!result || (!endless && is_last_turn(limit, once))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
@@ -235,15 +237,16 @@ class Loop : LoopWords, public DescriptorTable {
     if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
   }
 
-  // `plain`: there is no limit, and no queue but that of the lowest priority.
-  [[gnu::always_inline]] Result<void> turn(Instant limit, bool plain) {
+  // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
+  [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
     run_ready_tasks();
     Duration timeout = forever;
-    if (!plain || !waits_for_events_alone()) timeout = time_to_wait(limit);
+    const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
+    if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
     const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
-    // Should this overwrite `notified`, then whoever set it found the loop asleep and has written to the wake-up
-    // descriptor.
+    // Should this overwrite `notified`, then the notify() that has set it found the loop asleep and has written to the
+    // wake-up descriptor.
     if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
     now_known_ = false;
     ++stats().turns;
@@ -255,17 +258,19 @@ class Loop : LoopWords, public DescriptorTable {
     if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
     return {};
   }
-  // The usual case, told by few tests: there is nothing but events to wait for.
+  // The usual case, found by few tests: there is nothing but events to wait for. Only for a run without a limit and
+  // without higher priorities.
   bool waits_for_events_alone() const {
     return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
   }
-  // Says that the loop is about to block, if it is. Whoever wakes it while it is awake makes no system call: that is
-  // seen here at the latest, and then it does not wait.
+  // Before a wait that may block: publishes `asleep`. If notify() has been called since the last wait, which makes no
+  // system call while the loop is awake, sets `woken` and makes the timeout 0 instead. Returns whether sleep_ must be
+  // set to `awake` again.
   [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
-      const bool called = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
-      if (called) {
+      const bool was_notified = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+      if (was_notified) {
         set_flag(woken);
         timeout = Duration::zero();
       }
@@ -319,7 +324,7 @@ class Loop : LoopWords, public DescriptorTable {
   std::uint32_t holds_ = 0;
   std::uint32_t timer_order_ = 0;
   Instant firing_until_{};
-  Instant accept_again_{};  // when tasks of accept_retry() have another try; 0: none waits for a time
+  Instant accept_again_{};  // when the tasks of accept_retry() are woken to try again; Instant(): no pause is on
   ExpireHook expire_timers_ = nullptr;
   InboxHook serve_inbox_ = nullptr;
   FrameStore* frame_store_ = nullptr;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// The reactor, as those see it who use it.
+// Reactor: the loop, as user code sees it.
 #ifndef MOTE_REACTOR_REACTOR_HPP
 #define MOTE_REACTOR_REACTOR_HPP
 
@@ -31,19 +31,22 @@ struct ReactorAccess;
 // The loop. All user code refers to this class; StaticReactor adds the storage. Everything belongs to the thread that
 // runs it, except stop(), which any thread and any signal handler may call.
 //
-// A turn: 1 step the tasks that were ready when it began; 2 compute the time-out; 3 wait; 4 dispatch one batch of
-// events; 5 fire the timers that were due when this phase began. What a phase wakes runs in the next turn. So the work
-// of a turn is bounded: no socket, timer or task keeps the others from their share.
+// A turn: 1 step the tasks that were ready when it began; 2 compute the timeout; 3 wait; 4 dispatch one batch of
+// events; 5 fire the timers that are due. What a phase wakes runs in the next turn. So the work of a turn is bounded:
+// no socket, timer or task keeps the others from their share.
 class Reactor : detail::Loop {
  public:
   // ---- running ----
 
   // Runs until stop(), or until there is nothing left that could ever happen: no task, timer, descriptor or waker.
   // Errors, of all runs:
-  //   ENXIO          open() has not been called.
-  //   EBUSY          it is running already: called from within run().
-  //   EDEADLK        tasks are left, but nothing that could wake them: they wait for each other.
-  //   EBADF and kin  the selector is beyond repair.
+  //   ENXIO           open() has not been called.
+  //   EBUSY           it is running already: called from within run().
+  //   EDEADLK         (run() alone) tasks are left, but nothing that could wake them: they wait for each other.
+  //   EINVAL          (poll) there are more descriptors than RLIMIT_NOFILE allows.
+  //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
+  //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
+  //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
@@ -59,14 +62,15 @@ class Reactor : detail::Loop {
   // ---- descriptors ----
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with
-  // what is ready, again and again while it stays so. hangup and error come unasked; where an event carries nothing
-  // that was asked for, it is delivered once, and the next comes after modify(). The handler may do anything, also
-  // remove itself.
+  // what is ready, again and again while it stays so. hangup and error are reported whatever was asked for; an event
+  // that carries nothing else is delivered once, and the next after modify(). `handler` must not be empty. It may do
+  // anything, also remove itself.
   // Errors:
   //   EBADF            fd is not an open descriptor.
   //   EEXIST           it is registered already (found out in O(descriptors)).
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
+  //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC   the kernel's limits.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
@@ -78,17 +82,22 @@ class Reactor : detail::Loop {
     release(*slot);
     return added.error();
   }
+  // Adds the descriptor again where it is no longer in the kernel's set: after an event that had not been asked for, or
+  // closed by somebody else.
   // Errors:
-  //   ENOENT   the registration is no longer there.
-  //   ENOMEM   the kernel's limit.
+  //   ENOENT           the registration is no longer there.
+  //   EBADF            its descriptor has been closed: remove() it.
+  //   EEXIST           another registration has the same descriptor by now: remove() one of them.
+  //   ELOOP            as of add().
+  //   ENOMEM, ENOSPC   the kernel's limits.
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
     slot->clear(Slot::muted);
     return set_interest(*slot, interest);
   }
-  // After it no event of the registration is delivered, even if one has been received. Remove first, then close. It and
-  // Source::close() wake all tasks that wait for a free slot, and take as long.
+  // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
+  // all tasks that wait for a free slot: O(waiting tasks).
   // Errors:
   //   ENOENT   the registration is no longer there.
   Result<void> remove(Registration registration) {
@@ -99,6 +108,7 @@ class Reactor : detail::Loop {
     return {};
   }
   std::uint32_t vacancies() const { return Loop::vacancies(); }
+  // Closes all listeners. O(slots of the table used so far).
   void close_listeners() { Loop::close_listeners(); }
 
   // ---- inside of another loop ----
@@ -113,13 +123,12 @@ class Reactor : detail::Loop {
 
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
-  //   ENXIO                 open() has not been called.
-  //   EMFILE ENFILE ENOMEM  the system's limits.
+  //   ENXIO                           open() has not been called.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits.
   Result<void> enable_wakeups() { return Loop::enable_wakeups(); }
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // Errors:
-  // as enable_wakeups().
+  // Errors: those of enable_wakeups().
   Result<void> after_fork_in_child() { return Loop::after_fork_in_child(); }
 
   // ---- observation ----
@@ -129,24 +138,27 @@ class Reactor : detail::Loop {
   void observe(Observer observer) { Loop::observe(observer); }
   // Zero: off. Else each step is measured, which costs two readings of the clock.
   void set_slow_step_threshold(Duration threshold) { Loop::set_slow_step_threshold(threshold); }
-  // visit(Task&) for all live ones: what each waits for, where, since when. O(slots of pools that were ever used).
+  // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
+  // so far).
   template <class F> void for_each_task(F&& visit) {
     Loop::for_each_task([&visit](detail::TaskHeader& task) { visit(detail::TaskAccess::task(task)); });
   }
+  // O(slots of pools used so far).
   void cancel_all_tasks() { Loop::cancel_all_tasks(); }
-  // But not the running one. Returns how many there were.
+  // All but the running one. Returns how many there were. O(slots of pools used so far).
   std::uint32_t destroy_all_tasks() { return Loop::destroy_all_tasks(); }
 
   // ---- for other layers ----
 
   // What TaskPool::spawn() takes.
   operator detail::SchedulerRef() { return {*this}; }
-  // Where coroutines that are given nothing but this reactor, or what is open in it, take their frames: a FramePool.
+  // The pool for the frames of coroutines that are given no other source of frames than this reactor, or an object that
+  // is open in it.
   void set_frame_pool(detail::FrameStore& pool) { set_frame_store(&pool); }
   detail::FrameStore* frame_pool() const { return frame_store(); }
  protected:
   constexpr Reactor() = default;
-  ~Reactor() = default;  // whoever has the storage closes it before that goes
+  ~Reactor() = default;  // the derived class that has the storage calls close() before it is destroyed
   void attach(Selector& selector, detail::Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     Loop::attach(selector, slots, capacity, batch, batch_size);
   }

@@ -25,29 +25,30 @@ struct Registration {
 
 namespace detail {
 
-// The object that owns a slot's descriptor, if one does: the base of Source. The table closes it through a hook.
+// The object that owns a slot's descriptor, if one does. The table closes it through a hook of the layer above.
 struct SlotOwner {};
 
 // A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last. Where a
-// handler is set, events go to it; else they wake the tasks that wait. Size on a 32-bit board: 72 bytes.
+// handler is set, events go to it; else they wake the tasks that wait.
+// Size on a 32-bit board: 72 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
     in_set = 0x01,        // the selector has it
     always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
     muted = 0x04,         // an event came that its handler had not asked for: out of the set until it is modified
-    listening = 0x08,     // closed when a shutdown begins
+    listening = 0x08,     // DescriptorTable::close_listeners() closes its owner
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
     blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
     is_stream = 0x100,  // a socket of type SOCK_STREAM
-    is_tcp = 0x200      // and of our making: a short read says that nothing is left, so that edges are enough
+    is_tcp = 0x200      // and of our making: a short read means that nothing is left, so edge triggering is enough
   };
-  // How the next attempt at reading or writing goes. With none of them it waits until the kernel reports something.
+  // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
     may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not say that nothing is left (the peer has closed): read on until EAGAIN
-    slow_path = 4    // no stream socket, or not only read from, or it has had urgent data: no shortcut applies
+    read_fully = 2,  // a short read does not mean that nothing is left (the peer has closed): read on until EAGAIN
+    slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
   };
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
@@ -67,7 +68,7 @@ struct Slot {
   Interest known = Interest::none;
   std::uint8_t read_state = 0;  // of DirectionState
   std::uint8_t write_state = 0;
-  Readiness last = Readiness::none;  // what was reported last, but for plain data
+  Readiness last = Readiness::none;  // what was reported last; not stored for plain data: see dispatch()
   std::uint32_t flags = 0;           // of Flag
   SlotOwner* owner = nullptr;
   Handler handler;
@@ -75,7 +76,8 @@ struct Slot {
   Waiter writer;
 };
 
-// In what a reader awaits: not data alone, so that an event of plain data is not all that it may wait for.
+// A bit of what a reader awaits, beside those of Interest: it may wait for more than plain data. It makes dispatch()
+// skip its shortcut for plain data, which does not store Slot::last.
 constexpr unsigned awaits_more_than_data = 0x100;
 
 }  // namespace detail

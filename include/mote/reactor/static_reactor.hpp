@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// A reactor with its storage.
+// StaticReactor: a reactor with its storage.
 #ifndef MOTE_REACTOR_STATIC_REACTOR_HPP
 #define MOTE_REACTOR_STATIC_REACTOR_HPP
 
@@ -18,8 +18,8 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// For StaticReactor. Override by name: struct Config : mote::Config { static constexpr std::size_t descriptors = 200;
-// };
+// The settings of a StaticReactor. Derive from it, and declare anew what is to be another:
+//   struct Config : mote::Config { static constexpr std::size_t descriptors = 200; };
 struct Config {
   static constexpr std::size_t descriptors = 64;                 // registered at a time
   static constexpr std::size_t batch = 256;                      // events taken from one wait, at most
@@ -40,19 +40,24 @@ template <class C = Config> class StaticReactor : public Reactor {
   constexpr StaticReactor() = default;
   ~StaticReactor() { close(); }
 
-  // Idempotent.
+  // Does nothing to one that is open.
   // Errors:
-  //   EMFILE ENFILE ENOMEM   the system's limits.
+  //   EMFILE, ENFILE, ENOMEM   the system's limits.
   Result<void> open() { return open(selector_storage_); }
   // With a selector of the caller's, which must outlive this. One that has been used before starts anew.
   template <class S> Result<void> open(S& selector) {
     if (is_open()) return {};
     const Result<void> opened = selector.is_open() ? selector.rebuild() : selector.open();
-    if (opened) attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
-    if constexpr (C::priorities > 1) attach_priorities(higher_.queues, C::priorities - 1);
+    if (opened) attach_storage(selector);
     return opened;
   }
  private:
+  // The part of open() that is the same for all kinds of selectors, so that a program that opens two has it once.
+  void attach_storage(mote::Selector& selector) {
+    attach(selector, slot_storage_, C::descriptors, batch_storage_, batch);
+    if constexpr (C::priorities > 1) attach_priorities(higher_.queues, C::priorities - 1);
+  }
+
   template <std::size_t N, class = void> struct Higher { detail::RunQueue queues[N]; };
   template <class Unused> struct Higher<0, Unused> {};
   static constexpr std::uint32_t batch = C::batch < selector_capacity ? C::batch : selector_capacity;

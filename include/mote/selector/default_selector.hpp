@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// DefaultSelector: the selector of whoever has no reason to choose another one.
+// DefaultSelector: the selector for programs that have no reason to choose another one.
 #ifndef MOTE_SELECTOR_DEFAULT_SELECTOR_HPP
 #define MOTE_SELECTOR_DEFAULT_SELECTOR_HPP
 

@@ -5,7 +5,7 @@
 #define MOTE_SELECTOR_EPOLL_SELECTOR_HPP
 
 #include <errno.h>      // errno and its names
-#include <string.h>     // memcpy, memchr, strlen, strerror
+#include <string.h>     // memory and strings
 #include <sys/epoll.h>  // epoll
 
 #include <cstddef>  // size_t, ptrdiff_t
@@ -25,18 +25,17 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// N descriptors at most; its size does not depend on N. All operations are O(1), a wait in what is ready.
+// N descriptors at most; its size does not depend on N. All operations are O(1), a wait is O(ready descriptors).
 // Size on a 32-bit board: 16 bytes.
 template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector<N>> {
  public:
   static constexpr const char* name = "epoll";
   static constexpr bool reports_edges = true;
 
-  // Does nothing to one that is open. Its descriptor is closed with it: by close(), or when it goes.
+  // Does nothing to one that is open. close() and the destructor close its descriptor.
   // Errors:
-  //   EMFILE   the process has too many descriptors open: close some and try again.
-  //   ENFILE   the system has: try again later.
-  //   ENOMEM   the kernel has no memory: try again later.
+  //   EMFILE           the process has too many descriptors open: close some and try again.
+  //   ENFILE, ENOMEM   the system has, or the kernel has no memory: try again later.
   Result<void> open() {
     const Result<void> made = set_ ? Result<void>() : on_rebuild();
     if (made) this->attach();
@@ -66,7 +65,9 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     on_forget(fd);
     return {};
   }
-  void on_forget(int) { count_ -= count_ != 0 ? 1u : 0u; }
+  void on_forget(int) {
+    if (count_ != 0) --count_;
+  }
 
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > most_events ? int{most_events} : static_cast<int>(capacity);
@@ -103,13 +104,13 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     const unsigned asked = detail::bits(interest);
     const unsigned read_closed = (asked & EPOLLIN) << 13;  // EPOLLRDHUP with EPOLLIN; shifted, it needs no branch
     event.events = (asked & unsigned{EPOLLIN | EPOLLPRI | EPOLLOUT}) | read_closed;
-    if (any(interest & detail::by_edges)) event.events |= unsigned{EPOLLET} | unsigned{EPOLLPRI};
+    if (any(interest & detail::edge_triggered)) event.events |= unsigned{EPOLLET} | unsigned{EPOLLPRI};
     event.data.u64 = token;
     return System::epoll_ctl(set_.get(), what, fd, &event);
   }
 
-  // In nanoseconds where the kernel knows that call, which is asked once: before Linux 5.11 it answers ENOSYS, and in
-  // sandboxes that do not know it EPERM.
+  // Waits with a timeout in nanoseconds where the kernel knows that call, which is found out once: before Linux 5.11 it
+  // answers ENOSYS, and in sandboxes that do not know it EPERM.
   [[gnu::noinline]] int wait_timed(epoll_event* events, int most, Duration timeout) {
     if (!lacks_pwait2_) {
       const int n = System::epoll_pwait2(set_.get(), events, most, timeout.count());

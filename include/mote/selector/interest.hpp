@@ -41,8 +41,8 @@ template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e
 
 constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
 
-// Beside Interest's values: asks a selector to report only what changes, and urgent data (priority) unasked.
-constexpr Interest by_edges{8};
+// An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI.
+constexpr Interest edge_triggered{8};
 
 }  // namespace detail
 

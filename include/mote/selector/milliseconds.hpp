@@ -14,13 +14,13 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 
-// Of a timeout of more than 0: rounded up, so that no wait ends early, and clamped, so that nothing overflows.
+// Milliseconds of a timeout above 0: rounded up, so that no wait ends early, and clamped, so that nothing overflows.
 constexpr int whole_milliseconds(Duration timeout) {
   const std::int64_t ms = (timeout.count() - 1) / 1'000'000 + 1;
   return ms > INT32_MAX ? INT32_MAX : static_cast<int>(ms);
 }
 
-// Of any timeout, as poll(2) and epoll_wait(2) take it: -1 for no limit.
+// Milliseconds of any timeout, as poll(2) and epoll_wait(2) take them: -1 for no limit.
 constexpr int to_milliseconds(Duration timeout) {
   if (timeout == forever) return -1;
   return timeout > Duration::zero() ? whole_milliseconds(timeout) : 0;

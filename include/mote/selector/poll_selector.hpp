@@ -8,7 +8,7 @@
 #include <errno.h>   // errno and its names
 #include <fcntl.h>   // open, fcntl, O_*
 #include <poll.h>    // poll
-#include <string.h>  // memcpy, memchr, strlen, strerror
+#include <string.h>  // memory and strings
 
 #include <cstddef>  // size_t, ptrdiff_t
 #include <cstdint>  // integers of fixed width
@@ -48,7 +48,7 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
     if (find(fd) != not_found) return Error(EEXIST);
-    if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would tell too late
+    if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would report it too late
     if (count_ >= N) return Error(ENOBUFS);
     std::uint32_t cell = home(fd);
     while (index_[cell] != 0) cell = (cell + 1) & mask;
@@ -95,11 +95,11 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 #ifdef POLLRDHUP
   static constexpr unsigned read_closed_event = POLLRDHUP;
 #else
-  static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() says so
+  static constexpr unsigned read_closed_event = 0;  // plain POSIX: read() returns 0
 #endif
 
-  static constexpr std::uint32_t
-  cells() {  // of the hash table: a power of two, so that at most half of them are in use
+  // Cells of the hash table: a power of two, and so many that at most half of them are in use.
+  static constexpr std::uint32_t cells() {
     std::uint32_t n = 2;
     while (n < 2 * N) n *= 2;
     return n;
@@ -109,9 +109,10 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
 
   // Reads the kernel's answer: `active` entries have events, and there is room for `capacity`.
   //
-  // Where all fit, an active entry that is far behind moves to the front: a descriptor that goes on being active is
-  // then found without a look at all the others. Where more are active than fit, nothing moves, and the next wait's
-  // answer begins with the others. Inlined, because it has one caller: that saves a call with each wait.
+  // Where all fit, an active entry is moved forward when 64 + (entries found so far) idle ones or more are before it: a
+  // descriptor that goes on being active is then found without a look at all the others. Where more are active than
+  // fit, nothing moves, and the next wait's answer begins with the others. Inlined, because it has one caller: that
+  // saves a call with each wait.
   [[gnu::always_inline]] std::size_t collect(Ready* ready, int active, std::size_t capacity) {
     const bool all_fit = static_cast<std::size_t>(active) <= capacity;
     const std::size_t most = all_fit ? static_cast<std::size_t>(active) : capacity;
@@ -134,13 +135,13 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
     start_ = static_cast<std::uint32_t>(at);
     return found;
   }
-  // So many idle entries, and one for each active one, are left in front of an active one.
-  static constexpr std::uint32_t idle_in_front = 64;
+  static constexpr std::uint32_t idle_in_front = 64;  // idle entries that an active one may have before it
 
   static Readiness readiness_of(const pollfd& entry) {
     const auto events = static_cast<unsigned>(entry.revents);
     const unsigned read_closed = (events & read_closed_event) != 0 ? detail::bits(Readiness::read_closed) : 0u;
-    // POLLNVAL, the descriptor was closed behind our back, is an error: reading it will tell which.
+    // POLLNVAL is reported as an error: the descriptor was closed by somebody else while it was registered, and read()
+    // then returns EBADF.
     const unsigned invalid = (events & POLLNVAL) != 0 ? detail::bits(Readiness::error) : 0u;
     return static_cast<Readiness>((events & 0x1fu) | read_closed | invalid);
   }

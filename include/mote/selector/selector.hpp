@@ -37,7 +37,8 @@ using Token = std::uint64_t;
 #endif
 
 // One entry of a wait's answer: what the kernel reports of a descriptor, and the caller's token. Laid out as an
-// epoll_event, so that the kernel's answer is used where it was received. Size on a 32-bit board: 12 to 16 bytes.
+// epoll_event, so that the kernel's answer is used where it was received.
+// Size on a 32-bit board: 12 to 16 bytes.
 struct Ready {
   Readiness readiness = Readiness::none;
   Token token = 0;
@@ -46,11 +47,12 @@ struct Ready {
 // Which of these descriptors are ready? Usable alone, level-triggered, for one thread.
 //
 // A selector does not own the descriptors: remove() one before it is closed, or forget() it right after. Before open()
-// a selector is all zero bits and every call answers EBADF. open() belongs to the kind of selector: EpollSelector,
+// a selector is all zero bits and every call returns EBADF. open() belongs to the kind of selector: EpollSelector,
 // PollSelector, or a class of yours that derives from SelectorBase.
 //
 // Calls go through a table of functions that open() sets, not through a vtable, so that a selector in static storage
-// lies in .bss and needs nothing of the C++ runtime. Size on a 32-bit board: 4 bytes and what its kind adds.
+// lies in .bss and links nothing of the C++ runtime.
+// Size on a 32-bit board: 4 bytes and what its kind adds.
 class Selector : detail::Pinned {
  public:
   struct Operations {
@@ -61,7 +63,7 @@ class Selector : detail::Pinned {
     Result<std::size_t> (*wait)(Selector&, Ready*, std::size_t, Duration);
     Result<void> (*rebuild)(Selector&);
     int (*descriptor)(const Selector&);
-    bool edges;  // whether it knows detail::by_edges
+    bool edges;  // whether it supports detail::edge_triggered
   };
 
   // From now on fd is watched; its events carry `token`.
@@ -70,7 +72,7 @@ class Selector : detail::Pinned {
   //   EEXIST   it is in already: modify() it.
   //   ENOBUFS  N are in already: remove one first.
   //   EPERM    (epoll) a regular file, a directory or the like. It is always ready: there is nothing to wait for. poll
-  //            takes it and says so.
+  //            takes it and reports it as ready.
   //   ELOOP    (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOSPC   (epoll) /proc/sys/fs/epoll/max_user_watches is reached.
   //   ENOMEM   the kernel has no memory: try again later.
@@ -93,8 +95,8 @@ class Selector : detail::Pinned {
   //   EBADF    (epoll) fd is not open: forget() it. Or the selector is not open.
   Result<void> remove(int fd) { return operations_ != nullptr ? operations_->remove(*this, fd) : Error(EBADF); }
 
-  // For a descriptor that has been closed, by which the kernel has dropped it: only the selector's own account of it is
-  // corrected, without a system call.
+  // For a descriptor that has been closed, so that the kernel has dropped it: corrects the selector's own account of
+  // it, without a system call.
   void forget(int fd) {
     if (operations_ != nullptr) operations_->forget(*this, fd);
   }
@@ -103,7 +105,7 @@ class Selector : detail::Pinned {
   // entries and returns their number. 0 means that the time is up, and is never returned before. A signal does not end
   // the wait.
   // Errors:
-  //   EINVAL   `capacity` is 0; (poll) or there are more descriptors than RLIMIT_NOFILE allows.
+  //   EINVAL   `capacity` is 0; or (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   EBADF    the selector is not open.
   //   ENOMEM   (poll) the kernel has no memory: try again later.
   Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
@@ -111,8 +113,8 @@ class Selector : detail::Pinned {
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
     for (;;) {
       const Result<std::size_t> count = wait_once(ready, capacity, timeout);
-      const bool is_answer = count ? *count != 0 || timeout <= Duration::zero() : count.error() != EINTR;
-      if (is_answer) return count;
+      if (count && (*count != 0 || timeout <= Duration::zero())) return count;
+      if (!count && count.error() != EINTR) return count;
       if (timed) timeout = deadline - Clock::now();
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
@@ -127,12 +129,11 @@ class Selector : detail::Pinned {
   }
 
   // Starts anew with nothing added: in a forked child, or to be rid of what a closed descriptor left in the kernel.
-  // After an error every call answers EBADF until a later rebuild() succeeds.
+  // After an error every call returns EBADF until a later rebuild() succeeds.
   // Errors:
-  //   EMFILE   the process has too many descriptors open: close some and try again.
-  //   ENFILE   the system has: try again later.
-  //   ENOMEM   the kernel has no memory: try again later.
-  //   EBADF    the selector was never opened.
+  //   EMFILE           the process has too many descriptors open: close some and try again.
+  //   ENFILE, ENOMEM   the system has, or the kernel has no memory: try again later.
+  //   EBADF            the selector was never opened.
   Result<void> rebuild() { return operations_ != nullptr ? operations_->rebuild(*this) : Error(EBADF); }
 
   // It is readable when something is ready, for nesting in another loop. -1 where there is none (poll).

@@ -17,8 +17,8 @@ inline namespace MOTE_NAMESPACE {
 
 // Derive `class Mine : public mote::SelectorBase<Mine>`. Give it on_add, on_modify, on_remove, on_forget, on_wait,
 // on_rebuild and on_descriptor, with the parameters and results of Selector::Operations; they must be public. Its
-// open() calls attach(), its close() detach(). One that can report changes only (detail::by_edges) says `reports_edges
-// = true`.
+// open() calls attach(), its close() detach(). A selector that can be edge-triggered (detail::edge_triggered) declares
+// `static constexpr bool reports_edges = true;`.
 template <class Derived> class SelectorBase : public Selector {
  public:
   static constexpr bool reports_edges = false;

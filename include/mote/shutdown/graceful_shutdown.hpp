@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// GracefulShutdown: runs a reactor, and ends it with grace.
+// GracefulShutdown: runs a reactor, and gives its tasks time to finish when a signal ends it.
 #ifndef MOTE_SHUTDOWN_GRACEFUL_SHUTDOWN_HPP
 #define MOTE_SHUTDOWN_GRACEFUL_SHUTDOWN_HPP
 
@@ -26,23 +26,25 @@ inline namespace MOTE_NAMESPACE {
 // How a shutdown went.
 struct ShutdownReport {
   std::uint32_t drained = 0;    // tasks that ended by themselves
-  std::uint32_t cancelled = 0;  // that ended after having been cancelled
-  std::uint32_t destroyed = 0;  // that had to be destroyed
-  int signal = 0;               // that began it; 0: request(), or there was nothing left to do
-  bool forced = false;          // by a second signal or request
+  std::uint32_t cancelled = 0;  // tasks that ended after having been cancelled
+  std::uint32_t destroyed = 0;  // tasks that had to be destroyed
+  int signal = 0;               // the signal that began it; 0: request(), or there was nothing left to do
+  bool forced = false;          // a second signal or request came
 };
 
-// Runs a reactor and ends it with grace. The first signal closes all listeners, so that new connections are refused at
-// once, and gives every task one common grace period to finish; then those that remain are cancelled together, and what
-// still stands after the clean-up period is destroyed. A second signal forces: the rest is cancelled, has one turn to
-// clean up, and is destroyed.
+// Runs a reactor until a signal comes, and then gives its tasks time to finish. The first signal closes all listeners,
+// so that new connections are refused at once, and begins the grace period, which is the same for all tasks; those that
+// remain at its end are cancelled together, and those that remain after the clean-up period are destroyed. A second
+// signal forces the end: the tasks that remain are cancelled, have one turn to clean up, and are destroyed.
 //
 //   serve     until the first signal, or until there is nothing left to do
 //   drain     until all tasks have ended, the grace period is over, or the second signal
-//   clean up  the rest is cancelled: until all have ended, the clean-up period is over, or the second signal
-//   destroy   what is left
+//   clean up  the tasks that remain are cancelled: until all have ended, the clean-up period is over, or the second
+//             signal
+//   destroy   the tasks that are left are destroyed
 //
-// It must not move. Everything is for the loop's thread. Size on a 32-bit board: 128 bytes.
+// It must not move. Everything is for the loop's thread.
+// Size on a 32-bit board: 128 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
@@ -50,8 +52,8 @@ class GracefulShutdown {
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
 
-  // Takes the signals over, which run() does, too: those that come before it are answered by run(). Errors: of
-  // Signals::open().
+  // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
+  // Errors: those of Signals::open().
   Result<void> open() {
     if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
@@ -61,7 +63,7 @@ class GracefulShutdown {
     loop_.add_background();
     return {};
   }
-  // Gives them back, as run() does at its end.
+  // Gives the signals back, as run() does at its end.
   void close() {
     if (!open_) return;
     open_ = false;
@@ -69,9 +71,9 @@ class GracefulShutdown {
     signals_.close();
     requests_ = 0;
   }
-  // Instead of Reactor::run(). Also returns when there is nothing left but to wait for signals, or after
-  // Reactor::stop(), which leaves tasks as they stand (amid a shutdown: ends the grace period). Errors: of open() and
-  // Reactor::run().
+  // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
+  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Errors:
+  // those of open() and of Reactor::run().
   Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
     const Result<void> opened = open();
@@ -82,14 +84,14 @@ class GracefulShutdown {
     if (!ran) return ran.error();
     return report;
   }
-  void request() { advance(0); }                                      // as a signal would; also before run()
-  bool requested() const { return requests_ != 0; }                   // for tasks that would go on for ever
-  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for what is not a task
-  // Work that is no task counts as one from hold() to release().
+  void request() { advance(0); }                                      // has the effect of a signal; also before run()
+  bool requested() const { return requests_ != 0; }                   // for tasks that would never end by themselves
+  void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for work that is no task
+  // From hold() to release(), work that is no task counts as one: the shutdown waits for it.
   void hold() { loop_.hold(); }
   void release() { loop_.release_hold(); }
  private:
-  // A signal has come, or a request (0). It ends the phase that is running, if that allows no more.
+  // Notes a signal, or a request (0), and ends the current phase if that makes more of them than the phase allows.
   void advance(int signal) {
     ++requests_;
     if (requests_ == 1) signal_ = signal;
@@ -113,9 +115,9 @@ class GracefulShutdown {
     report.forced = is_forced();
     return {};
   }
-  // The reactor does its work, until the first request.
+  // Runs the reactor until the first request.
   Result<void> serve() {
-    std::uint32_t ended_before = 0;  // not by the shutdown
+    std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
     return run_phase(forever, 0, ended_before);
   }
   void begin() {
@@ -124,14 +126,14 @@ class GracefulShutdown {
   }
   // The grace period, which a second request ends.
   Result<void> drain(ShutdownReport& report) { return run_phase(grace_, 1, report.drained); }
-  // The rest is cancelled. A second request ends this period; where it has come already, there is one turn.
+  // Cancels the tasks that remain. A second request ends this period; if it has come already, they have one turn.
   Result<void> clean_up(ShutdownReport& report) {
     loop_.cancel_all_tasks();
     if (is_forced()) return run_phase(Duration::zero(), UINT32_MAX, report.cancelled);
     return run_phase(cleanup_, 1, report.cancelled);
   }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests. Tells how many tasks
-  // ended.
+  // Runs until all is done, the time is up, or there have been more than `requests` requests. Stores in `ended` how
+  // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = loop_.stats().tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
@@ -153,8 +155,8 @@ class GracefulShutdown {
   Delegate<void()> on_begin_;
   Signals signals_;
   std::uint32_t requests_ = 0;
-  std::uint32_t requests_allowed_ = UINT32_MAX;  // in this phase: more of them end it
-  int signal_ = 0;                               // that began it
+  std::uint32_t requests_allowed_ = UINT32_MAX;  // in the current phase: more of them end it
+  int signal_ = 0;                               // the signal that began the shutdown; 0: a request
 };
 
 }  // namespace MOTE_NAMESPACE

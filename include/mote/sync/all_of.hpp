@@ -25,12 +25,13 @@ namespace detail {
 template <class... Op> struct All;
 }
 
-// The results of all_of(), as they come: a named object, that outlives the await. Abandoned midway (by a time-out,
-// say), it goes on where it stood when it is awaited again; reset() to begin anew. Size: that of the results, and 4
-// bytes.
+// The results of all_of(), each stored when its operation completes: a named object that outlives the await. If the
+// await is abandoned midway (by with_timeout(), say), the next one goes on with the operations that have not completed;
+// reset() to begin anew.
+// Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
-  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has come
+  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has completed
   bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
   void reset() { *this = AllOf(); }
  private:
@@ -44,11 +45,11 @@ template <class... T> class AllOf {
 
 namespace detail {
 
-// The operation that all_of() gives: each poll() is one more attempt at those parts that have not completed. Folds over
+// The operation that all_of() returns: each poll() is one more attempt at the parts that have not completed. Folds over
 // `I` do the same for each part, in the order in which the parts are named.
 //
-// A cancellation of the task is passed on to each part that is pending: it is requested anew before each attempt, since
-// the part that answers it acknowledges it. A part that is shielded holds it back instead.
+// A cancellation of the task is passed on to each part that is pending: it is requested anew before each part's
+// attempt, since a part that returns ECANCELED thereby acknowledges it. A part that is shielded holds it back instead.
 template <class... Op> struct [[nodiscard]] All {
   Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
@@ -68,7 +69,8 @@ template <class... Op> struct [[nodiscard]] All {
     Cancellation cancellation{context.is_cancelling()};
     (poll_part<I>(context, cancellation), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
-    if (cancellation.held && !cancellation.answered) context.cancel();  // all that are pending are shielded: later
+    // Every pending part is shielded: cancel() holds it back until a shield is lowered.
+    if (cancellation.held && !cancellation.answered) context.cancel();
     if (results.complete_ != results.all) return pending;
     Result<void> first_error;
     (note_error<I>(first_error), ...);
@@ -79,10 +81,10 @@ template <class... Op> struct [[nodiscard]] All {
   }
   template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
     if (results.is_complete(I)) return;
-    // A part before it has cancelled the task: all parts hear of that at the next attempt.
+    // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
-    context.ensure_attempt();  // those before it may have used up the budget
+    context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
@@ -107,9 +109,9 @@ template <class... Op> struct [[nodiscard]] All {
 // in it must outlive the await. A task has one place in each queue: the parts of one await must not wait for the same
 // channel, event or the like.
 //
-// Waits until all of the operations have completed, whatever comes of them: their results are in `results`. Gives
-// success if all of them succeeded, else the error of the first in order that did not; a cancellation is passed on to
-// each.
+// Waits until all of the operations have completed, whether or not they succeed: their results are in `results`.
+// Returns success if all of them succeeded, else the error of the first one named that did not. A cancellation is
+// passed on to each that is pending.
 template <class... Op> detail::All<Op...> all_of(AllOf<detail::Awaited<Op>...>& results, Op&&... operations) {
   return {results, std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }

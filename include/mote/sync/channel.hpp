@@ -23,9 +23,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A bounded queue of values from tasks to tasks of one reactor, in its thread (for other threads see Mailbox). Values
-// keep their order; who waits is served in order of arrival, and nobody overtakes. T may be move-only, and its moves
-// and copies must not throw. It must not move, and may be destroyed before those who wait. Size: N * sizeof(T), and 32
-// bytes on a 32-bit board.
+// keep their order. Waiters are served in order of arrival, and no other task overtakes them. T may be move-only, and
+// its moves and copies must not throw. It must not move, and may be destroyed before the tasks that wait.
+// Size: N * sizeof(T), and 32 bytes on a 32-bit board.
 template <class T, std::size_t N> class Channel : detail::Pinned {
   static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
   static_assert(std::is_nothrow_move_constructible<T>::value, "a value must not throw when it is moved");
@@ -36,26 +36,27 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
     while (count_ != 0) static_cast<void>(take());
   }
 
-  // Waits while it is full. The value is moved (or copied) from when there is room, and else is as it was; it must
-  // outlive the await.
+  // Sends a value; waits while the channel is full. The value is moved (or copied) from when there is room, and after
+  // an error is unchanged. It must outlive the await.
   // Errors:
   //   EPIPE      the channel has been closed.
-  //   ECANCELED  the task was cancelled, or the channel is no more.
+  //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto send(T&& value) { return sending(static_cast<T&&>(value)); }
   auto send(const T& value) { return sending(value); }
-  // Gives the next value. Waits while there is none.
+  // Receives the next value; waits while there is none.
   // Errors:
-  //   ENODATA    the channel has been closed, and all has been received.
-  //   ECANCELED  the task was cancelled, or the channel is no more.
+  //   ENODATA    the channel has been closed, and all values have been received.
+  //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto receive() {
     return operation<T>([this](PollContext context) {
       return context.attempt(receivers_, "a message", [this](bool) { return take(); });
     });
   }
+  // Sends a value without waiting.
   // Errors:
-  //   EAGAIN  it is full, or others wait to send.
+  //   EAGAIN  the channel is full, or other tasks wait to send.
   //   EPIPE   the channel has been closed.
   Result<void> try_send(T&& value) {
     if (!senders_.is_next(nullptr)) return Error(EAGAIN);
@@ -65,14 +66,15 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
     if (!senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(value);
   }
+  // Receives a value without waiting.
   // Errors:
-  //   EAGAIN   it is empty, or others wait to receive.
-  //   ENODATA  the channel has been closed, and all has been received.
+  //   EAGAIN   the channel is empty, or other tasks wait to receive.
+  //   ENODATA  the channel has been closed, and all values have been received.
   Result<T> try_receive() {
     if (!receivers_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
-  // No more is sent; what has been sent can still be received. O(waiting tasks).
+  // No more can be sent; values that have been sent can still be received. O(waiting tasks).
   void close() {
     closed_ = true;
     senders_.notify_all();
@@ -110,7 +112,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   WaitQueue senders_;
   WaitQueue receivers_;
   std::size_t first_ = 0;  // the place of the value that is received next
-  std::size_t count_ = 0;  // of values, in places from there on, around the end
+  std::size_t count_ = 0;  // values, in the places from there on, which wrap around at the end
   bool closed_ = false;
   alignas(T) unsigned char bytes_[N * sizeof(T)] = {};
 };

@@ -17,25 +17,26 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A flag to wait for, between tasks of one reactor, in its thread. It must not move, and may be destroyed before those
-// who wait. Size on a 32-bit board: 16 bytes.
+// A flag to wait for, between tasks of one reactor, in its thread. Waiters are served in order of arrival. It must not
+// move, and may be destroyed before the tasks that wait.
+// Size on a 32-bit board: 16 bytes.
 class Event : detail::Pinned {
  public:
-  // Whoever waits now goes on, even if it is cleared at once. O(waiting tasks).
+  // Sets it. All tasks that wait now go on, even if it is cleared at once. O(waiting tasks).
   void set() {
     set_ = true;
     queue_.release_all();
   }
   void clear() { set_ = false; }
   bool is_set() const { return set_; }
-  // Completes while it is set.
+  // Waits until it is set; completes at once while it is.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the event is no more.
+  //   ECANCELED  the task was cancelled, or the event was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto wait() {
     return operation<void>([this](PollContext context) {
       return context.attempt(queue_, "an event", [this](bool released) {
-        // Released by set(), the task goes on though the event may have been cleared by now.
+        // A task that set() has released goes on, even if the event has been cleared since.
         return released || set_ ? Result<void>() : Error(EAGAIN);
       });
     });

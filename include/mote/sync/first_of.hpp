@@ -21,7 +21,7 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// What first_of() gives: which operation has completed, from 0 on, and its result; the other results say EAGAIN.
+// What first_of() returns: which operation has completed, counted from 0, and its result; the other results are EAGAIN.
 template <class... T> struct FirstOf {
   template <std::size_t I> auto& get() { return std::get<I>(results); }
 
@@ -31,7 +31,7 @@ template <class... T> struct FirstOf {
 
 namespace detail {
 
-// The operation that first_of() gives. Folds over `I` do the same for each part, in the order in which the parts are
+// The operation that first_of() returns. Folds over `I` do the same for each part, in the order in which the parts are
 // named.
 template <class... Op> struct [[nodiscard]] First {
   using Value = FirstOf<Awaited<Op>...>;
@@ -46,11 +46,11 @@ template <class... Op> struct [[nodiscard]] First {
     }
     Value value;
     const bool was_cancelling = context.is_cancelling();
-    // The first that completes ends the fold: those behind it are not polled.
+    // The first part that completes ends the fold: those behind it are not polled.
     const bool completed = (poll_part<I>(context, value) || ...);
     if (!completed) return pending;
     (abandon_loser<I>(context, value), ...);
-    // Where a part has answered the task's cancellation, that is the answer of the whole.
+    // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
     if (answered_cancellation && (is_cancelled<I>(value) || ...)) return Result<Value>(Error(ECANCELED));
     return Result<Value>(std::move(value));
@@ -58,7 +58,7 @@ template <class... Op> struct [[nodiscard]] First {
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
   template <std::size_t I> bool poll_part(PollContext context, Value& value) {
-    context.ensure_attempt();  // those before it may have used up the budget
+    context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
     if (!result.ready()) return false;
     value.which = I;
@@ -83,10 +83,10 @@ template <class... Op> struct [[nodiscard]] First {
 // in it must outlive the await. A task has one place in each queue: the parts of one await must not wait for the same
 // channel, event or the like.
 //
-// Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, nor
-// takes what it waited for. Gives a FirstOf.
+// Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, or
+// takes what it waited for. Returns a FirstOf.
 // Errors:
-//   ECANCELED  the task was cancelled while those that are named first were pending.
+//   ECANCELED  the task was cancelled, and no operation named before the first pending one had completed.
 template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
   return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }

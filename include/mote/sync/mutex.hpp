@@ -19,13 +19,15 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Mutual exclusion across awaits, between tasks of one reactor, in its thread: lock() gives a Guard, which unlocks when
-// it goes. Who waits is served in order of arrival, and nobody overtakes. It must not move, and may be destroyed before
-// those who wait, and before its guard. Size on a 32-bit board: 16 bytes.
+// Mutual exclusion across awaits, between tasks of one reactor, in its thread: lock() returns a Guard, which unlocks
+// the mutex when it is destroyed. Waiters are served in order of arrival, and no other task overtakes them. It must not
+// move, and may be destroyed before the tasks that wait, and before its guard.
+// Size on a 32-bit board: 16 bytes.
 class Mutex : detail::Pinned {
  public:
-  // Empty, or holding a mutex; movable, so that a task keeps it as a member. It becomes empty where the mutex goes
-  // first. Size on a 32-bit board: 4 bytes.
+  // Empty, or holding a mutex; movable, so that a task can keep it as a member. It becomes empty when the mutex is
+  // destroyed first.
+  // Size on a 32-bit board: 4 bytes.
   class Guard {
    public:
     Guard() = default;
@@ -38,7 +40,7 @@ class Mutex : detail::Pinned {
     }
     ~Guard() { unlock(); }
 
-    void unlock() {  // becomes empty, if it is not
+    void unlock() {  // becomes empty; no effect where it is
       Mutex* const mutex = std::exchange(mutex_, nullptr);
       if (mutex == nullptr) return;
       mutex->holder_ = nullptr;
@@ -47,8 +49,8 @@ class Mutex : detail::Pinned {
     explicit operator bool() const { return mutex_ != nullptr; }
    private:
     friend class Mutex;
-    // Not inlined: g++ would take the new holder's address for that of a local that outlives its function, and warn. It
-    // is moved along by whoever receives the guard.
+    // Not inlined: g++ would warn that the mutex keeps the address of a local guard. It does not: each
+    // move of the guard stores the new address.
     [[gnu::noinline]] void take(Guard& other) {
       mutex_ = std::exchange(other.mutex_, nullptr);
       if (mutex_ != nullptr) mutex_->holder_ = this;
@@ -61,16 +63,17 @@ class Mutex : detail::Pinned {
     if (holder_ != nullptr) holder_->mutex_ = nullptr;
   }
 
-  // Gives a Guard. Waits while another holds the mutex; a task that holds it itself would wait for ever.
+  // Locks it, and returns a Guard. Waits while another task holds it; a task that holds it itself would wait for ever.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the mutex is no more.
+  //   ECANCELED  the task was cancelled, or the mutex was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto lock() {
     return operation<Guard>(
         [this](PollContext context) { return context.attempt(queue_, "a mutex", [this](bool) { return take(); }); });
   }
+  // Locks it without waiting.
   // Errors:
-  //   EAGAIN  it is held, or others wait for it.
+  //   EAGAIN  it is held, or other tasks wait for it.
   Result<Guard> try_lock() {
     if (!queue_.is_next(nullptr)) return Error(EAGAIN);
     return take();

@@ -19,27 +19,29 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A number of permits, between tasks of one reactor, in its thread. Who waits is served in order of arrival, and nobody
-// overtakes. It must not move, and may be destroyed before those who wait. Size on a 32-bit board: 16 bytes.
+// A number of permits, between tasks of one reactor, in its thread. Waiters are served in order of arrival, and no
+// other task overtakes them. It must not move, and may be destroyed before the tasks that wait.
+// Size on a 32-bit board: 16 bytes.
 class Semaphore : detail::Pinned {
  public:
   constexpr explicit Semaphore(std::uint32_t permits = 0) : permits_(permits) {}
 
   // Takes one permit, to be given back by release(). Waits while there is none.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the semaphore is no more.
+  //   ECANCELED  the task was cancelled, or the semaphore was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto acquire() {
     return operation<void>(
         [this](PollContext context) { return context.attempt(queue_, "a permit", [this](bool) { return take(); }); });
   }
+  // Takes one permit without waiting.
   // Errors:
-  //   EAGAIN  there is no permit, or others wait for one.
+  //   EAGAIN  there is no permit, or other tasks wait for one.
   Result<void> try_acquire() {
     if (!queue_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
-  // No more than UINT32_MAX permits are kept. O(permits), of those for which somebody waits.
+  // Adds permits, up to UINT32_MAX in all, and wakes as many waiting tasks. O(tasks woken).
   void release(std::uint32_t permits = 1) {
     const std::uint32_t room = UINT32_MAX - permits_;
     permits_ = permits > room ? UINT32_MAX : permits_ + permits;

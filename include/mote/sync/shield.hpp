@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// shield and Shield: what must not be cancelled.
+// shield and Shield: keep a task from being cancelled for a while.
 #ifndef MOTE_SYNC_SHIELD_HPP
 #define MOTE_SYNC_SHIELD_HPP
 
@@ -18,7 +18,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The operation that shield() gives.
+// The operation that shield() returns.
 template <class Op> struct [[nodiscard]] Shielded {
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
@@ -35,12 +35,13 @@ template <class Op> struct [[nodiscard]] Shielded {
 
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
-// The operation, not to be cancelled: cancel() has its effect when it has completed. For a clean-up that must finish; a
-// shutdown still destroys what outlasts its second period. For more than one operation, see Shield.
+// Runs the operation shielded: cancel() takes effect after it has completed. For a clean-up that must finish; a
+// shutdown still destroys a task that outlasts the clean-up period. For more than one operation, see Shield.
 template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
 
-// Shields its task from cancellation, from raise() until lower() or its end. A task can have 255 at a time. The task
-// may end before it. Size on a 32-bit board: 8 bytes.
+// Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile takes
+// effect then. A task can have 255 at a time. The task may end before its shield is destroyed.
+// Size on a 32-bit board: 8 bytes.
 class Shield {
  public:
   Shield() = default;
@@ -49,12 +50,12 @@ class Shield {
   Shield& operator=(const Shield&) = delete;
   ~Shield() { lower(); }
 
-  void raise(Task& task) {  // without effect while it is raised
+  void raise(Task& task) {  // no effect while it is raised
     if (task_.get() != nullptr) return;
     task_ = TaskRef(task);
     detail::TaskAccess::header(task).raise_shield();
   }
-  void lower() {  // without effect while it is not
+  void lower() {  // no effect while it is not raised
     Task* const task = task_.get();
     task_ = TaskRef();
     if (task != nullptr) detail::TaskAccess::header(*task).lower_shield();

@@ -29,28 +29,29 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // What groups of all sizes have in common. The members' handles lie in the derived class, in places 0 to size() - 1, in
-// no order.
+// no particular order.
 class TaskGroupBase : detail::Pinned, detail::EndHook {
  public:
   std::uint32_t size() const { return size_; }              // members that have not ended
   std::uint32_t failures() const { return failures_; }      // since it was made
-  Outcome first_failure() const { return first_failure_; }  // of kind none: none has failed since the last join_all()
-  // Until all have ended nothing more is spawned into it. O(members).
+  Outcome first_failure() const { return first_failure_; }  // of kind none: no failure since the last join_all()
+  // Cancels all members. Until all of them have ended, spawn() returns ECANCELED. O(members).
   void cancel_all() {
     cancelling_ = size_ != 0;
     for (std::uint32_t i = 0; i < size_; ++i) members_[i].cancel();
   }
-  // The other policy: when one fails, the others are cancelled. Else they go on.
+  // When a member fails, the others are cancelled. Without this they go on.
   void cancel_others_on_failure(bool on = true) { cancels_others_ = on; }
-  // Called when a member has ended and its slot is free again, so that it can be replaced at once; to tell which, see
-  // TaskRef::names(). Not called for what the group's destructor ends. The callback may destroy the group.
+  // The callback is called when a member has ended and its slot is free again, so that it can be replaced at once; to
+  // find out which one has ended, see TaskRef::names(). It is not called for members that the group's destructor ends.
+  // The callback may destroy the group.
   void on_end(Delegate<void(const Task&, Outcome)> callback) { on_end_ = callback; }
-  // Completes when all members have ended, those that are spawned meanwhile included. Then the group may be spawned
-  // into anew.
+  // Completes when all members have ended, those that are spawned meanwhile included. Then tasks can be spawned into
+  // the group again.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the group is no more.
+  //   ECANCELED  the task was cancelled, or the group was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
-  //   any other  that of the first failure, which is thereby told.
+  //   any other  that of the first failure, which is returned once: first_failure() is of kind none afterwards.
   auto join_all() {
     return operation<void>([this](PollContext context) {
       return context.attempt(joiners_, "the end of a group", [this](bool) { return take_first_failure(); });
@@ -60,13 +61,13 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   constexpr TaskGroupBase() = default;
   ~TaskGroupBase() = default;
 
-  // Ends all members, while their handles are there.
+  // Destroys all members. For the derived class's destructor, while their handles still exist.
   void close() {
     on_end_ = {};
     while (size_ != 0) {
       TaskHandle& last = members_[size_ - 1];
-      if (last.destroy()) continue;  // it has left the group thereby
-      // EBUSY: it is the running one, which destroys its own group. It is cancelled, and goes on alone.
+      if (last.destroy()) continue;  // note_end() has taken it out
+      // EBUSY: this member is the running task, which destroys its own group. It is cancelled, and goes on alone.
       last.cancel();
       last.detach();
       --size_;
@@ -90,7 +91,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     return failure.kind == Outcome::Kind::failed ? Result<void>(failure.error) : Result<void>();
   }
 
-  // The hook that is called at a member's end.
+  // The hook that the scheduler calls when a member has ended.
   static void member_ended(detail::TaskHeader& task) {
     auto& group = static_cast<TaskGroupBase&>(*task.holder->group);
     group.note_end(task);
@@ -100,15 +101,11 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     const Outcome outcome = member.outcome();
     const bool failure = outcome.kind == Outcome::Kind::failed;
     if (failure) note_failure(outcome);
-    const bool told = on_end_ || !joiners_.empty();
-    if (told) task.code = 0;  // else the failure is reported to the observer when the handle goes
+    if (reports_failures()) task.code = 0;  // else detach() reports the failure to the observer
     TaskHandle leaving = take_out(member);
     if (failure && cancels_others_) cancel_all();
-    if (size_ == 0) {
-      cancelling_ = false;
-      joiners_.notify_all();
-    }
-    // From here on the group may be no more: an observer may destroy it, and so may the callback.
+    if (size_ == 0) note_all_ended();
+    // From here on the group may have been destroyed, by an observer or by the callback: no member may be used.
     const Delegate<void(const Task&, Outcome)> callback = on_end_;
     leaving.detach();
     if (callback) callback(detail::TaskAccess::task(task), outcome);
@@ -117,7 +114,13 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
     ++failures_;
     if (first_failure_.kind == Outcome::Kind::none) first_failure_ = failure;
   }
-  // The last member takes the place of the one that leaves.
+  void note_all_ended() {
+    cancelling_ = false;
+    joiners_.notify_all();
+  }
+  // Whether a member's failure is reported to the callback, or to a task in join_all().
+  bool reports_failures() { return on_end_ || !joiners_.empty(); }
+  // The last member takes the place of the one that is taken out.
   TaskHandle take_out(TaskHandle& member) {
     TaskHandle leaving = std::move(member);
     --size_;
@@ -136,21 +139,22 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   WaitQueue joiners_;
 };
 
-// Tasks that belong together, of whatever pools: at most N at a time. What is left of them when the group goes is
-// destroyed with it: no member outlives its group, and nothing is waited for in a destructor; await join_all() for
-// that. (A member that destroys its own group is cancelled, and goes on alone.) A member's failure is told to on_end(),
-// or to who waits in join_all(), or else to the reactor's observer. It must not move. Size: 8 * N, and 44 bytes on a
-// 32-bit board.
+// Tasks that belong together, of any pools: at most N at a time. Members that are left when the group is destroyed are
+// destroyed with it: no member outlives its group, and the destructor waits for nothing; await join_all() for that. (A
+// member that destroys its own group is cancelled, and goes on alone.) A member's failure is reported to on_end(), and
+// to the task that waits in join_all(), or if there is neither, to the reactor's observer. It must not move.
+// Size: 8 * N, and 44 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:
   constexpr TaskGroup() = default;
   ~TaskGroup() { close(); }
 
-  // pool.spawn(reactor, arguments...), as a member.
+  // Calls pool.spawn(reactor, arguments...), and makes the task a member.
   // Errors:
   //   ENOBUFS    the group is full, or the pool is.
-  //   ECANCELED  the group has been cancelled, and not all have ended yet: await join_all() first; or the pool's own.
+  //   ECANCELED  the group has been cancelled, and not all members have ended yet: await join_all() first. Or the
+  //              pool's spawn() returned it.
   //   EINVAL     the pool has tasks of another reactor.
   template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
     if (is_cancelling() || size() == N) return Error(is_cancelling() ? ECANCELED : ENOBUFS);

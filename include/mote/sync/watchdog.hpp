@@ -7,7 +7,7 @@
 #include <errno.h>       // errno and its names
 #include <fcntl.h>       // open, fcntl, O_*
 #include <stdlib.h>      // getenv, strtoul, strtoull: systemd's environment
-#include <string.h>      // memcpy, memchr, strlen, strerror
+#include <string.h>      // memory and strings
 #include <sys/socket.h>  // sockets
 
 #include <cstdint>  // integers of fixed width
@@ -30,16 +30,16 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 class Watchdog;
 
-// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move. Size on a 32-bit board: 20
-// bytes.
+// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move.
+// Size on a 32-bit board: 20 bytes.
 class Heartbeat : detail::ListNode {
  public:
   ~Heartbeat() { close(); }
 
-  void open(Watchdog& watchdog, const char* name);  // from now on it must beat(); the name must outlive it
-  void close();                                     // it need not any more
-  bool is_open() const { return linked(); }         // not any more once the watchdog has gone
-  void beat();                                      // checks in; without effect where it is not open
+  void open(Watchdog& watchdog, const char* name);  // it must beat() in each period; the name must outlive it
+  void close();                                     // it need not beat any more
+  bool is_open() const { return linked(); }         // false once the watchdog is destroyed
+  void beat();                                      // shows that its task lives; no effect where it is not open
   bool has_beaten() const { return beaten_; }       // since the watchdog was fed last
   const char* name() const { return name_; }
  private:
@@ -50,31 +50,31 @@ class Heartbeat : detail::ListNode {
   bool beaten_ = false;
 };
 
-// Feeds a watchdog, once in a period, at the end of a turn, if since the last time every heartbeat has beaten; a late
-// one is waited for. So a loop that hangs, and one whose tasks hang, are both found out. Drives a device as
+// Feeds a watchdog once in a period, at the end of a turn, if every heartbeat has beaten since the last time; if one is
+// late, when it has beaten. So it finds out both when the loop hangs and when a task does. It drives a device such as
 // /dev/watchdog (its timeout, the driver's or set with WDIOC_SETTIMEOUT on fd(), must be longer than the period), or
 // systemd's NOTIFY socket, see sd_notify(3) and sd_watchdog_enabled(3). Feeding is O(heartbeats). It must not move.
 // Size on a 32-bit board: 248 bytes.
 class Watchdog : detail::Pinned {
  public:
-  // A device stays armed: the machine is reset, unless the next process feeds it in time.
+  // A device stays armed: it resets the machine, unless the next process feeds it in time.
   ~Watchdog() {
     while (Heartbeat* const heartbeat = first()) heartbeat->close();
   }
 
-  // Opening the device arms it.
+  // Opens the device, which arms it, and feeds it from now on.
   // Errors:
-  //   EBUSY          it is open already, or the device is, by another process.
-  //   ENOENT ENXIO   there is no such device, or no driver for it.
-  //   EACCES         the process may not open it.
-  //   EMFILE ENFILE  the system's limits.
+  //   EBUSY           this is open already, or another process has opened the device.
+  //   ENOENT, ENXIO   there is no such device, or no driver for it.
+  //   EACCES          the process may not open it.
+  //   EMFILE, ENFILE  the system's limits.
   Result<void> open(Reactor& reactor, const char* path, Duration period) {
     if (fd_) return Error(EBUSY);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     return start(reactor, std::move(fd), period);
   }
-  // The same, of a descriptor that is open already; it should not block.
+  // The same with a descriptor that is open already; it should not block.
   // Errors:
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
@@ -83,13 +83,13 @@ class Watchdog : detail::Pinned {
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
   }
-  // systemd, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (WATCHDOG_PID), half of which is the period;
-  // where it asks for no watchdog, only notify() has an effect.
+  // Opens systemd's socket, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (for the process of
+  // WATCHDOG_PID), half of which is the period. If systemd asks for no watchdog, only notify() has an effect.
   // Errors:
-  //   EBUSY                 it is open already.
-  //   ENOENT                the process has not been started by systemd: go on without.
-  //   EINVAL                the environment's variables make no sense.
-  //   EMFILE ENFILE ENOMEM  the system's limits.
+  //   EBUSY                   it is open already.
+  //   ENOENT                  the process has not been started by systemd: go on without.
+  //   EINVAL                  the environment's variables make no sense.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
     if (fd_) return Error(EBUSY);
     const char* const path = ::getenv("NOTIFY_SOCKET");
@@ -104,20 +104,19 @@ class Watchdog : detail::Pinned {
     to_ = *to;
     return start(reactor, std::move(fd), *period);
   }
-  // Tells systemd something: "READY=1", "STOPPING=1", "STATUS=...".
+  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...".
   // Errors:
-  //   EBADF                open_notify() has not succeeded.
-  //   EAGAIN               systemd is slow to read: try again later.
-  //   ECONNREFUSED ENOENT  it is not there.
+  //   EBADF                 open_notify() has not succeeded.
+  //   EAGAIN                systemd is slow to read: try again later.
+  //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
     if (!fd_ || to_.size() == 0) return Error(EBADF);
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
     return detail::check(static_cast<int>(sent));
   }
-  // The end, told to the watchdog: it waits for nothing any more, if its driver lets it (not CONFIG_WATCHDOG_NOWAYOUT).
-  // The descriptor is closed in any case.
-  // Errors: what write(2) of the device answers, which then stays armed.
+  // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
+  // case. Errors: those of write(2) on the device, which then stays armed.
   Result<void> close() {
     timer_.cancel();
     late_.cancel();
@@ -128,9 +127,10 @@ class Watchdog : detail::Pinned {
     return told;
   }
   int fd() const { return fd_.get(); }
-  std::uint32_t fed() const { return fed_; }           // how many times
-  Result<void> last_feeding() const { return last_; }  // its error: it is tried again in the next period
-  const Heartbeat* missing() {  // the first that has not beaten since it was fed; null: all have. O(heartbeats)
+  std::uint32_t fed() const { return fed_; }           // how many times it was fed
+  Result<void> last_feeding() const { return last_; }  // if it failed, it is tried again in the next period
+  // The first heartbeat that has not beaten since the watchdog was fed; null: all have. O(heartbeats).
+  const Heartbeat* missing() {
     Heartbeat* heartbeat = first();
     while (heartbeat != nullptr && heartbeat->has_beaten()) heartbeat = after(*heartbeat);
     return heartbeat;
@@ -138,7 +138,7 @@ class Watchdog : detail::Pinned {
  private:
   friend class Heartbeat;
 
-  // Zero: systemd asks for no watchdog, or it asks another process. EINVAL: the time is too long.
+  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: the time is too long.
   static Result<Duration> period_from_environment() {
     const char* const usec = ::getenv("WATCHDOG_USEC");
     const char* const pid = ::getenv("WATCHDOG_PID");
@@ -164,9 +164,9 @@ class Watchdog : detail::Pinned {
     due_ = true;
     feed_if_due();
   }
-  // For heartbeats: the last one that was missing has beaten, after the tick.
+  // The last heartbeat that was missing has beaten, after the tick.
   void feed_at_end_of_turn() {
-    if (!timer_.armed()) return;  // closed, or the reactor is no more
+    if (!timer_.armed()) return;  // this was closed, or the reactor was destroyed
     late_.arm(*reactor_, Duration::zero(), Delegate<void()>::of<&Watchdog::feed_if_due>(*this));
   }
   void feed_if_due() {
@@ -201,8 +201,8 @@ class Watchdog : detail::Pinned {
   detail::List<detail::ListNode> heartbeats_;
   Reactor* reactor_ = nullptr;
   Timer timer_;  // of the period
-  Timer late_;   // fires at the end of the turn in which the last one has beaten, where that is late
-  Endpoint to_;  // of systemd; none: a device
+  Timer late_;   // fires at the end of the turn in which the last heartbeat has beaten, if that was late
+  Endpoint to_;  // systemd's socket; empty: a device is driven
   Fd fd_;
   Result<void> last_;
   std::uint32_t missing_ = 0;  // heartbeats that have not beaten since it was fed

@@ -19,7 +19,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The operation that with_timeout() gives.
+// The operation that with_timeout() returns.
 template <class Op> struct [[nodiscard]] Timed {
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
@@ -29,9 +29,9 @@ template <class Op> struct [[nodiscard]] Timed {
       timer.reset();
       return result;
     }
-    if (!timer.is_over(context, limit)) return pending;
+    if (!timer.poll_limit(context, limit)) return pending;
     if (!could_complete) {
-      // It may have completed, but had no budget to say so: what has completed in time wins, so it is asked once more.
+      // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
@@ -49,9 +49,9 @@ template <class Op> struct [[nodiscard]] Timed {
 
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
-// Gives the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
-// What has completed when the time is up wins. After a time-out the task waits for nothing; what it worked on (a
-// stream, say) is as it was.
+// Returns the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
+// An operation that has completed when the time is up wins. After a timeout the task waits for nothing; what the
+// operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
 template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {

@@ -23,7 +23,7 @@ struct Clock {
   using time_point = std::chrono::time_point<Clock>;
   static constexpr bool is_steady = true;
 
-  // Asks the kernel, mostly without a system call. Any thread may call it.
+  // Reads CLOCK_MONOTONIC (mostly by the vDSO, without a system call). Any thread may call it.
   static time_point now();
 };
 

@@ -12,7 +12,8 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A descriptor that is closed when its owner goes. All zero bits mean none. Size on a 32-bit board: 4 bytes.
+// A descriptor that its destructor closes. All zero bits mean none.
+// Size on a 32-bit board: 4 bytes.
 class Fd {
  public:
   constexpr Fd() = default;
@@ -28,14 +29,14 @@ class Fd {
   constexpr int get() const { return stored_ - 1; }  // -1: none
   constexpr explicit operator bool() const { return stored_ > 0; }
 
-  // Gives the descriptor away without closing it. -1: there was none.
+  // Returns the descriptor, which the caller owns from then on. -1: there was none.
   int release() {
     const int stored = std::exchange(stored_, 0);
     return stored - 1;
   }
 
-  // Whatever close() answers (EINTR, EIO, ENOSPC), on Linux the descriptor is gone: see close(2). It is never tried
-  // twice, for by then the number may be somebody else's.
+  // Whatever the kernel answers (EINTR, EIO, ENOSPC), on Linux the descriptor is closed: see close(2). It is never
+  // tried twice, because by then another thread may have opened a descriptor with that number.
   void close() {
     if (stored_ > 0) System::close(release());
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// LinuxSystem: all system calls that the library makes, and nothing else.
+// LinuxSystem: all system calls that the library makes itself (if_nametoindex() of io/endpoint.hpp makes its own).
 #ifndef MOTE_SYSTEM_LINUX_SYSTEM_HPP
 #define MOTE_SYSTEM_LINUX_SYSTEM_HPP
 
@@ -16,7 +16,7 @@
 #include <sys/syscall.h>  // SYS_epoll_pwait2, which older C libraries do not wrap
 #include <termios.h>      // serial ports
 #include <time.h>         // clock_gettime
-#include <unistd.h>       // read, write, close, getpid
+#include <unistd.h>       // read, write, close, getpid, STDERR_FILENO
 
 #include <cstddef>  // size_t, ptrdiff_t
 #include <cstdint>  // integers of fixed width
@@ -26,8 +26,8 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// The one place where system calls are made: they behave as in their manual pages, and fail with -1 and errno. It has
-// no state. What is fixed for all callers (O_CLOEXEC, SOCK_NONBLOCK) is added here.
+// The one place where the library makes system calls: they behave as in their manual pages, and fail with -1 and errno.
+// It has no state. What is fixed for all callers (O_CLOEXEC, SOCK_NONBLOCK) is added here.
 struct LinuxSystem {
   static int error() { return errno; }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// The system seam: System, through which every system call is made, and which a program may replace for its tests.
-// And the few helpers for what system calls answer.
+// The system seam: System (as a rule LinuxSystem, linux_system.hpp, which lists the calls), through which the library
+// makes its system calls, and which a program may replace for its tests. And helpers for what system calls answer.
 #ifndef MOTE_SYSTEM_SYSTEM_HPP
 #define MOTE_SYSTEM_SYSTEM_HPP
 
@@ -29,7 +29,7 @@ inline namespace MOTE_NAMESPACE {
 
 using System = MOTE_SYSTEM;
 
-// Always inlined: monotonic_ns() gives its answer in registers, which this, as a function of its own, would not on ARM.
+// Always inlined: monotonic_ns() returns its value in registers; this, as a function of its own, would not on ARM.
 [[gnu::always_inline]] inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
 
 namespace detail {
@@ -37,12 +37,12 @@ namespace detail {
 // Why the last system call failed.
 inline Error last_error() { return Error(System::error()); }
 
-// The result of a system call that answers -1, or else nothing of interest.
+// The Result of a system call whose answer is -1, or else of no interest.
 inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
 
 template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
 
-// Makes a system call, again as long as signals interrupt it.
+// Repeats a system call while it fails with EINTR.
 template <class Call> auto retry(Call call) {
   auto answer = call();
   while (answer < 0 && System::error() == EINTR) answer = call();

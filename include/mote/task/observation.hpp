@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// What a reactor counts, and what it tells an observer.
+// What a reactor counts, and what it reports to an observer.
 #ifndef MOTE_TASK_OBSERVATION_HPP
 #define MOTE_TASK_OBSERVATION_HPP
 
@@ -15,7 +15,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 class Task;
 
-// What has happened in a reactor so far. Read it whenever you like; nothing depends on it.
+// What has happened in a reactor so far. It may be read at any time; nothing depends on it.
 struct Statistics {
   std::uint32_t descriptors = 0;       // registered now
   std::uint32_t descriptors_high = 0;  // the most there have been at a time
@@ -35,10 +35,10 @@ struct Statistics {
   Duration longest_step{};  // measured while a slow-step threshold is set
 };
 
-// What an observer is told, at the moment at which it happens.
+// What an observer is called with, at the moment at which it happens.
 struct Observation {
   enum Kind : std::uint8_t {
-    task_failed,      // and nobody holds its handle; `error` says why
+    task_failed,      // and its handle is not held; `error` says why
     slow_step,        // `task` ran for `duration`, which is the threshold or more
     table_full,       // no slot for one more descriptor
     selector_rebuilt  // pollable_descriptor() is another one now

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// What writers of operations see of the task that awaits.
+// PollContext: the task that awaits, as writers of operations see it.
 #ifndef MOTE_TASK_POLL_CONTEXT_HPP
 #define MOTE_TASK_POLL_CONTEXT_HPP
 
@@ -43,9 +43,9 @@ class PollContext {
   Task& task() const { return static_cast<Task&>(*header_); }
   void wake() const { header_->wake(); }
 
-  // One attempt at something for which one task waits at a time. `get_result()` gives a Result; EAGAIN says that it is
-  // not there yet, and then the task is noted in `waiter`. `what` says in words what is waited for. Errors, besides
-  // those of get_result():
+  // One attempt at something for which one task waits at a time. `get_result()` returns a Result; EAGAIN means that it
+  // is not there yet, and then the task is noted in `waiter`. `what` says in words what is waited for.
+  // Errors, besides those of get_result():
   //   EBUSY      another task waits there.
   //   ECANCELED  the task was cancelled. It does not wait any more.
   template <class GetResult, class R = std::decay_t<std::invoke_result_t<GetResult&>>>
@@ -53,9 +53,9 @@ class PollContext {
     return make_attempt<R>(*header_, waiter, what, get_result);
   }
   // One attempt at something for which many tasks wait, in order of arrival. `get_result(released)` is called when it
-  // is this task's turn; `released` says that WaitQueue::release_all() has let it go. Errors, besides those of
-  // get_result():
-  //   ENOBUFS    the task stands in limits::queues_per_task queues already.
+  // is this task's turn; `released` says that WaitQueue::release_all() has let it go.
+  // Errors, besides those of get_result():
+  //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   //   ECANCELED  the task was cancelled, or the queue has been destroyed. It does not wait any more.
   template <class GetResult, class R = std::decay_t<std::invoke_result_t<GetResult&, bool>>>
   [[gnu::always_inline]] R attempt(WaitQueue& queue, const char* what, GetResult&& get_result) const {
@@ -67,23 +67,38 @@ class PollContext {
   bool proceed(Error& refusal) const { return header_->proceed(refusal); }
   // The same for what may have completed already: it takes nothing from the budget, and a result that is there wins
   // over a cancellation.
-  bool may_complete(Error& refusal) const { return header_->may_complete(refusal); }
+  bool may_complete(Error& refusal) const {
+    if (header_->may_complete()) return true;
+    refusal = header_->refuse();
+    return false;
+  }
   // Takes one operation from the budget. False: there was none left.
   bool consume_budget() const { return header_->consume_budget(); }
   std::int32_t budget() const { return header_->budget; }
   // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
-  // budget.
-  void ensure_attempt() const {
+  // budget. Always inlined: g++ would call it once for each part.
+  [[gnu::always_inline]] void ensure_attempt() const {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
   }
-  // What proceed() answers when there is no budget. A cancellation is thereby answered.
+  // What proceed() returns when there is no budget. A pending cancellation then counts as answered.
   Error refuse() const { return header_->refuse(); }
-  // What an operation returns that has noted the task as waiting; `what` is a string that lives on.
+  // Notes the task as waiting and returns what the operation has to return; `what` says in words for what, by a string
+  // that must outlive the wait.
+  // Errors:
+  //   EBUSY    (Waiter) another task waits there.
+  //   ENOBUFS  (WaitQueue) the task waits in limits::queues_per_task queues already.
+  Error wait(Waiter& waiter, const char* what) const {
+    if (waiter.is_taken_by_another(*header_)) return Error(EBUSY);
+    waiter.wait(*header_);
+    return suspend(what);
+  }
+  Error wait(WaitQueue& queue, const char* what) const { return queue.wait(*header_, what); }
+  // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
 
-  // Makes an operation that is pending leave wherever the task waits for it, and nothing else: it cannot complete, and
-  // what the task awaits besides goes on. For operations that are made of others.
+  // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
+  // what else the task awaits stays pending. For operations that are made of others.
   template <class Op> void abandon(Op& operation) const {
     const std::int32_t budget = header_->budget;
     const bool outer = std::exchange(header_->abandoning, true);
@@ -92,15 +107,15 @@ class PollContext {
     header_->abandoning = outer;
     header_->budget = is_cancelling() ? 0 : budget;
   }
-  // Whether this attempt is made only to leave: it must answer ECANCELED or pending, and complete nothing.
+  // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }
 
-  // A cancellation that is to be answered by the next operation that is refused.
+  // Whether a cancellation is pending: the next operation that is refused returns ECANCELED.
   bool is_cancelling() const { return header_->is_cancelling(); }
   void request_cancellation() const { header_->request_cancellation(); }
   void acknowledge_cancellation() const { header_->acknowledge_cancellation(); }
   void cancel() const { header_->cancel(); }
-  // Whether a shield has held a cancellation back, which is thereby taken.
+  // Whether a shield has held a cancellation back. If so, the caller takes it over: it is not held any more.
   bool take_held_cancellation() const { return std::exchange(header_->cancel_held, false); }
   // Holds cancellations back until the operation that is pending completes, or is abandoned.
   void shield_operation(bool on) const {
@@ -117,15 +132,14 @@ class PollContext {
   // attempt(), as functions of the control block: called out of line, a PollContext would have to lie in memory.
   template <class R, class GetResult>
   static R make_attempt(detail::TaskHeader& task, Waiter& waiter, const char* what, GetResult& get_result) {
-    Error refusal;
-    if (!task.may_complete(refusal)) return leave(task, waiter, refusal);
+    if (!task.may_complete()) return refuse(task, waiter);
     R result = get_result();
     if (result || result.error() != EAGAIN) {
       task.consume_budget();
       return result;
     }
     if (waiter.is_taken_by_another(task)) return Error(EBUSY);
-    if (!task.proceed(refusal)) return leave(task, waiter, refusal);
+    if (!task.consume_budget()) return refuse(task, waiter);
     waiter.wait(task);
     return task.suspend(what);
   }
@@ -133,14 +147,15 @@ class PollContext {
   static R make_attempt(detail::TaskHeader& task, WaitQueue& queue, const char* what, GetResult& get_result) {
     detail::QueuePlace* const place = task.place_in(&queue);
     const bool released = place != nullptr && place->is_released();
-    if (released && place->task == nullptr) {  // orphaned: the queue is no more
+    if (released && place->task == nullptr) {  // orphaned: the queue has been destroyed
       place->leave();
       return Error(ECANCELED);
     }
-    Error refusal;
-    if (!task.may_complete(refusal)) {
-      const bool keeps_place = released && refusal != ECANCELED;  // it says that the task was released
-      return keeps_place ? refusal : queue.refuse(task, place, refusal);
+    if (!task.may_complete()) {
+      const Error refusal = task.refuse();
+      // The place is the only record of the release: keep it for the next attempt.
+      if (released && refusal != ECANCELED) return refusal;
+      return queue.refuse(task, place, refusal);
     }
     if (released || queue.is_next(place)) {
       R result = get_result(released);
@@ -150,9 +165,12 @@ class PollContext {
         return result;
       }
     }
-    return task.proceed(refusal) ? queue.wait(task, what) : queue.refuse(task, place, refusal);
+    if (!task.consume_budget()) return queue.refuse(task, place, task.refuse());
+    return queue.wait(task, what);
   }
-  static Error leave(detail::TaskHeader& task, Waiter& waiter, Error refusal) {
+  // Of an attempt that may not be made. Not inlined, so that make_attempt() is small enough to be inlined.
+  [[gnu::noinline]] static Error refuse(detail::TaskHeader& task, Waiter& waiter) {
+    const Error refusal = task.refuse();
     if (refusal == ECANCELED) waiter.leave(task);
     return refusal;
   }

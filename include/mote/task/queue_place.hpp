@@ -18,7 +18,7 @@ struct TaskHeader;
 //
 //   state     queue   linked   task    meaning
 //   free      null    no       any     the task does not use it
-//   standing  set     yes      set     the task stands in the queue
+//   waiting   set     yes      set     the task waits in the queue
 //   released  set     no       set     the queue has let the task go: its next attempt succeeds, even if what it waited
 //                                      for has been taken back by then
 //   orphaned  set     no       null    the queue has been destroyed and must not be touched: the next attempt is
@@ -26,7 +26,7 @@ struct TaskHeader;
 struct QueuePlace : ListNode {
   bool is_released() const { return !linked(); }  // or orphaned; of a place that is not free
   bool is_orphaned() const { return !linked() && task == nullptr; }
-  void leave();  // becomes free. If it stood first, whoever is first now is woken to look.
+  void leave();  // becomes free. If it was the first, the task that is first now is woken to look.
 
   WaitQueue* queue = nullptr;
   TaskHeader* task = nullptr;

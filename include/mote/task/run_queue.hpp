@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// The queue of tasks that are to be stepped.
+// RunQueue: tasks that are to be stepped. Which queue is stepped when: Scheduler::run_ready_tasks().
 #ifndef MOTE_TASK_RUN_QUEUE_HPP
 #define MOTE_TASK_RUN_QUEUE_HPP
 
@@ -15,7 +15,7 @@ struct TaskHeader;
 
 // Tasks in the order in which they were woken. Unlike other lists it is closed to a ring by start(), before its first
 // use, so that push() and pop(), which are on the way of every message, need not ask whether it is one.
-struct RunQueue : List<TaskHeader, Hook<0>> {
+struct RunQueue : List<TaskHeader> {
   void start() { ring(); }
   bool empty() const { return head_.next == &head_; }
 
@@ -28,11 +28,11 @@ struct RunQueue : List<TaskHeader, Hook<0>> {
     node.prev = last;
   }
 
-  // The first one. The queue must not be empty.
+  // Takes the first one. The queue must not be empty.
   TaskHeader* pop();  // defined in task_header.hpp
 
   // Moves all of `other`, which must not be empty, into this queue, which must be.
-  void take_all(RunQueue& other) {
+  void move_all_from(RunQueue& other) {
     ListNode* const first = other.head_.next;
     ListNode* const last = other.head_.prev;
     head_.next = first;

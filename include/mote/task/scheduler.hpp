@@ -6,8 +6,8 @@
 
 #include <errno.h>   // errno and its names
 #include <stdio.h>   // snprintf
-#include <string.h>  // memcpy, memchr, strlen, strerror
-#include <unistd.h>  // read, write, close, getpid
+#include <string.h>  // memory and strings
+#include <unistd.h>  // read, write, close, getpid, STDERR_FILENO
 
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
@@ -30,10 +30,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, what
-// is counted and who is told. A reactor is one object written in layers, each a class that derives from the one below:
-// Scheduler (tasks), DescriptorTable (what tasks wait for), Loop (the turn, time and wake-ups). So they share all of
-// this without a pointer from one to the other.
+// The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, the
+// statistics and the observer. A reactor is one object written in layers, each a class that derives from the one below,
+// so that they share all of this without a pointer from one to the other. This class is the lowest.
 class Scheduler : Pinned {
  public:
   // ---- the clock ----
@@ -61,7 +60,7 @@ class Scheduler : Pinned {
       store.unlink();
       store.bind(*this, slots, type);
       stores_.push_back(store);
-      ready_.start();
+      ready_.start();  // a task may be spawned before open()
     }
     TaskHeader* const task = store.claim(type);
     if (task == nullptr) return Error(ENOBUFS);
@@ -88,11 +87,12 @@ class Scheduler : Pinned {
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
-  // The pool's storage goes: its tasks are destroyed, and handles to them become empty. O(slots used so far).
+  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. O(slots used so far).
   static void close(TaskStore& store) {
     if (store.scheduler() == nullptr) return;
     Scheduler& self = *store.scheduler();
-    const bool outer = std::exchange(self.destroying_, true);  // nor does an observer spawn into it
+    // Neither destructors nor an observer may spawn meanwhile.
+    const bool outer = std::exchange(self.destroying_, true);
     for (std::uint32_t i = 0; i < store.fresh(); ++i) {
       TaskHeader& task = store.at(i);
       if (task.is_live()) self.destroy(task);
@@ -106,12 +106,12 @@ class Scheduler : Pinned {
 
   // ---- handles ----
 
-  [[gnu::noinline]] static void hold(TaskHolder& holder,
-                                     TaskHeader& task) {  // inlined, g++ sees the address of a local kept
+  // Not inlined: else g++ warns that the address of a caller's local object is kept (-Wdangling-pointer).
+  [[gnu::noinline]] static void hold(TaskHolder& holder, TaskHeader& task) {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. Whoever joins by this handle finds it empty.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
@@ -126,7 +126,7 @@ class Scheduler : Pinned {
 
   // ---- ends ----
 
-  // Ends a task that is not the running one, wherever it stands.
+  // Ends a task at once, wherever it waits. It must not be the running one.
   [[gnu::noinline]] void destroy(TaskHeader& task) {
     MOTE_ASSERT(&task != current_);
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
@@ -135,7 +135,7 @@ class Scheduler : Pinned {
     destroying_ = outer;
   }
   bool is_running(const TaskHeader& task) const { return &task == current_; }
-  // visit(TaskHeader&) for each live task. O(slots used so far, of all pools).
+  // Calls visit(TaskHeader&) for each live task. O(slots used so far, of all pools).
   template <class Visit> [[gnu::always_inline]] void for_each_task(Visit&& visit) {
     for (TaskStore* store = stores_.front(); store != nullptr; store = stores_.after(*store)) {
       for (std::uint32_t i = 0; i < store->fresh(); ++i) {
@@ -144,7 +144,7 @@ class Scheduler : Pinned {
     }
   }
   void cancel_all_tasks() { static_cast<void>(end_all_tasks(false)); }
-  // But not the running one. Returns how many there were.
+  // Destroys all tasks but the running one. Returns how many there were.
   std::uint32_t destroy_all_tasks() { return end_all_tasks(true); }
 
   // ---- priorities ----
@@ -152,7 +152,7 @@ class Scheduler : Pinned {
   Result<void> set_priority(TaskHeader& task, std::uint32_t level) {
     if (level > higher_levels_) return Error(EINVAL);
     const bool queued = task.linked();
-    static_cast<Hook<0>&>(task).unlink();
+    task.unlink();
     task.run_queue = level == 0 ? &ready_ : &higher_[level - 1];
     if (queued) task.wake();
     return {};
@@ -202,7 +202,7 @@ class Scheduler : Pinned {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {
       run_higher_(*this);
-      limit = limits::steps_below;
+      limit = limits::steps_per_lower_priority;
     }
     run_tasks(ready_, limit);
   }
@@ -218,39 +218,39 @@ class Scheduler : Pinned {
  private:
   [[gnu::always_inline]] void run_tasks(RunQueue& queue, std::uint32_t limit) {
     if (queue.empty()) return;
-    running_tasks_.take_all(queue);
-    for (;;) {
+    running_tasks_.move_all_from(queue);
+    do {
       TaskHeader* const task = running_tasks_.pop();
       current_ = task;
       task->budget = task->share;
       task->waits_for = nullptr;
       ++stats_.steps;
-      const Step step = measured_ == nullptr ? task->step(*task) : measured_(*this, *task);
+      const Step step = measured_ == nullptr ? task->step(*task) : measured_(*task);
       if (step.is_pending()) {
         task->since = now_;
       } else {
         current_ = nullptr;
-        finish(*task, step.code);
+        // By way of the pool, not `this`: else g++ computes the address of this base in every turn, two instructions.
+        task->store->scheduler()->finish(*task, step.code);
       }
-      if (running_tasks_.empty()) break;
-      --limit;
-      if (limit == 0) break;
-    }
+      // Counted in the condition: as a statement of its own it costs an instruction in each turn.
+    } while (!running_tasks_.empty() && --limit != 0);
     current_ = nullptr;
     if (running_tasks_.empty()) return;
-    running_tasks_.take(queue);  // those that are left over go before those that were woken since
-    queue.take_all(running_tasks_);
+    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
+    queue.move_all_from(running_tasks_);
   }
-  // All tasks of the highest priority, and a few of each other one: how long the highest waits does not depend on the
-  // others.
+  // Steps all tasks of the highest priority, and a few of each other one: so how long the highest waits does not depend
+  // on the others.
   [[gnu::cold]] static void run_higher(Scheduler& self) {
     std::uint32_t limit = UINT32_MAX;
     for (std::uint32_t level = self.higher_levels_; level != 0; --level) {
       self.run_tasks(self.higher_[level - 1], limit);
-      limit = limits::steps_below;
+      limit = limits::steps_per_lower_priority;
     }
   }
-  [[gnu::cold]] static Step run_measured(Scheduler& self, TaskHeader& task) {
+  [[gnu::cold]] static Step run_measured(TaskHeader& task) {
+    Scheduler& self = *task.store->scheduler();
     const Instant start = Clock::now();
     const Step step = task.step(task);
     const Duration taken = Clock::now() - start;
@@ -259,19 +259,21 @@ class Scheduler : Pinned {
     return step;
   }
 
-  // The one place where a task ends. Its object is destroyed first, then whoever joins it is woken.
+  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken.
   void finish(TaskHeader& task, int code) {
-    if (code != 0 || task.holder != nullptr)
-      task.waits_for = TaskAccess::task(task).name();  // it is asked for later on
+    if (code != 0 || task.holder != nullptr) {
+      // The object is destroyed below; Task::name() returns this from then on.
+      task.waits_for = TaskAccess::task(task).name();
+    }
     task.state = TaskHeader::State::ending;
     task.code = code;
-    static_cast<Hook<0>&>(task).unlink();
+    task.unlink();
     if (task.may_be_waiting()) stop_waiting(task);
     task.store->type().destroy(task);
     task.state = TaskHeader::State::finished;
     ++stats_.tasks_ended;
     --stats_.tasks;
-    if (code != 0 || task.holder != nullptr) report_end(task, code);  // asked again: the destructor may have dropped it
+    if (code != 0 || task.holder != nullptr) report_end(task, code);  // read again: the destructor may have dropped it
     else task.store->release(task);
   }
   [[gnu::cold]] void report_end(TaskHeader& task, int code) {
@@ -297,7 +299,7 @@ class Scheduler : Pinned {
     });
     return static_cast<std::uint32_t>(stats_.tasks_destroyed - before);
   }
-  // Where there is no observer, failures that nobody joins go to standard error: none is silent.
+  // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
     char line[256];
     const char* const name = task.name();
@@ -307,8 +309,8 @@ class Scheduler : Pinned {
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
 
-  void (*run_higher_)(Scheduler&) = nullptr;             // null where there is one priority
-  Step (*measured_)(Scheduler&, TaskHeader&) = nullptr;  // run_measured(), where steps are measured
+  void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
+  Step (*measured_)(TaskHeader&) = nullptr;   // run_measured(), where steps are measured
   Instant now_{};
   RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
   std::uint32_t higher_levels_ = 0;

@@ -32,12 +32,13 @@ enum class Line : std::uint32_t {};
 //
 // It is a switch over source lines, so whatever must survive an await is a member. An initialised local variable that
 // an await would jump past does not compile; one without initialiser, as `char b[8];`, does, and loses its value. One
-// await on a line, and none inside of a `switch`. An early return ends the task. task() and reactor() are there from
-// the first step on, not in the constructor. Size on a 32-bit board: 4 bytes.
+// await on a line, and none inside of a `switch`. An early return ends the task. task() and reactor() may be called
+// from the first step on, not in the constructor.
+// Size on a 32-bit board: 4 bytes.
 class StateMachine : detail::Pinned {
  public:
   Task& task() const { return *task_; }
-  // The reactor that runs it. (Defined by the reactor's layer, as Task::reactor().)
+  // The reactor that runs it. (Defined in reactor/reactor.hpp, as Task::reactor().)
   auto& reactor() const;
  private:
   friend struct detail::StateMachineAccess;
@@ -45,7 +46,7 @@ class StateMachine : detail::Pinned {
 };
 
 namespace detail {
-// Tells a state machine its task, and a macro the line at which a task goes on: for the pool and the macros.
+// For the pool: sets the task of a state machine. For the macros: the line at which a task goes on.
 struct StateMachineAccess {
   static void set_task(StateMachine& machine, Task& task) { machine.task_ = &task; }
   static std::uint32_t& line(Task& task) { return TaskAccess::header(task).line; }
@@ -70,7 +71,7 @@ struct StateMachineAccess {
 #define MOTE_END() \
   }                \
   return ::mote::done()
-// Waits until the operation completes, and assigns what it gives to `result`. The operation is written anew at each
+// Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
 #define MOTE_AWAIT(result, ...)                                     \
   do {                                                              \
@@ -81,7 +82,7 @@ struct StateMachineAccess {
     if (!mote_poll.ready()) return ::mote::Step(::mote::pending);   \
     ::mote::detail::Assignment::make(result, *mote_poll);           \
   } while (false)
-// Lets everybody else run, and goes on in the next turn.
+// Lets all other tasks run, and goes on in the next turn.
 #define MOTE_YIELD()                                                \
   do {                                                              \
     ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \

@@ -13,7 +13,7 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// What one resumption of a task returns: `pending`, done() or failed(error).
+// What one step of a task returns: `pending`, done() or failed(error).
 struct [[nodiscard]] Step {
   constexpr Step(Pending) : code(-1) {}
   constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// A task, as those see it who use it.
+// Task: a task as its users see it.
 #ifndef MOTE_TASK_TASK_HPP
 #define MOTE_TASK_TASK_HPP
 
@@ -20,20 +20,22 @@ struct TaskAccess;
 
 // A task: a function that is stepped again and again, and waits between its steps without a stack of its own.
 // TaskPool::spawn() makes one. It lies in its pool's slot, beside the task's own object, and belongs to the loop's
-// thread: every call is for that thread, and O(1). What operations need of a task is PollContext. Size on a 32-bit
-// board: 136 bytes.
+// thread: every call is for that thread, and O(1). What operations need of a task is PollContext.
+// Size on a 32-bit board: 136 bytes.
 class Task : detail::TaskHeader {
  public:
   // The reactor that runs it. (The reactor's layer is above this one, and defines it: see reactor/reactor.hpp.)
+  // A program that includes single files includes that one before it calls this.
   auto& reactor() const;
 
   // Has it stepped in the next turn. To wake it twice is to wake it once; a task that has ended is not touched.
   void wake() { TaskHeader::wake(); }
-  // Makes the operation that is pending, or else the next one, answer ECANCELED: once, and from the run queue, not in
-  // here. What had completed by then keeps its result, and the next operation is the one that answers. While shields
-  // are up, it is held back.
+  // Makes the operation that is pending, or else the next one, return ECANCELED: once, and in the task's next step, not
+  // in here. What had completed by then keeps its result, and the operation after it returns ECANCELED. While shields
+  // are up, the cancellation is held back.
   void cancel() { TaskHeader::cancel(); }
-  bool cancel_requested() const { return is_cancelling() || cancel_held; }  // and not answered yet
+  // Whether a cancellation is pending or held back: no operation has returned ECANCELED for it yet.
+  bool cancel_requested() const { return is_cancelling() || cancel_held; }
 
   // Which run queue it is in: from 0, the lowest and the one it starts in, to Config::priorities - 1.
   // Errors:
@@ -41,7 +43,8 @@ class Task : detail::TaskHeader {
   Result<void> set_priority(std::uint32_t level);
 
   bool is_alive() const { return is_live(); }
-  // T::name if the task's type has one, else the type as the compiler spells it: "Echo]".
+  // T::name if the task's type T has one. Else the type as the compiler spells it, which ends in a ']' that is not part
+  // of the name: "Echo]".
   const char* name() const {
     if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
     return store->type().name(const_cast<Task&>(*this));
@@ -60,7 +63,7 @@ class Task : detail::TaskHeader {
 };
 
 namespace detail {
-// From a task to its control block and back, for the library.
+// Converts a task to its control block, and back: for the library.
 struct TaskAccess {
   static TaskHeader& header(Task& task) { return task; }
   static const TaskHeader& header(const Task& task) { return task; }

@@ -25,9 +25,9 @@ struct HandleAccess;
 }
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
-// keep the outcome; the task's own object is gone by then. When it is dropped, the task goes on alone, and a failure is
-// reported to the reactor's observer. Where the pool goes first, the handle becomes empty. Movable. Size on a 32-bit
-// board: 8 bytes.
+// keep the outcome; the task's own object is destroyed by then. When it is dropped, the task goes on alone, and a
+// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable.
+// Size on a 32-bit board: 8 bytes.
 class TaskHandle : detail::TaskHolder {
  public:
   TaskHandle() = default;
@@ -43,12 +43,13 @@ class TaskHandle : detail::TaskHolder {
   explicit operator bool() const { return task != nullptr; }
   Task* get() const { return task != nullptr ? &detail::TaskAccess::task(*task) : nullptr; }  // null: an empty handle
   void detach() { detail::Scheduler::detach(*this); }                                         // becomes empty
-  void cancel() {  // Task::cancel(); without effect where the handle is empty
+  // Task::cancel(). Does nothing if the handle is empty.
+  void cancel() {
     if (task != nullptr) task->cancel();
   }
-  // Ends it at once: its object is destroyed, wherever it stands.
+  // Ends the task at once: its object is destroyed, wherever it waits.
   // Errors:
-  //   EBUSY  it is the task that is running: let it return done() instead.
+  //   EBUSY  it is the running task: let it return done() instead.
   //   ESRCH  it has ended, or the handle is empty.
   Result<void> destroy() {
     if (task == nullptr || !task->is_live()) return Error(ESRCH);
@@ -57,12 +58,13 @@ class TaskHandle : detail::TaskHolder {
     scheduler.destroy(*task);
     return {};
   }
-  Outcome outcome() const {  // of kind `none` while it runs
+  // Of kind `none` while the task runs.
+  Outcome outcome() const {
     if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
     if (task->code == 0) return {Outcome::Kind::done, {}};
     return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task->code)};
   }
-  // Completes when the task has ended. Gives its outcome, and the handle becomes empty.
+  // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
   //   EINVAL     the handle is empty.
   //   EBUSY      another task awaits this one.
@@ -78,7 +80,7 @@ class TaskHandle : detail::TaskHolder {
   Result<Outcome> take_outcome() {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
-    task->code = 0;  // it has been told: no failure is left to be reported
+    task->code = 0;  // the outcome has been taken: no failure is left to be reported
     detach();
     return ended;
   }
@@ -89,7 +91,7 @@ class TaskHandle : detail::TaskHolder {
 };
 
 namespace detail {
-// From a handle to what the scheduler knows of it and back, for the library.
+// Converts a handle to what the scheduler knows of it, and back: for the library.
 struct HandleAccess {
   static TaskHolder& holder(TaskHandle& handle) { return handle; }
   static TaskHandle& handle(TaskHolder& holder) { return static_cast<TaskHandle&>(holder); }

@@ -23,32 +23,35 @@ namespace detail {
 class TaskStore;
 struct TaskHeader;
 
-// Told of a task's end, in the place of whoever would join it. Called through a pointer, so that a program without task
-// groups has nothing of them.
+// Called at a task's end, in the place of waking a task that joins it. A pointer to a function, so that a program that
+// does not use it does not link its code.
 struct EndHook {
   void (*ended)(TaskHeader&) = nullptr;
 };
 
-// Whoever keeps a task's slot beyond the task's end, to learn its outcome: what a TaskHandle is made of.
+// Keeps a task's slot beyond the task's end, for its outcome: what a TaskHandle is made of.
 struct TaskHolder {
   TaskHeader* task = nullptr;
-  EndHook* group = nullptr;  // of which the task is a member
+  EndHook* group = nullptr;  // called at the task's end; null: none
 };
 
 // A task's control block: the first part of its slot in a pool, outside of the task's own object. All library code
 // deals with this; Task is what users see of it, PollContext what operations see. Only the loop's thread uses it.
 //
 //   free --claim, start--> queued --run queue--> running --pending--> suspended --wake, cancel--> queued
-//                                                  `--done, failed--> finished --holder gone or none--> free
+//                                                  `--done, failed--> finished --no holder, or detached--> free
 //
 // Cancellation costs nothing where there is none: it takes away the task's share of operations. So the next operation
-// finds no budget, asks why, and answers ECANCELED.
-struct TaskHeader : Hook<0> {
+// finds no budget, asks why, and returns ECANCELED.
+//
+// Its links are those of a run queue, or of its pool's list of free slots.
+struct TaskHeader : ListNode {
   enum class State : std::uint8_t { free, live, ending, finished };
 
   bool is_live() const { return state == State::live; }
   void queue() {
-    if (!linked()) run_queue->push(*this);
+    if (linked()) return;
+    run_queue->push(*this);
   }
   void wake() {
     if (is_live()) queue();
@@ -68,7 +71,7 @@ struct TaskHeader : Hook<0> {
       return;
     }
     request_cancellation();
-    queue();
+    wake();  // queue() would do, but g++ then makes a loop of cancellations an instruction longer for each task
   }
 
   // For operations: see PollContext.
@@ -78,16 +81,10 @@ struct TaskHeader : Hook<0> {
     refusal = refuse();
     return false;
   }
-  bool may_complete(Error& refusal) {
-    if (budget > 0) return true;
-    return may_complete_at_last(refusal);
-  }
-  [[gnu::cold]] bool may_complete_at_last(Error& refusal) {
-    if (is_cancelling() && !abandoning) return true;
-    refusal = refuse();
-    return false;
-  }
-  [[gnu::noinline]] Error refuse() {
+  // Without budget only a cancelled task may, because a result wins over a cancellation.
+  bool may_complete() const { return budget > 0 || (is_cancelling() && !abandoning); }
+  // Not [[gnu::cold]]: g++ then saves registers for the call at the beginning of each operation.
+  Error refuse() {
     if (abandoning) return Error(ECANCELED);
     if (is_cancelling()) {
       acknowledge_cancellation();
@@ -111,14 +108,14 @@ struct TaskHeader : Hook<0> {
     cancel();
   }
 
-  // Its place in that queue, or null. Of no queue (null): a free place.
+  // The task's place in that queue, or null. place_in(nullptr) returns a free place.
   QueuePlace* place_in(const WaitQueue* wait_queue) {
     for (QueuePlace& place : places) {
       if (place.queue == wait_queue) return &place;
     }
     return nullptr;
   }
-  // What an operation answers that has noted the task as waiting; `what` says for what, in words.
+  // What an operation returns that has noted the task as waiting; `what` says for what, in words.
   Error suspend(const char* what) {
     waits_for = what;
     return suspended;
@@ -126,10 +123,10 @@ struct TaskHeader : Hook<0> {
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
-  std::uint8_t share = 0;           // operations that each step may complete; 0: a cancellation is to be answered
+  std::uint8_t share = 0;           // operations that each step may complete; 0: a cancellation is pending
   std::uint8_t shields = 0;         // while there are any, cancel() is held back
   bool in_queues = false;           // it has stood in a WaitQueue, so its places have to be looked at
-  bool operation_shielded = false;  // by shield(), until the operation completes
+  bool operation_shielded = false;  // the pending operation holds a shield, until it completes
   bool cancel_held = false;         // a cancellation came while shields were up
   bool abandoning = false;          // attempts are made only to make operations leave where they wait
   Step (*step)(TaskHeader&) = nullptr;

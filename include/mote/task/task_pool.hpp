@@ -46,7 +46,7 @@ template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>(
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-// Makes a T by its constructor, or, where T is an aggregate, member by member.
+// Makes a T by its constructor or, where T is an aggregate, member by member.
 template <class T, class... A> T* construct(void* place, A&&... arguments) {
   if constexpr (std::is_constructible<T, A&&...>::value) {
     return ::new (place) T(std::forward<A>(arguments)...);
@@ -62,8 +62,8 @@ template <class T, class... A> T* construct(void* place, A&&... arguments) {
 
 // Room for N tasks of type T. A T has `Step step()`, or `Step step(Task&)` where it does not derive from StateMachine.
 // It is made in its slot by spawn(), stepped from the run queue alone, and destroyed as soon as it ends. The pool may
-// lie in static storage (.bss) or on the stack; what it still holds when it goes is destroyed. It serves one reactor at
-// a time. Size: N * (sizeof(Task) + sizeof(T)), and 48 bytes on a 32-bit board.
+// lie in static storage (.bss) or on the stack; tasks that are left in it are destroyed before it. It serves one
+// reactor at a time. Size: N * (sizeof(Task) + sizeof(T)), and 48 bytes on a 32-bit board.
 template <class T, std::size_t N> class TaskPool : detail::TaskStore {
  public:
   constexpr TaskPool() = default;
@@ -85,18 +85,19 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
         Task& task = detail::TaskAccess::task(*holder.task);
         T* const made = detail::construct<T>(static_cast<Slot&>(task).bytes, std::forward<A>(arguments)...);
         if constexpr (std::is_base_of<StateMachine, T>::value) detail::StateMachineAccess::set_task(*made, task);
-        scheduler.start(*holder.task);
+        // Read anew: kept since claim(), it would take a register that is saved even where the pool is full.
+        TaskStore::scheduler()->start(*holder.task);
       }
       return claimed;
     });
   }
   static constexpr std::uint32_t capacity() { return N; }
-  std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes that somebody holds
+  std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held
   std::uint32_t vacancies() const { return capacity() - size(); }
   std::uint32_t high_water() const { return fresh(); }  // the most there have been at a time
   // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same.
   // Errors:
-  //   ECANCELED  the task was cancelled, or the pool is no more.
+  //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto vacancy() {
     return operation<void>([this](PollContext context) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Names a task that may have ended.
+// TaskRef: names a task that may have ended.
 #ifndef MOTE_TASK_TASK_REF_HPP
 #define MOTE_TASK_TASK_REF_HPP
 
@@ -13,8 +13,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Names a task without keeping anything: to cancel or wake one that may have ended, and whose slot another may use by
-// now. The pool must outlive it. Size on a 32-bit board: 8 bytes.
+// Names a task without keeping its slot: to cancel or wake a task that may have ended, and whose slot another one may
+// use by now. The pool must outlive it.
+// Size on a 32-bit board: 8 bytes.
 class TaskRef {
  public:
   TaskRef() = default;
@@ -25,17 +26,20 @@ class TaskRef {
     const detail::TaskHeader& header = detail::TaskAccess::header(task);
     return task_ == &header && generation_ == header.generation;
   }
-  Task* get() const {  // null once it has ended
+  // Null once the task has ended.
+  Task* get() const {
     if (task_ == nullptr || task_->generation != generation_ || !task_->is_live()) return nullptr;
     return &detail::TaskAccess::task(*task_);
   }
-  bool cancel() const {  // whether there was a task to cancel
+  // Returns whether there was a task to cancel.
+  bool cancel() const {
     Task* const task = get();
     if (task == nullptr) return false;
     task->cancel();
     return true;
   }
-  bool wake() const {  // whether there was a task to wake
+  // Returns whether there was a task to wake.
+  bool wake() const {
     Task* const task = get();
     if (task == nullptr) return false;
     task->wake();

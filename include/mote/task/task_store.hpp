@@ -39,7 +39,7 @@ class TaskStore : public ListNode {
   const TaskType& type() const { return *type_; }
   WaitQueue& vacancy() { return vacancy_; }
 
-  // The first task, or the first for this scheduler.
+  // Called for the first task, or the first one of this scheduler.
   void bind(Scheduler& scheduler, void* slots, const TaskType& type) {
     scheduler_ = &scheduler;
     slots_ = slots;
@@ -48,11 +48,11 @@ class TaskStore : public ListNode {
   }
   void unbind() { scheduler_ = nullptr; }
 
-  // A slot that is free, or null: full.
+  // Takes a free slot. Null: all are taken.
   TaskHeader* claim(const TaskType& type) {
     TaskHeader* task = free_;
     if (task != nullptr) {
-      free_ = static_cast<TaskHeader*>(static_cast<Hook<0>*>(std::exchange(task->next, nullptr)));
+      free_ = static_cast<TaskHeader*>(std::exchange(task->next, nullptr));
     } else {
       if (fresh_ == type.slots) return nullptr;
       task = &at(fresh_++);

@@ -19,13 +19,14 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Tasks that wait for the same thing, in order of arrival: a member of what many tasks can wait for. An operation joins
-// it with PollContext::attempt(); whoever brings something calls notify().
+// it with PollContext::attempt(); code that makes something available calls notify().
 //
-// Only the task that stands first may take what is there. When the first one leaves, for whatever reason (served,
-// cancelled, timed out, destroyed), the next is woken to look: so what is there is never left lying for a task that has
-// gone. A wake-up is only a hint to look. Nobody overtakes. A task can stand in limits::queues_per_task queues at a
-// time. The queue may be destroyed before those who wait: they get ECANCELED, and do not touch it again. O(1) but where
-// stated. Size on a 32-bit board: 8 bytes.
+// Only the first task may take what is there. When the first one leaves, for whatever reason (served, cancelled, timed
+// out, destroyed), the next is woken to look: so what is there is never left lying for a task that does not wait any
+// more. A wake-up is only a hint to look. No task overtakes another. A task can wait in limits::queues_per_task queues
+// at a time. The queue may be destroyed before the tasks that wait in it: their attempts return ECANCELED, and do not
+// touch it again. O(1) but where stated.
+// Size on a 32-bit board: 8 bytes.
 class WaitQueue {
  public:
   constexpr WaitQueue() = default;
@@ -40,9 +41,9 @@ class WaitQueue {
 
   // Wakes the first `count` tasks to look; they stay in the queue until they have been served. O(count).
   void notify(std::size_t count = 1) {
-    for (detail::QueuePlace* place = places_.front(); place != nullptr && count != 0; place = places_.after(*place)) {
+    for (detail::QueuePlace* place = places_.front(); count != 0 && place != nullptr; --count) {
       place->task->wake();
-      --count;
+      place = places_.after(*place);
     }
   }
   [[gnu::noinline]] void notify_all() { notify(SIZE_MAX); }
@@ -56,7 +57,9 @@ class WaitQueue {
 
   // Whether a task with that place, or a newcomer (null), may take what is there.
   bool is_next(const detail::QueuePlace* place) { return places_.empty() || places_.front() == place; }
-  // Joins the queue, or stays in it. ENOBUFS: the task stands in too many queues already.
+  // Joins the queue, or stays in it.
+  // Errors:
+  //   ENOBUFS   the task waits in limits::queues_per_task queues already.
   Error wait(detail::TaskHeader& task, const char* what) {
     detail::QueuePlace* place = task.place_in(this);
     if (place == nullptr) place = task.place_in(nullptr);
@@ -74,8 +77,8 @@ class WaitQueue {
       place->queue = nullptr;
     }
   }
-  // After an attempt that was refused: the task stands in line all the same; cancelled or abandoning, it leaves.
-  // Seldom called, and out of line, so that every queue shares it.
+  // After an attempt that was refused: the task joins the queue all the same; cancelled or abandoning, it leaves.
+  // Seldom called, and not inlined, so that all queues share it.
   [[gnu::noinline]] Error refuse(detail::TaskHeader& task, detail::QueuePlace* place, Error refusal) {
     if (refusal != ECANCELED) return wait(task, "its next turn");
     if (place != nullptr) place->leave();

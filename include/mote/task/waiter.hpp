@@ -15,12 +15,13 @@ namespace detail {
 struct TaskHeader;
 }
 
-// A place where one task at a time can be noted as waiting: a member of whatever can be waited for. An operation notes
-// its task with PollContext::attempt(); whoever brings what is waited for calls notify().
+// A place where one task at a time can be noted as waiting: a member of what one task can wait for. An operation notes
+// its task with PollContext::attempt(); code that makes available what is waited for calls notify().
 //
 // Neither side dangles: a task that ends leaves all the waiters that name it, and the owner of a waiter calls clear()
-// in its destructor. After a wake-up the waiter goes on naming its task, so that waiting again for the same thing costs
-// two stores. Everything is O(1). Size on a 32-bit board: 16 bytes.
+// in its destructor. After a wake-up the waiter still names its task, so that waiting again for the same thing costs
+// two stores. Everything is O(1).
+// Size on a 32-bit board: 16 bytes.
 class Waiter : public detail::ListNode {
  public:
   // Wakes the task that waits, if one does. Returns whether there was one.
@@ -31,7 +32,7 @@ class Waiter : public detail::ListNode {
   }
   // Wakes the task that waits: there must be one.
   void wake();
-  // Names nobody any more, and wakes nobody. It is linked exactly as long as it names a task.
+  // Names no task any more, and wakes none. It is linked exactly as long as it names a task.
   void clear() {
     if (!linked()) return;
     unlink();
@@ -40,7 +41,7 @@ class Waiter : public detail::ListNode {
   }
 
   bool is_waiting() const { return awaited_ != 0; }
-  // For what the task waits, where there are several things, as bits; 0: it does not wait now.
+  // What the task waits for, as bits where there are several things; 0: it does not wait now.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
 

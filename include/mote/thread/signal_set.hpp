@@ -12,8 +12,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. What is no signal number makes it invalid, which
-// Signals::open() answers with EINVAL. Size on a 32-bit board: 12 bytes.
+// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. Adding a number that is no signal makes it
+// invalid, and Signals::open() then returns EINVAL.
+// Size on a 32-bit board: 12 bytes.
 class SignalSet {
  public:
   constexpr SignalSet() = default;
@@ -25,17 +26,18 @@ class SignalSet {
     if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // of 1 to 64
-  // The lowest signal above `after`; 0: there is none. From 0 on it gives all of them in order. O(64).
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to 64
+  // The lowest signal above `after`, or 0: there is none. For a loop over all of them: begin with next(0), then pass
+  // the signal that was returned last. O(64).
   constexpr int next(int after) const {
     for (int signal = after + 1; signal <= last_signal; ++signal) {
       if (contains(signal)) return signal;
     }
     return 0;
   }
-  constexpr bool valid() const { return !invalid_; }  // nothing but signal numbers has been added
+  constexpr bool valid() const { return !invalid_; }  // only signal numbers have been added
 
-  // Where a signal, 1 to 64, has its bit in an array of 32-bit words.
+  // The word and the bit of a signal, 1 to 64, in an array of 32-bit words.
   static constexpr int last_signal = 64;
   static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
   static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }

@@ -6,7 +6,7 @@
 
 #include <errno.h>      // errno and its names
 #include <signal.h>     // sigaction
-#include <string.h>     // memcpy, memchr, strlen, strerror
+#include <string.h>     // memory and strings
 #include <sys/types.h>  // pid_t
 
 #include <atomic>   // 32-bit atomics
@@ -30,7 +30,8 @@ class Signals;
 
 namespace detail {
 
-// Who has claimed which signal: process-wide, as signals are. The saved dispositions are in a short form.
+// Which signal belongs to which Signals. There is one table in a process, since signals are process-wide. What was
+// installed before is saved in a short form.
 struct SignalTable {
   struct Saved {
     void (*handler)(int) = nullptr;
@@ -38,20 +39,21 @@ struct SignalTable {
     int flags = 0;
   };
 
-  // Makes it the table of this process. A forked child inherits it from its parent, and with it the count of handlers
-  // that were in progress in threads which the child does not have: that is taken off. The handler counts itself only
-  // in the process that has adopted the table, so what is counted before the exchange is a copy. Of several threads
-  // that come here at a time, only the first to exchange takes it off.
+  // Makes it the table of this process. A forked child inherits `running` from its parent, counting handlers of threads
+  // that the child does not have: from then on this count means that no handler runs. Until the exchange no handler
+  // counts itself in the child, so what is read before it is only the inherited part. Of several threads that call this
+  // at the same time, only the first to exchange notes the count.
   void adopt(pid_t by) {
     const std::uint32_t copied = running.load(std::memory_order_relaxed);
-    const pid_t before = process.exchange(by, std::memory_order_acq_rel);
-    if (before != by) running.fetch_sub(copied, std::memory_order_release);
+    if (process.exchange(by, std::memory_order_acq_rel) != by) none_running.store(copied, std::memory_order_relaxed);
   }
+  bool has_running_handlers() const { return running.load() != none_running.load(std::memory_order_relaxed); }
 
   std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`
-  std::atomic<pid_t> process{0};          // that has adopted the table; 0: none has
+  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`, above none_running
+  std::atomic<pid_t> process{0};          // the process that has adopted the table; 0: none has
   Saved saved[SignalSet::last_signal + 1] = {};
+  std::atomic<std::uint32_t> none_running{0};
 };
 inline SignalTable signal_table;
 
@@ -59,9 +61,10 @@ inline SignalTable signal_table;
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
 // loop, nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and
-// opens its own). No signal mask is changed, no child is reaped; what was installed before is put back by close(),
-// unless somebody has replaced our handler meanwhile. Repeats of a signal before the loop comes around count once. It
-// must not move. Size on a 32-bit board: 68 bytes.
+// opens its own). It changes no signal mask and reaps no child. close() puts back what was installed before, unless
+// somebody has replaced our handler meanwhile. A signal that is repeated before the loop delivers it counts once. It
+// must not move.
+// Size on a 32-bit board: 68 bytes.
 class Signals : detail::Pinned {
  public:
   ~Signals() { close(); }
@@ -69,10 +72,10 @@ class Signals : detail::Pinned {
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
   // next(). On failure nothing is changed.
   // Errors:
-  //   EINVAL                 a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
-  //   EBUSY                  it is open already, or one of the signals belongs to another Signals.
-  //   ENXIO                  the reactor is not open.
-  //   EMFILE ENFILE ENOMEM   the system's limits, of Reactor::enable_wakeups().
+  //   EINVAL                  a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
+  //   EBUSY                   it is open already, or one of the signals belongs to another Signals.
+  //   ENXIO                   the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
@@ -89,19 +92,19 @@ class Signals : detail::Pinned {
     if (!claimed) close();
     return claimed;
   }
-  // Puts back what was installed before. Also where it is not open. A task that awaits next() finds it closed.
+  // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
   void close() {
     if (process_ == 0) return;
     for (int signal = 1; signal <= SignalSet::last_signal; ++signal) give_back(signal);
-    // A handler may be at work in another thread, having found us as the owner just before. In a forked child there are
-    // no other threads, and the count may be a copy.
-    while (process_ == System::process() && table().running.load() != 0) System::yield();
+    // In another thread a handler may be running that loaded the owner before it was taken away, and still uses this
+    // object. In a forked child there are no other threads, and the count may be inherited.
+    while (process_ == System::process() && table().has_running_handlers()) System::yield();
     process_ = 0;
     waker_.close();
   }
-  // Completes when a signal has come. Gives the lowest-numbered one. For one task at a time.
+  // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
   // Errors:
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for one.
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   auto next() {
@@ -110,24 +113,26 @@ class Signals : detail::Pinned {
   }
  private:
   static detail::SignalTable& table() { return detail::signal_table; }
-  // What a forked child has inherited claims nothing.
+  // Whether it belongs to a Signals of this process. Those that a forked child has inherited do not count.
   static bool is_claimed(int signal) {
     const Signals* const owner = table().owner[signal].load(std::memory_order_acquire);
     return owner != nullptr && owner->process_ == System::process();
   }
 
-  // The handler. Async-signal-safe; close() waits for those that are counted in `running`.
+  // The handler. Async-signal-safe. close() waits for the handlers that are counted in `running`: a handler counts
+  // itself, then loads the owner; close() takes the owner away, then loads the count. These are sequentially
+  // consistent, so that one of the two sees the other.
   static void on_signal(int signal) {
     const int saved_errno = errno;
     const pid_t process = System::process();
-    if (table().process.load() == process) {
+    if (table().process.load(std::memory_order_acquire) == process) {
       table().running.fetch_add(1);
       Signals* const owner = table().owner[signal].load();
       if (owner != nullptr && owner->process_ == process) {
         owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
         owner->waker_.wake();
       }
-      table().running.fetch_sub(1);
+      table().running.fetch_sub(1, std::memory_order_release);
     }
     errno = saved_errno;
   }
@@ -139,12 +144,12 @@ class Signals : detail::Pinned {
   }
   // Installs the handler for one signal, and saves what was there.
   // Errors:
-  //   EINVAL   no such signal, or one that cannot be caught.
+  //   EINVAL  no such signal, or one that cannot be caught.
   Result<void> claim(int signal) {
     struct sigaction ours;
     ::memset(&ours, 0, sizeof ours);
     ours.sa_handler = &Signals::on_signal;
-    ours.sa_flags = SA_RESTART;  // blocking calls elsewhere in the program go on; waits for descriptors never restart
+    ours.sa_flags = SA_RESTART;  // for blocking calls elsewhere in the program; waits for descriptors never restart
     // The owner is set first: the handler may be called as soon as it is installed.
     table().owner[signal].store(this, std::memory_order_release);
     struct sigaction old;
@@ -176,7 +181,8 @@ class Signals : detail::Pinned {
     table().owner[signal].store(nullptr);
   }
 
-  // Calls the callback for what has arrived, in one pass: what the callbacks raise again comes in the next turn.
+  // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
+  // delivered in the next turn.
   void deliver() {
     int last = 0;
     while (callback_) {
@@ -185,11 +191,11 @@ class Signals : detail::Pinned {
       last = *signal;
       const Delegate<void(int)> callback = callback_;
       callback(last);
-      // It may have closed or destroyed this object: then nothing of it may be touched.
+      // The callback may have closed or destroyed this object: then no member may be used.
       if (table().owner[last].load(std::memory_order_relaxed) != this) return;
     }
   }
-  // The lowest signal above `after` that has arrived. EAGAIN: none has.
+  // Takes the lowest signal above `after` that has arrived. EAGAIN: none has.
   Result<int> take_arrived(int after) {
     for (int signal = after + 1; signal <= SignalSet::last_signal; ++signal) {
       std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(signal)];
@@ -204,7 +210,7 @@ class Signals : detail::Pinned {
   std::atomic<std::uint32_t> arrived_[2] = {};  // bits as in a SignalSet
   Delegate<void(int)> callback_;
   detail::WakerCore waker_;
-  pid_t process_ = 0;  // that opened it; 0: closed
+  pid_t process_ = 0;  // the process that opened it; 0: closed
 };
 
 }  // namespace MOTE_NAMESPACE

@@ -29,8 +29,8 @@ namespace detail {
 
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending in phase 4 of a turn: it notes that a wake-up has come, wakes the task that waits
-// for one, and calls the callback. Everything is for the loop's thread, except wake(). Size on a 32-bit board: 48
-// bytes.
+// for one, and calls the callback. Everything is for the loop's thread, except wake().
+// Size on a 32-bit board: 48 bytes.
 class WakerCore : InboxNode {
  public:
   ~WakerCore() {
@@ -38,7 +38,7 @@ class WakerCore : InboxNode {
     waiter_.clear();
   }
 
-  // Errors: as Waker::open().
+  // Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
@@ -54,18 +54,18 @@ class WakerCore : InboxNode {
   void close() {
     Loop* const loop = loop_.exchange(nullptr);
     if (loop == nullptr) return;
-    // Somebody may be in the midst of wake(), and about to use the loop. In a forked child there is nobody: the count
-    // is a copy.
+    // Another thread may be inside wake(), and about to use the loop. In a forked child there is no other thread: the
+    // count is inherited.
     while (users.load() != 0 && loop->process() == System::process()) System::yield();
     loop->leave_inbox(*this);
     closed_ = true;
     waiter_.notify();
   }
-  // Any thread and signal handler. It meets open() and close() in this order, which all of them must see alike; so
-  // these operations are sequentially consistent:
+  // Any thread and any signal handler. The default (sequentially consistent) order is needed: each of these pairs
+  // relies on one side seeing the other:
   //   wake():   count itself in users, set pending_, load loop_
-  //   open():   store loop_, load pending_           one of the two sees the other: no wake-up is lost
-  //   close():  take loop_, wait until users is 0    whoever has loaded loop_ is waited for
+  //   open():   store loop_, load pending_           wake() sees loop_, or open() sees pending_: no wake-up is lost
+  //   close():  take loop_, wait until users is 0    a wake() that has loaded loop_ is waited for
   void wake() {
     users.fetch_add(1);
     if (pending_.exchange(1) == 0) {
@@ -78,9 +78,9 @@ class WakerCore : InboxNode {
   // Whether a wake-up has been delivered since this was asked last.
   bool take_signal() { return std::exchange(signalled_, false); }
 
-  // One attempt at what a wake-up announces: `get_result()` gives a Result; EAGAIN says that it is not there yet.
+  // One attempt at what a wake-up announces: `get_result()` returns a Result; EAGAIN says that it is not there yet.
   // Errors, besides those of get_result():
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for it.
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
@@ -97,7 +97,7 @@ class WakerCore : InboxNode {
   static void serve_inbox(Loop& loop, bool deliver) {
     if (!deliver) return close_all(loop);
     List<InboxNode> batch;
-    batch.take(loop.inbox());
+    batch.append_all(loop.inbox());
     while (InboxNode* const node = batch.pop_front()) {
       loop.inbox().push_back(*node);
       of(*node).deliver();
@@ -128,25 +128,26 @@ class WakerCore : InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). The reactor may go first; wake() is then without effect. Nobody may call wake() once the waker's
-// own destructor has begun. It must not move. Size on a 32-bit board: 48 bytes.
+// task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
+// once the waker's own destructor has begun. It must not move.
+// Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
   // Errors:
-  //   EBUSY                  it is open already: close() it first.
-  //   ENXIO                  the reactor is not open.
-  //   EMFILE ENFILE ENOMEM   the system's limits, of Reactor::enable_wakeups().
+  //   EBUSY                   it is open already: close() it first.
+  //   ENXIO                   the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Also where it is not open. A task that awaits it finds it closed. Waits for threads that are in the midst of
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Blocks while other threads are inside
   // wake().
   void close() { core_.close(); }
-  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake. One that
-  // comes before open() is delivered when it is open.
+  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake. A wake-up
+  // before open() is delivered once it is open.
   void wake() { core_.wake(); }
   bool is_open() const { return core_.is_open(); }
-  // Completes when it has been woken since the last wait(). For one task at a time.
+  // Completes when wake() has been called since the last wait(). For one task at a time.
   // Errors:
-  //   EBUSY      another task waits.
+  //   EBUSY      another task waits for it.
   //   ECANCELED  the task was cancelled, or the waker has been closed.
   //   EBADF      it was never opened.
   auto wait() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// A timer to await.
+// TaskTimer: a timer to await.
 #ifndef MOTE_TIME_TASK_TIMER_HPP
 #define MOTE_TIME_TASK_TIMER_HPP
 
@@ -24,7 +24,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A timer to await, for one task and one use at a time: two parts of one await need two. It must not move while it is
-// in use. Size on a 32-bit board: 72 bytes.
+// in use.
+// Size on a 32-bit board: 72 bytes.
 class TaskTimer {
  public:
   ~TaskTimer() { waiter_.clear(); }
@@ -39,20 +40,21 @@ class TaskTimer {
       return expired ? Result<void>() : expired.error();
     });
   }
-  // Completes at every multiple of `period` from the first call on, without drift, also where another part of
-  // first_of() won. Gives how many ticks have gone by: 1, or more if the task was late.
+  // Completes at every multiple of `period` from the first call on, without drift, also where an operation made of
+  // others has abandoned it in between. Returns how many ticks have passed: 1, or more if the task was late.
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled. The next call begins anew.
   auto tick(Duration period) {
     return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
   }
-  // For with_timeout(): whether the time is up, since this was first asked.
-  bool is_over(PollContext context, Duration limit) {
+  // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
+  // time is up. reset() ends it.
+  bool poll_limit(PollContext context, Duration limit) {
     start(context, limit, Use::limit);
     return ticks_ != 0;
   }
-  void reset() {  // ends its use, whatever it is
+  void reset() {  // ends whatever use it is in
     timer_.cancel();
     waiter_.clear();
     use_ = Use::none;
@@ -62,7 +64,8 @@ class TaskTimer {
   enum class Use : std::uint8_t { none, sleep, tick, limit };
 
   void start(PollContext context, Duration time, Use use) {
-    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;  // left by one that was abandoned
+    // Its last user was abandoned: the timer may be taken.
+    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
     MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
     if (use_ != Use::none) return;
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
@@ -81,7 +84,7 @@ class TaskTimer {
     if (ticks_ == 0) return Error(EAGAIN);
     return std::exchange(ticks_, 0u);
   }
-  // A tick's use goes on after a tick, and also where first_of() abandons it, so that it keeps its phase.
+  // tick() stays in use after each tick, and also where it is abandoned, so that it keeps its phase.
   static bool has_ended(PollContext context, const Result<std::uint32_t>& result, Use use) {
     if (result) return use != Use::tick;
     if (result.error() != ECANCELED) return false;

@@ -19,8 +19,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1). Size on a 32-bit board:
-// 48 bytes.
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
   using Callback = Delegate<void()>;
@@ -72,7 +72,7 @@ class Timer : detail::TimerNode {
     loop.wheel().insert(*this, loop.last_known_time().time_since_epoch().count());
     if (loop.wheel().count() > loop.stats().timers_high) loop.stats().timers_high = loop.wheel().count();
   }
-  // The loop's hook: fires those that are due; or cancels all.
+  // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
     detail::List<detail::TimerNode> due;
     loop.set_firing_until(loop.last_known_time());

@@ -15,7 +15,7 @@
 #include <mote/coroutine/chain.hpp>
 #include <mote/coroutine/co.hpp>
 #include <mote/coroutine/coroutine_pool.hpp>
-#include <mote/coroutine/frame_maker.hpp>
+#include <mote/coroutine/frame_allocator.hpp>
 #include <mote/coroutine/frame_pool.hpp>
 #include <mote/coroutine/operation_awaiter.hpp>
 #include <mote/coroutine/promise.hpp>

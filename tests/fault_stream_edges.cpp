@@ -62,7 +62,7 @@ template <class S, std::size_t Connections> struct World {
       taken += static_cast<std::size_t>(n);
     }
   }
-  bool by_edges() const { return loop.pollable_descriptor() >= 0; }
+  bool edge_triggered() const { return loop.pollable_descriptor() >= 0; }
   mote::StaticReactor<typename S::template Config<Connections + 1>> loop;
   mote::Listener listener;
   Fd peers[Connections];
@@ -79,7 +79,7 @@ ON_BOTH_SELECTORS("edges: per message of a TCP ping-pong one receive and one sen
   for (Stream& stream : world.streams) REQUIRE(pool.spawn(world.loop, std::move(stream)));
   Seam::state.reset_counts();
   world.run();
-  CHECK(count(Call::epoll_ctl) == (world.by_edges() ? connections : 0));  // it is armed once, and never again
+  CHECK(count(Call::epoll_ctl) == (world.edge_triggered() ? connections : 0));  // it is armed once, and never again
   Seam::state.reset_counts();
   for (std::uint32_t round = 0; round < rounds; ++round) {
     for (std::size_t i = 0; i < connections; ++i) world.send("ping", 0, i);
@@ -122,7 +122,7 @@ ON_BOTH_SELECTORS(
     world.send("x");
     world.run();
     CHECK(reading.done());
-    CHECK(count(Call::epoll_ctl) == (!world.by_edges() || round > 0 ? 0 : 2));  // one for each direction
+    CHECK(count(Call::epoll_ctl) == (!world.edge_triggered() || round > 0 ? 0 : 2));  // one for each direction
   }
 }
 
@@ -186,7 +186,7 @@ ON_BOTH_SELECTORS("edges: an EAGAIN at the mark of urgent data, though there is 
 ON_BOTH_SELECTORS(
     "edges: the kernel has no memory to arm with: the operation says so, and the next one waits as usual") {
   World<S, 1> world;
-  if (!world.by_edges()) return;
+  if (!world.edge_triggered()) return;
   Stream& stream = world.streams[0];
   char bytes[64];
   Seam::state.faults[0] = {Call::epoll_ctl, 1, ENOMEM};

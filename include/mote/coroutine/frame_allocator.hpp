@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Finds the pool that a coroutine's frame is taken from, among the arguments that the coroutine is called with.
-#ifndef MOTE_COROUTINE_FRAME_MAKER_HPP
-#define MOTE_COROUTINE_FRAME_MAKER_HPP
+// FrameAllocator: takes a coroutine's frame from the pool that it finds among the arguments of the coroutine's call.
+#ifndef MOTE_COROUTINE_FRAME_ALLOCATOR_HPP
+#define MOTE_COROUTINE_FRAME_ALLOCATOR_HPP
 
 #if __cplusplus >= 202002L
 
@@ -24,13 +24,13 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What an argument may be. A parameter may also refer to a type that is only declared, or to a function: such an
-// argument is none of these.
+// The kinds of arguments in which a pool can be found. A parameter may also refer to a type that is only declared, or
+// to a function: such an argument is none of these.
 
 // A pool itself.
 template <class A>
 concept IsFramePool = std::is_convertible_v<A&, FrameSource&>;
-// A reactor, or an object of the user's: frame_pool() gives a pointer to a FrameSource, to a FramePool, or null.
+// A reactor, or an object of the user's: frame_pool() returns a pointer to a FrameSource or FramePool, or null.
 template <class A>
 concept HasFramePool = requires(A& argument) {
   { *argument.frame_pool() } -> std::convertible_to<FrameStore&>;
@@ -50,38 +50,39 @@ template <class A> struct Argument<A, std::enable_if_t<sizeof(A) != 0 && std::is
   static constexpr bool is_over_aligned = (alignof(A) > FrameSource::alignment);
 };
 
-// Makes and frees frames. A frame comes from the first pool among the arguments, wherever it stands; where there is
-// none, from the default pool of the first argument that knows one.
-struct FrameMaker {
-  // What became of the frame that was asked for last.
-  struct Made {
-    std::uint32_t size;  // that was asked for, in bytes
+// Allocates and frees frames. A frame comes from the first argument that is a pool; if none is, from the default pool
+// of the first argument that has one.
+struct FrameAllocator {
+  // The frame that was asked for last in this thread.
+  struct Request {
+    std::uint32_t size;  // in bytes
     int error;           // 0, or why there is no frame
   };
 
-  // Null: there is no frame, and made.error says why.
-  template <class... A> static void* make(std::size_t size, std::size_t alignment, A&... arguments) {
+  // Returns null if there is no frame; last_request.error says why.
+  template <class... A> static void* allocate(std::size_t size, std::size_t alignment, A&... arguments) {
     static_assert(((IsFramePool<A> || HasFramePool<A> || HasReactor<A>) || ...),
                   "pass a FramePool to the coroutine, or a Reactor, Task or open Source whose reactor has one");
     FrameSource* const source = find_source(arguments...);
-    made = {static_cast<std::uint32_t>(size), EINVAL};
+    last_request = {static_cast<std::uint32_t>(size), EINVAL};
     if (source == nullptr || alignment > FrameSource::alignment) return nullptr;
-    if ((Argument<A>::is_over_aligned || ...)) return nullptr;  // its copy in the frame would be
+    // A copy of that argument in the frame would be misaligned.
+    if ((Argument<A>::is_over_aligned || ...)) return nullptr;
     const Result<void*> frame = source->allocate(size);
-    made.error = frame ? 0 : frame.error().code();
+    last_request.error = frame ? 0 : frame.error().code();
     return frame ? *frame : nullptr;
   }
   static void release(void* frame, std::size_t size) { FrameSource::owner(frame, size)->release(frame); }
 
-  // Read by the Co that is made next. (The compiler calls `operator new` and the maker of the Co apart, and passes
-  // nothing on.)
-  static inline constinit thread_local Made made{};
+  // Read when the Co is made, just afterwards: the compiler calls `operator new`, then get_return_object(), and passes
+  // nothing from one to the other.
+  static inline constinit thread_local Request last_request{};
  private:
   template <class... A> static FrameSource* find_source(A&... arguments) {
     if constexpr ((IsFramePool<A> || ...)) return first_pool(arguments...);
     else return first_default(arguments...);
   }
-  // One of the arguments is a pool.
+  // For arguments among which there is a pool.
   template <class First, class... Rest>
   static FrameSource* first_pool([[maybe_unused]] First& first, [[maybe_unused]] Rest&... rest) {
     if constexpr (IsFramePool<First>) return &static_cast<FrameSource&>(first);
@@ -99,12 +100,15 @@ struct FrameMaker {
     } else if constexpr (Argument<A>::is_source) {
       return argument.is_open() ? default_of(argument.reactor()) : nullptr;  // closed, it has no reactor
     } else if constexpr (HasReactor<A>) {
-      return default_of(static_cast<Reactor&>(argument.reactor()));
+      auto&& reactor = argument.reactor();
+      // A reactor of the user's may have a frame_pool() of its own.
+      if constexpr (HasFramePool<std::remove_reference_t<decltype(reactor)>>) return default_of(reactor);
+      else return default_of(static_cast<Reactor&>(reactor));
     } else {
       return nullptr;
     }
   }
-  // A FrameSource is the only kind of FrameStore that there is.
+  // Every FrameStore is a FrameSource.
   static FrameSource& source_of(FrameStore& store) { return static_cast<FrameSource&>(store); }
 };
 
@@ -114,4 +118,4 @@ struct FrameMaker {
 
 #endif  // C++20
 
-#endif  // MOTE_COROUTINE_FRAME_MAKER_HPP
+#endif  // MOTE_COROUTINE_FRAME_ALLOCATOR_HPP

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Rooms: io/stream.hpp, reactor/descriptor_table.hpp, awaited by coroutine/co.hpp.
-// TCP streams by edges, read and written by coroutines: see test_edges.cpp.
+// TCP streams by edges, read and written by coroutines: see test_stream_edges.cpp.
 #include <algorithm>
 #include <random>
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: coroutine/frame_pool.hpp, coroutine/frame_maker.hpp.
+// Rooms: coroutine/frame_pool.hpp, coroutine/frame_allocator.hpp.
 // Which pool a coroutine takes its frame from, what happens when none has room, and that it stays within its frame.
 #include <algorithm>
 #include <memory>
@@ -59,6 +59,16 @@ struct KnowsReactor {
   mote::Reactor& reactor() { return loop; }
   mote::Co<int> member(int a) { co_return a; }
   mote::Co<int> with_pool(mote::FrameSource&) { co_return 0; }
+};
+// A reactor whose frame_pool() is the user's own.
+template <class S> struct OwnPoolLoop : test::Loop<S> {
+  mote::FramePool<1024, 1> frames;
+  mote::FrameSource* frame_pool() { return &frames.source(); }
+};
+template <class S> struct KnowsOwnPoolLoop {
+  OwnPoolLoop<S>& loop;
+  OwnPoolLoop<S>& reactor() { return loop; }
+  mote::Co<int> member(int a) { co_return a; }
 };
 struct Session : mote::Stream {
   mote::Co<int> serve() { co_return fd(); }
@@ -120,6 +130,10 @@ ON_BOTH_SELECTORS("frames: else it is the default pool of the reactor that is an
   CHECK(of_stream(stream));
   CHECK(of_const_stream(1, stream));
   CHECK(object.member(1));
+  OwnPoolLoop<S> other_loop;
+  KnowsOwnPoolLoop<S> other{other_loop};
+  CHECK(other.member(1));
+  CHECK(other_loop.frames.high_water() == 1);
   mote::Datagram datagram;
   CHECK(of_datagram(datagram).error() == EINVAL);
   REQUIRE(datagram.open(loop, AF_UNIX));

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 using test::Body;
 using test::error_of;
 using test::Plain;
+using test::turn;
 
 namespace {
 
@@ -21,10 +22,6 @@ template <class S> struct ThreeLevels : S::template Config<8> { static constexpr
 template <class S> struct Levels : mote::StaticReactor<ThreeLevels<S>> {
   Levels() { REQUIRE(this->open()); }
 };
-
-void turn(mote::Reactor& reactor, int count = 1) {
-  for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(0ns));
-}
 
 // Notes each of its steps, and is always ready if it is told so. Many of them share a log.
 struct Noting {
@@ -168,7 +165,7 @@ ON_BOTH_SELECTORS("priorities: by default there is one level, in which all have 
   test::Loop<S> loop;
   static_assert(mote::Config::priorities == 1, "nobody pays for what is not asked for");
   static_assert(sizeof(mote::StaticReactor<typename S::template Config<8>>) < sizeof(Levels<S>), "no room for others");
-  constexpr int crowd_size = 3 * static_cast<int>(mote::limits::steps_below);
+  constexpr int crowd_size = 3 * static_cast<int>(mote::limits::steps_per_lower_priority);
   Crowd<crowd_size> crowd;
   for (int i = 0; i < crowd_size; ++i) crowd.add(loop, 0, true);
   CHECK(error_of(crowd[0].set_priority(1)) == EINVAL);
@@ -204,7 +201,7 @@ ON_BOTH_SELECTORS("priorities: a task that is spawned into a slot anew starts at
 ON_BOTH_SELECTORS(
     "priorities: under a flood of tasks that are always ready, the high one waits for a bounded number of steps") {
   constexpr int flood = 500;
-  constexpr std::size_t bound = 2 * mote::limits::steps_below;  // two levels below
+  constexpr std::size_t bound = 2 * mote::limits::steps_per_lower_priority;  // two levels below
   Levels<S> loop;
   Crowd<flood> crowd;
   for (int i = 0; i < flood; ++i) crowd.add(loop, i % 2 == 0 ? 0 : 1, true);
@@ -254,7 +251,7 @@ ON_BOTH_SELECTORS(
   crowd.add(loop, 1, true);
   constexpr int turns = low * 10;
   turn(loop, turns);
-  const int share = turns * static_cast<int>(mote::limits::steps_below) / low;
+  const int share = turns * static_cast<int>(mote::limits::steps_per_lower_priority) / low;
   for (int i = 0; i < low; ++i) {
     CAPTURE(i);
     CHECK(crowd.steps_of(i) == share);  // all of them in turn
@@ -277,7 +274,7 @@ ON_BOTH_SELECTORS(
     turn(loop);
     steps = crowd.log.size();
   }
-  CHECK(steps <= flood + mote::limits::steps_below);
+  CHECK(steps <= flood + mote::limits::steps_per_lower_priority);
 }
 
 ON_BOTH_SELECTORS(
@@ -290,7 +287,7 @@ ON_BOTH_SELECTORS(
     for (int i = 0; i < 40; i += 2) CHECK(crowd.handles[i].destroy());
     REQUIRE(loop.run_once(mote::forever));  // does not wait
     if (level == 2) CHECK(crowd.log.size() == 20);
-    else CHECK(crowd.log.size() == mote::limits::steps_below);
+    else CHECK(crowd.log.size() == mote::limits::steps_per_lower_priority);
     REQUIRE(loop.run_once(0ns));
     CHECK(crowd.log.size() == 20);
     CHECK(loop.next_deadline() == mote::Instant::max());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rooms: time/timer.hpp, time/task_timer.hpp.
+// Rooms: time/timer.hpp.
 // Timers on the real clock. No test says how late one may be, only that it is never early and always comes. What needs
-// a clock that jumps is in fault_timers.cpp; the random operations against a model are in test_containers.cpp.
+// a clock that jumps is in fault_timer.cpp; the random operations against a model are in test_timing_wheel.cpp.
 #include <algorithm>
 #include <limits>
 #include <optional>

@@ -1,24 +1,21 @@
 // SPDX-License-Identifier: MIT
-// Rooms: io/source.hpp, io/stream.hpp.
-// Sources and streams: taken over and given back, read, written, half-closed, connected, closed under a pending
-// operation; over sockets, pipes, files and the standard descriptors.
+// Rooms: io/stream.hpp, io/transfer.hpp.
+// Streams: read, written, half-closed, closed under a pending operation; over sockets, pipes, files and the standard
+// descriptors.
 #include <linux/net_tstamp.h>
-#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <sys/time.h>
 
 #include <string>
 #include <vector>
 
 #include "support/child.hpp"
+#include "support/descriptors.hpp"
 #include "support/operations.hpp"
 
 using mote::ByteSpan;
 using mote::ByteView;
-using mote::Endpoint;
 using mote::Fd;
 using mote::Interest;
 using mote::Readiness;
@@ -28,15 +25,16 @@ using mote::Stream;
 using namespace std::chrono_literals;
 using test::await;
 using test::error_of;
+using test::fill;
+using test::is_blocking;
+using test::is_open;
 using test::open_stream;
+using test::option;
 using test::read_some;
 using test::run_until;
 using test::Running;
 
 namespace {
-
-bool is_open(int fd) { return ::fcntl(fd, F_GETFD) >= 0; }
-bool is_blocking(int fd) { return (::fcntl(fd, F_GETFL) & O_NONBLOCK) == 0; }
 
 // The byte at a place of an endless text: two places that are mixed up differ sooner or later.
 unsigned char pattern(std::size_t place) { return static_cast<unsigned char>(place * 7 + place / 251); }
@@ -45,58 +43,6 @@ std::string pattern_text(std::size_t size) {
   std::string text(size, '\0');
   for (std::size_t i = 0; i < size; ++i) text[i] = static_cast<char>(pattern(i));
   return text;
-}
-
-// Writes until the kernel takes no more; returns how much it took.
-std::size_t fill(int fd) {
-  const std::string bytes(65536, 'f');
-  std::size_t taken = 0;
-  for (std::size_t size = bytes.size(); size != 0;) {
-    const ssize_t n = ::write(fd, bytes.data(), size);
-    if (n > 0) taken += static_cast<std::size_t>(n);
-    else size /= 2;
-  }
-  return taken;
-}
-
-// A listening TCP socket on a port of the kernel's choice, and a backlog that takes `backlog` + 1 connections.
-struct Peer {
-  explicit Peer(const char* address = "127.0.0.1:0", int backlog = 8) : endpoint(*Endpoint::parse(address)) {
-    fd = Fd(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
-    socklen_t size = Endpoint::capacity;
-    REQUIRE(::bind(fd.get(), endpoint.address(), endpoint.size()) == 0);
-    REQUIRE(::listen(fd.get(), backlog) == 0);
-    REQUIRE(::getsockname(fd.get(), endpoint.address(), &size) == 0);
-    endpoint.resize(size);
-  }
-  Fd accept() const {
-    pollfd entry{fd.get(), POLLIN, 0};
-    REQUIRE(::poll(&entry, 1, 10000) == 1);
-    Fd accepted(::accept4(fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    REQUIRE(accepted);
-    return accepted;
-  }
-  Endpoint endpoint;
-  Fd fd;
-};
-
-// A listener whose backlog is full: further connections stay in progress until somebody accepts.
-struct FullPeer : Peer {
-  FullPeer() : Peer("127.0.0.1:0", 0) {
-    first = Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::connect(first.get(), endpoint.address(), endpoint.size()) == 0);
-  }
-  Fd first;
-};
-
-// A port that was just given up.
-Endpoint closed_port() { return Peer().endpoint; }
-
-int option(int fd, int level, int name) {
-  int value = -1;
-  socklen_t size = sizeof value;
-  REQUIRE(::getsockopt(fd, level, name, &value, &size) == 0);
-  return value;
 }
 
 // A connection that is closed with an RST.
@@ -144,209 +90,6 @@ Fd temporary_file(const std::string& content) {
 }
 
 }  // namespace
-
-// --- taking over and giving back -------------------------------------------------------------------------------------
-
-ON_BOTH_SELECTORS("sources: a descriptor that was taken over is closed with its source") {
-  test::Loop<S> loop;
-  test::Pair pair = test::pipe_pair();
-  const int fd = pair.a.get();
-  {
-    Stream stream = open_stream(loop, std::move(pair.a));
-    CHECK_FALSE(pair.a);
-    CHECK(stream.is_open());
-    CHECK(stream.fd() == fd);
-    CHECK(loop.stats().descriptors == 1);
-    CHECK(is_open(fd));
-  }
-  CHECK_FALSE(is_open(fd));
-  CHECK(loop.stats().descriptors == 0);
-  Stream again = open_stream(loop, std::move(pair.b));
-  again.close();
-  CHECK_FALSE(again.is_open());
-  CHECK(again.fd() == -1);
-  again.close();  // twice is once
-  CHECK(loop.stats().descriptors == 0);
-}
-
-ON_BOTH_SELECTORS(
-    "sources: release gives the descriptor back, not registered any more, and the source may be opened anew") {
-  test::Loop<S> loop;
-  test::Pair pair = test::pipe_pair();
-  Stream stream = open_stream(loop, std::move(pair.a));
-  const int fd = stream.fd();
-  Running reading(loop, [&, buffer = std::array<char, 8>()]() mutable { return stream.read(buffer); });
-  test::comes_to_rest(loop);  // it waits, so the kernel has been told
-  Fd released = stream.release();
-  CHECK(released.get() == fd);
-  CHECK_FALSE(stream.is_open());
-  CHECK_FALSE(stream.release());
-  CHECK(error_of(reading.finish()) == ECANCELED);
-  test::send_text(pair.b.get(), "x");
-  CHECK(*loop.run_once(0ns) == 0);
-  CHECK(test::take_all(released.get()) == "x");
-  REQUIRE(stream.open(loop, std::move(released)));
-  test::send_text(pair.b.get(), "y");
-  CHECK(read_some(loop, stream) == "y");
-}
-
-ON_BOTH_SELECTORS("sources: moved, the new one has it; moved over an open one, that is closed") {
-  test::Loop<S> loop;
-  test::Pair first = test::pipe_pair(), second = test::pipe_pair();
-  Stream a = open_stream(loop, std::move(first.a));
-  Stream b = open_stream(loop, std::move(second.a));
-  const int fd = a.fd(), lost = b.fd();
-  Stream c = std::move(a);
-  CHECK_FALSE(a.is_open());
-  CHECK(c.fd() == fd);
-  b = std::move(c);
-  CHECK_FALSE(c.is_open());
-  CHECK(b.fd() == fd);
-  CHECK_FALSE(is_open(lost));
-  Stream& same = b;
-  b = std::move(same);
-  CHECK(b.fd() == fd);
-  test::send_text(first.b.get(), "moved");
-  CHECK(read_some(loop, b) == "moved");
-  CHECK(loop.stats().descriptors == 1);
-}
-
-ON_BOTH_SELECTORS("sources: what cannot be taken over stays the caller's: EBUSY, EBADF, ENOBUFS, ENXIO") {
-  test::Loop<S, 1> loop;
-  mote::StaticReactor<> not_open;
-  test::Pair pair = test::pipe_pair();
-  Stream stream, other;
-  CHECK(error_of(stream.open(not_open, std::move(pair.a))) == ENXIO);
-  CHECK(error_of(stream.open(loop, Fd())) == EBADF);
-  Fd closed(::dup(pair.a.get()));
-  ::close(closed.get());
-  CHECK(error_of(stream.open(loop, std::move(closed))) == EBADF);
-  closed.release();
-  REQUIRE(stream.open(loop, std::move(pair.a)));
-  CHECK(error_of(stream.open(loop, std::move(pair.b))) == EBUSY);
-  CHECK(error_of(other.open(loop, std::move(pair.b))) == ENOBUFS);
-  REQUIRE(pair.b);
-  CHECK(is_open(pair.b.get()));
-  CHECK(loop.stats().descriptors == 1);
-  stream.close();
-  CHECK(other.open(loop, std::move(pair.b)));
-}
-
-ON_BOTH_SELECTORS("sources: they go empty where the reactor goes first") {
-  test::Pair pair = test::pipe_pair();
-  const int fd = pair.a.get();
-  Stream stream;
-  {
-    test::Loop<S> loop;
-    REQUIRE(stream.open(loop, std::move(pair.a)));
-  }
-  CHECK_FALSE(stream.is_open());
-  CHECK_FALSE(is_open(fd));
-}
-
-ON_BOTH_SELECTORS("sources: a descriptor is made non-blocking, and stays so when it is given back") {
-  test::Loop<S> loop;
-  int fds[2];
-  REQUIRE(::pipe2(fds, O_CLOEXEC) == 0);
-  const Fd other(fds[1]);
-  Stream stream = open_stream(loop, Fd(fds[0]));
-  CHECK_FALSE(is_blocking(stream.fd()));
-  CHECK(is_blocking(other.get()));
-  const Fd back = stream.release();
-  CHECK_FALSE(is_blocking(back.get()));
-}
-
-ON_BOTH_SELECTORS("sources: ready() tells what the kernel reports, and waits for it") {
-  test::Loop<S> loop;
-  test::Pair pair = test::socket_pair();
-  Source source;
-  REQUIRE(source.open(loop, std::move(pair.a)));
-  const auto ready = [&](Interest interest) { return [&, interest] { return source.ready(interest); }; };
-  CHECK(*await(loop, ready(Interest::write)) == Readiness::writable);
-  Running reading(loop, ready(Interest::read));
-  test::comes_to_rest(loop);
-  CHECK_FALSE(reading.done());
-  test::send_text(pair.b.get(), "x");
-  REQUIRE(reading.finish());
-  CHECK(any(*reading.result & Readiness::readable));
-  CHECK_FALSE(any(*reading.result & Readiness::read_closed));
-  test::take_all(source.fd());
-  pair.b.close();
-  Result<Readiness> closed;
-  for (int hints = 0; hints < 2 && !(closed && any(*closed & Readiness::hangup)); ++hints) {
-    closed = await(loop, ready(Interest::read));  // the first may be of what has been read by now
-  }
-  REQUIRE(closed);
-  CHECK(any(*closed & Readiness::hangup));
-}
-
-ON_BOTH_SELECTORS("sources: a second task that waits for the same direction is answered EBUSY") {
-  test::Loop<S> loop;
-  test::Pair pair = test::socket_pair();
-  fill(pair.a.get());
-  Stream stream = open_stream(loop, std::move(pair.a));
-  char bytes[8];
-  ByteView more = mote::bytes_of("more");
-  Running reading(loop, [&] { return stream.read(bytes); });
-  Running writing(loop, [&] { return stream.write_all(more); });
-  CHECK(test::comes_to_rest(loop));
-  CHECK(error_of(await(loop, [&] { return stream.read(bytes); })) == EBUSY);
-  CHECK(error_of(await(loop, [&] { return stream.ready(Interest::read); })) == EBUSY);
-  CHECK(error_of(await(loop, [&] { return stream.ready(Interest::priority); })) == EBUSY);
-  ByteView other = mote::bytes_of("other");
-  CHECK(error_of(await(loop, [&] { return stream.write_all(other); })) == EBUSY);
-  CHECK(other.size() == 5);
-  CHECK(error_of(await(loop, [&] { return stream.ready(Interest::write); })) == EBUSY);
-  CHECK_FALSE(reading.done());
-  CHECK_FALSE(writing.done());
-  test::send_text(pair.b.get(), "x");  // the earlier waiters are not disturbed
-  CHECK(*reading.finish() == 1);
-  CHECK(test::run_until(loop, [&] {
-    test::take_all(pair.b.get());
-    return writing.done();
-  }));
-  CHECK(writing.result);
-}
-
-ON_BOTH_SELECTORS("sources: endpoints of both ends, and ENOTSOCK, ENOTCONN, EBADF where there are none") {
-  test::Loop<S> loop;
-  test::Pair tcp = test::tcp_pair(), pipe = test::pipe_pair();
-  Stream a = open_stream(loop, std::move(tcp.a)), b = open_stream(loop, std::move(tcp.b));
-  Stream p = open_stream(loop, std::move(pipe.a)), none;
-  CHECK(std::string(a.local_endpoint()->text().c_str()) == b.peer_endpoint()->text().c_str());
-  CHECK(std::string(b.local_endpoint()->text().c_str()) == a.peer_endpoint()->text().c_str());
-  CHECK(a.local_endpoint()->family() == AF_INET);
-  CHECK(a.local_endpoint()->port() != 0);
-  CHECK(error_of(p.local_endpoint()) == ENOTSOCK);
-  CHECK(error_of(none.local_endpoint()) == EBADF);
-  Stream unconnected = open_stream(loop, Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-  CHECK(error_of(unconnected.peer_endpoint()) == ENOTCONN);
-  test::Pair unix_pair = test::socket_pair();
-  Stream unnamed = open_stream(loop, std::move(unix_pair.a));
-  CHECK(std::string(unnamed.peer_endpoint()->text().c_str()) == "-");
-}
-
-ON_BOTH_SELECTORS("sources: socket options are set, and refused with the kernel's error") {
-  test::Loop<S> loop;
-  test::Pair tcp = test::tcp_pair(), pipe = test::pipe_pair();
-  Stream stream = open_stream(loop, std::move(tcp.a)), p = open_stream(loop, std::move(pipe.a)), none;
-  CHECK(stream.set_no_delay(true));
-  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_NODELAY) == 1);
-  CHECK(stream.set_no_delay(false));
-  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_NODELAY) == 0);
-  CHECK(stream.set_keep_alive(11, 7, 3));
-  CHECK(option(stream.fd(), SOL_SOCKET, SO_KEEPALIVE) == 1);
-  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_KEEPIDLE) == 11);
-  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_KEEPINTVL) == 7);
-  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_KEEPCNT) == 3);
-  CHECK(error_of(stream.set_keep_alive(0, 7, 3)) == EINVAL);
-  CHECK(error_of(stream.set_keep_alive(11, 0, 3)) == EINVAL);
-  CHECK(error_of(stream.set_keep_alive(11, 7, 0)) == EINVAL);
-  CHECK(stream.set_option(SOL_SOCKET, SO_OOBINLINE, 1));
-  CHECK(option(stream.fd(), SOL_SOCKET, SO_OOBINLINE) == 1);
-  CHECK(error_of(p.set_no_delay(true)) == ENOTSOCK);
-  CHECK(error_of(none.set_no_delay(true)) == EBADF);
-}
 
 // --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -902,200 +645,6 @@ ON_BOTH_SELECTORS("streams: an echo in the callback style") {
   CHECK(test::at_end(pair.b.get()));
 }
 
-// --- connecting ------------------------------------------------------------------------------------------------------
-
-ON_BOTH_SELECTORS("connect: immediate, to a Unix socket, by path and by abstract name") {
-  test::Loop<S> loop;
-  char directory[] = "/tmp/mote-test-XXXXXX";
-  REQUIRE(::mkdtemp(directory) != nullptr);
-  const std::string path = std::string(directory) + "/socket";
-  const std::string abstract = "@mote-test-" + std::to_string(::getpid());
-  for (const std::string& name : {path, abstract}) {
-    const Peer peer(("unix:" + name).c_str());
-    Stream stream;
-    Running connecting(loop, [&] { return stream.connect(peer.endpoint); });
-    REQUIRE(loop.run_once(0ns));
-    CHECK(connecting.done());  // in its first step
-    CHECK(connecting.result);
-    const Fd accepted = peer.accept();
-    test::send_text(accepted.get(), "hello");
-    CHECK(read_some(loop, stream) == "hello");
-    CHECK(std::string(stream.peer_endpoint()->text().c_str()) == "unix:" + name);
-  }
-  ::unlink(path.c_str());
-  ::rmdir(directory);
-}
-
-ON_BOTH_SELECTORS("connect: in progress at first, over IPv4 and IPv6") {
-  test::Loop<S> loop;
-  for (const char* address : {"127.0.0.1:0", "[::1]:0"}) {
-    const Peer peer(address);
-    Stream stream;
-    CHECK(await(loop, [&] { return stream.connect(peer.endpoint); }));
-    REQUIRE(stream.is_open());
-    CHECK_FALSE(is_blocking(stream.fd()));
-    CHECK(::fcntl(stream.fd(), F_GETFD) == FD_CLOEXEC);
-    const Fd accepted = peer.accept();
-    ByteView hello = mote::bytes_of("hello");
-    CHECK(await(loop, [&] { return stream.write_all(hello); }));
-    CHECK(run_until(loop,
-                    [&, got = std::string()]() mutable { return (got += test::take_all(accepted.get())) == "hello"; }));
-    CHECK(std::string(stream.peer_endpoint()->text().c_str()) == peer.endpoint.text().c_str());
-  }
-}
-
-ON_BOTH_SELECTORS("connect: refused: by TCP, by a Unix socket that nobody serves, by a path that is not there") {
-  test::Loop<S> loop;
-  const int descriptors = test::open_descriptors();
-  Stream stream;
-  const auto connect = [&](const Endpoint& to) { return error_of(await(loop, [&] { return stream.connect(to); })); };
-  CHECK(connect(closed_port()) == ECONNREFUSED);
-  CHECK_FALSE(stream.is_open());
-  CHECK(connect(*Endpoint::parse("unix:/tmp/mote-test-no-such-directory/socket")) == ENOENT);
-  CHECK(connect(*Endpoint::parse("unix:@mote-test-no-such-name")) == ECONNREFUSED);
-  CHECK(connect(Endpoint()) == EAFNOSUPPORT);
-  CHECK(connect(*Endpoint::parse("255.255.255.255:9")) != 0);
-  CHECK_FALSE(stream.is_open());
-  CHECK(loop.stats().descriptors == 0);
-  CHECK(test::open_descriptors() == descriptors);
-  const Peer peer;
-  CHECK(connect(peer.endpoint) == 0);  // the same stream may try again
-}
-
-ON_BOTH_SELECTORS("connect: a Unix socket whose backlog is full answers EAGAIN") {
-  test::Loop<S> loop;
-  const Peer peer(("unix:@mote-test-full-" + std::to_string(::getpid())).c_str(), 0);
-  std::array<Stream, 4> streams;
-  int error = 0;
-  for (Stream& stream : streams) {
-    if (error == 0) error = error_of(await(loop, [&] { return stream.connect(peer.endpoint); }));
-  }
-  CHECK(error == EAGAIN);
-}
-
-ON_BOTH_SELECTORS("connect: EISCONN on a stream that is open, which is left as it is") {
-  test::Loop<S> loop;
-  const Peer peer;
-  test::Pair pair = test::socket_pair();
-  Stream stream = open_stream(loop, std::move(pair.a));
-  CHECK(error_of(await(loop, [&] { return stream.connect(peer.endpoint); })) == EISCONN);
-  test::send_text(pair.b.get(), "still here");
-  CHECK(read_some(loop, stream) == "still here");
-}
-
-ON_BOTH_SELECTORS("connect: ENOBUFS when the table is full, and no descriptor is left behind") {
-  test::Loop<S, 1> loop;
-  const Peer peer;
-  test::Pair pair = test::pipe_pair();
-  Stream occupant = open_stream(loop, std::move(pair.a)), stream;
-  const int descriptors = test::open_descriptors();
-  CHECK(error_of(await(loop, [&] { return stream.connect(peer.endpoint); })) == ENOBUFS);
-  CHECK_FALSE(stream.is_open());
-  CHECK(test::open_descriptors() == descriptors);
-}
-
-ON_BOTH_SELECTORS("connect: closed while connecting: ECANCELED, once") {
-  test::Loop<S> loop;
-  const FullPeer peer;
-  Stream stream;
-  Running connecting(loop, [&] { return stream.connect(peer.endpoint); });
-  CHECK(test::comes_to_rest(loop));
-  CHECK_FALSE(connecting.done());
-  REQUIRE(stream.is_open());
-  stream.close();
-  CHECK(error_of(connecting.finish()) == ECANCELED);
-  CHECK_FALSE(stream.is_open());
-  CHECK(test::comes_to_rest(loop));
-  CHECK(connecting.completions == 1);
-  CHECK(loop.stats().descriptors == 0);
-}
-
-ON_BOTH_SELECTORS(
-    "connect: closed while connecting, just as it is established or refused: ECANCELED, and no second try") {
-  test::Loop<S> loop;
-  const Peer peer;
-  for (const Endpoint& endpoint : {peer.endpoint, closed_port()}) {
-    Stream stream;
-    Running connecting(loop, [&] { return stream.connect(endpoint); });
-    REQUIRE(loop.run_once(1s));  // the first step, and perhaps the event
-    REQUIRE(loop.stats().events > 0);
-    CHECK_FALSE(connecting.done());  // woken, but it has not run
-    stream.close();
-    CHECK(error_of(connecting.finish()) == ECANCELED);
-    CHECK_FALSE(stream.is_open());
-  }
-}
-
-ON_BOTH_SELECTORS("connect: cancelled while connecting: ECANCELED, and the stream is empty again") {
-  test::Loop<S> loop;
-  const FullPeer peer;
-  Stream stream;
-  Running connecting(loop, [&] { return stream.connect(peer.endpoint); });
-  CHECK(test::comes_to_rest(loop));
-  connecting.cancel();
-  CHECK(error_of(connecting.finish()) == ECANCELED);
-  CHECK_FALSE(stream.is_open());
-  CHECK(loop.stats().descriptors == 0);
-}
-
-ON_BOTH_SELECTORS("connect: timed out, by the kernel: ETIMEDOUT") {
-  test::Loop<S> loop;
-  const FullPeer peer;
-  Stream stream;
-  Running connecting(loop, [&] { return stream.connect(peer.endpoint); });
-  CHECK(test::comes_to_rest(loop));
-  REQUIRE(stream.is_open());
-  REQUIRE(stream.set_option(IPPROTO_TCP, TCP_USER_TIMEOUT, 1));  // given up at the first retransmission
-  CHECK(error_of(connecting.finish()) == ETIMEDOUT);
-  CHECK_FALSE(stream.is_open());
-}
-
-ON_BOTH_SELECTORS("connect: timed out, by a limit: ETIMEDOUT") {
-  test::Loop<S> loop;
-  const FullPeer peer;
-  Stream stream;
-  mote::TaskTimer timer;
-  CHECK(error_of(await(loop, [&] { return with_timeout(timer, 1ms, stream.connect(peer.endpoint)); })) == ETIMEDOUT);
-  stream.close();
-  CHECK(loop.stats().descriptors == 0);
-  const Peer other;
-  CHECK(await(loop, [&] { return with_timeout(timer, 10s, stream.connect(other.endpoint)); }));
-}
-
-ON_BOTH_SELECTORS("connect: interrupted by signals while in progress: it goes on all the same") {
-  struct sigaction action {
-  }, before{};
-  action.sa_handler = [](int) {};  // without SA_RESTART
-  REQUIRE(::sigaction(SIGALRM, &action, &before) == 0);
-  const itimerval storm{{0, 2000}, {0, 2000}}, calm{};
-  test::Loop<S> loop;
-  const FullPeer peer;
-  Stream stream;
-  REQUIRE(::setitimer(ITIMER_REAL, &storm, nullptr) == 0);
-  Running connecting(loop, [&] { return stream.connect(peer.endpoint); });
-  CHECK_FALSE(run_until(
-      loop, [&] { return connecting.done(); }, 50ms));
-  const Fd first = peer.accept();  // there is room again for the next attempt of the kernel's
-  CHECK(connecting.finish());
-  REQUIRE(::setitimer(ITIMER_REAL, &calm, nullptr) == 0);
-  REQUIRE(::sigaction(SIGALRM, &before, nullptr) == 0);
-  const Fd second = peer.accept();
-  test::send_text(second.get(), "hello");
-  CHECK(read_some(loop, stream) == "hello");
-}
-
-ON_BOTH_SELECTORS("connect: a second task that connects the same stream does not disturb the first") {
-  test::Loop<S> loop;
-  const FullPeer peer;
-  Stream stream;
-  Running connecting(loop, [&] { return stream.connect(peer.endpoint); });
-  CHECK(test::comes_to_rest(loop));
-  CHECK(error_of(await(loop, [&] { return stream.connect(peer.endpoint); })) == EBUSY);
-  CHECK(test::comes_to_rest(loop));
-  CHECK_FALSE(connecting.done());
-  CHECK(stream.is_open());
-}
-
 // --- files, devices, pipes -------------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("streams: a regular file is always ready: read to its end, written, without a pause") {
@@ -1160,8 +709,6 @@ ON_BOTH_SELECTORS("streams: a pipe without readers: EPIPE where SIGPIPE is ignor
   REQUIRE(::sigaction(SIGPIPE, &before, nullptr) == 0);
 }
 
-// --- the standard descriptors ----------------------------------------------------------------------------------------
-
 namespace {
 
 // In a child: puts a descriptor in place of a standard one.
@@ -1217,6 +764,8 @@ template <class S> int copy_program(const Fd& in, const Fd& out) {
 }
 
 }  // namespace
+
+// --- the standard descriptors ----------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("streams: fds 0 to 2 are never made non-blocking, and copy all the same") {
   test::Pair in = blocking_pipe(), out = blocking_pipe();
@@ -1320,8 +869,6 @@ ON_BOTH_SELECTORS("streams: a program whose input and output are one blocking so
   CHECK(child.join() == 0);
 }
 
-// --- the error queue -------------------------------------------------------------------------------------------------
-
 namespace {
 
 // Everything that is sent leaves a time stamp in the error queue. An emulator of user programs may not know of it.
@@ -1333,6 +880,8 @@ bool stamp_what_is_sent(int fd) {
 }
 
 }  // namespace
+
+// --- the error queue -------------------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("streams: error queue only: a task that reads from a time-stamping connection does not spin") {
   test::Loop<S> loop;
@@ -1368,8 +917,6 @@ ON_BOTH_SELECTORS("streams: error queue only: a task that waits for room on a ti
   CHECK(writing.result);
 }
 
-// --- fairness --------------------------------------------------------------------------------------------------------
-
 namespace {
 
 struct Glutton : mote::StateMachine {  // reads for ever what never ends
@@ -1390,6 +937,8 @@ struct Glutton : mote::StateMachine {  // reads for ever what never ends
 };
 
 }  // namespace
+
+// --- fairness --------------------------------------------------------------------------------------------------------
 
 ON_BOTH_SELECTORS("streams: fairness: one that is always ready leaves the others their share of each turn") {
   test::Loop<S> loop;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Rooms: selector/selector.hpp, selector/epoll_selector.hpp, selector/poll_selector.hpp, selector/default_selector.hpp.
+// Rooms: selector/selector.hpp, selector/selector_base.hpp, selector/epoll_selector.hpp, selector/poll_selector.hpp,
+// selector/default_selector.hpp, selector/milliseconds.hpp.
 // A selector used alone, as the comment of Selector promises; and a user's own selector under a reactor.
 #include <sys/resource.h>
 #include <sys/time.h>

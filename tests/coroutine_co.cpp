@@ -7,6 +7,7 @@
 namespace {
 using namespace std::chrono_literals;
 using test::Count;
+using test::MoveOnly;
 using test::Tracked;
 
 mote::FramePool<4096, 16> frames;
@@ -30,16 +31,6 @@ ON_BOTH_SELECTORS("coroutines: one awaits another, and gets what it returns") {
   CHECK(frames.size() == 0);
 }
 
-struct MoveOnly {
-  MoveOnly() = default;
-  explicit MoveOnly(int number) : value(number) {}
-  MoveOnly(MoveOnly&& other) noexcept : value(std::exchange(other.value, -1)) {}
-  MoveOnly& operator=(MoveOnly&& other) noexcept {
-    value = std::exchange(other.value, -1);
-    return *this;
-  }
-  int value = 0;
-};
 mote::Co<mote::Result<int>> positive(mote::FrameSource&, int number) {
   if (number < 0) co_return mote::Error(ERANGE);
   co_return number;

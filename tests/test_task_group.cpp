@@ -8,7 +8,6 @@
 
 #include "support/operations.hpp"
 
-using mote::Delegate;
 using mote::Event;
 using mote::Observation;
 using mote::Outcome;
@@ -17,21 +16,14 @@ using mote::StateMachine;
 using mote::Step;
 using mote::Task;
 using mote::TaskGroup;
-using mote::TaskHandle;
 using mote::TaskPool;
 using mote::TaskRef;
-using mote::TaskTimer;
 using namespace std::chrono_literals;
-using test::Body;
 using test::error_of;
-using test::Plain;
 using test::Running;
+using test::turn;
 
 namespace {
-
-void turn(mote::Reactor& reactor, int count = 1) {
-  for (int i = 0; i < count; ++i) REQUIRE(reactor.run_once(0ns));
-}
 
 // Waits for the event, then ends with that errno, 0 for success. Counts its destructions and its cancellations.
 struct Member : StateMachine {

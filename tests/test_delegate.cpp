@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+// Rooms: base/delegate.hpp, base/bytes.hpp.
+// The types that refer to what is not theirs: callables and bytes.
+#include <string>
+#include <vector>
+
+#include "support/harness.hpp"
+
+using mote::Delegate;
+using test::MoveOnly;
+
+namespace {
+
+int add(int a, int b) { return a + b; }
+
+struct Lamp {
+  int blinks = 0;
+  void blink() { ++blinks; }
+  int level(int by) const { return blinks + by; }
+};
+
+}  // namespace
+
+TEST_CASE("bytes: are viewed in arrays, containers, strings and other views") {
+  char text[6] = "hello";
+  const mote::ByteSpan whole(text);
+  CHECK(whole.size() == 6);
+  CHECK(whole[1] == 'e');
+  std::array<std::uint8_t, 4> array{1, 2, 3, 4};
+  mote::ByteSpan span(array);
+  span[0] = 9;
+  CHECK(array[0] == 9);
+  const std::array<std::byte, 3> constant{};
+  CHECK(mote::ByteView(constant).size() == 3);
+  const std::string string = "mote";
+  CHECK(mote::ByteView(string).size() == 4);
+  std::vector<signed char> vector{1, 2};
+  CHECK(mote::ByteSpan(vector).size() == 2);
+  const mote::ByteView view = span;
+  CHECK(view.data() == array.data());
+  CHECK(view.size() == 4);
+  CHECK(mote::bytes_of("abc").size() == 3);
+  CHECK(mote::bytes_of("").empty());
+  CHECK(mote::ByteView().empty());
+  CHECK(mote::ByteView().data() == nullptr);
+}
+
+TEST_CASE("bytes: shrink from the front, and the bytes stay") {
+  const char text[] = {'a', 'b', 'c'};
+  mote::ByteView view(text);
+  view.drop_front(2);
+  REQUIRE(view.size() == 1);
+  CHECK(view[0] == 'c');
+  view.drop_front(0);
+  CHECK(view.size() == 1);
+  view.drop_front(1);
+  CHECK(view.empty());
+  CHECK(text[0] == 'a');
+  int sum = 0;
+  for (const unsigned char byte : mote::ByteView(text)) sum += byte;
+  CHECK(sum == 'a' + 'b' + 'c');
+}
+
+TEST_CASE("bytes: what is constant is not made writable, and wide elements are not bytes") {
+  CHECK_FALSE(std::is_constructible<mote::ByteSpan, const std::string&>::value);
+  CHECK_FALSE(std::is_constructible<mote::ByteSpan, const char(&)[4]>::value);
+  CHECK_FALSE(std::is_constructible<mote::ByteSpan, mote::ByteView>::value);
+  CHECK_FALSE(std::is_constructible<mote::ByteView, int(&)[4]>::value);
+  CHECK_FALSE(std::is_constructible<mote::ByteView, std::vector<int>&>::value);
+}
+
+TEST_CASE("delegate: is empty at first") {
+  const Delegate<void()> empty;
+  CHECK_FALSE(empty);
+  CHECK(sizeof empty == 2 * sizeof(void*));
+}
+
+TEST_CASE("delegate: calls lambdas, members and functions, with the object it was bound to") {
+  int seen = 0;
+  auto lambda = [&](int n) {
+    seen += n;
+    return seen;
+  };
+  const Delegate<int(int)> of_lambda(lambda);
+  REQUIRE(of_lambda);
+  CHECK(of_lambda(4) == 4);
+  CHECK(of_lambda(5) == 9);
+  CHECK(seen == 9);
+
+  Lamp lamp;
+  const auto of_member = Delegate<void()>::of<&Lamp::blink>(lamp);
+  of_member();
+  of_member();
+  CHECK(lamp.blinks == 2);
+  CHECK(Delegate<int(int)>::of<&Lamp::level>(lamp)(3) == 5);
+  const auto of_function = Delegate<int(int, int)>::of<&add>();
+  CHECK(of_function(2, 3) == 5);
+  int context = 1;
+  const auto add_to = [](void* sum, int n) {
+    *static_cast<int*>(sum) += n;
+    return *static_cast<int*>(sum);
+  };
+  const Delegate<int(int)> of_context(add_to, &context);
+  CHECK(of_context(6) == 7);
+  CHECK(context == 7);
+}
+
+TEST_CASE("delegate: a copy calls the same object") {
+  Lamp lamp;
+  const auto first = Delegate<void()>::of<&Lamp::blink>(lamp);
+  const Delegate<void()> second = first;
+  Delegate<void()> third;
+  third = second;
+  third();
+  CHECK(lamp.blinks == 1);
+}
+
+TEST_CASE("delegate: takes arguments that can only be moved, and const objects") {
+  int seen = 0;
+  auto take = [&](MoveOnly moved) { seen = moved.value; };
+  const Delegate<void(MoveOnly)> delegate(take);
+  delegate(MoveOnly(12));
+  CHECK(seen == 12);
+  const auto constant = [](int n) { return n + 1; };
+  CHECK(Delegate<int(int)>(constant)(1) == 2);
+}
+
+TEST_CASE("delegate: is not made of a temporary, which would dangle") {
+  auto lambda = [] {};
+  CHECK(std::is_constructible<Delegate<void()>, decltype(lambda)&>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void()>, decltype(lambda)>::value);
+}

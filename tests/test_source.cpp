@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+// Rooms: io/source.hpp, io/source_base.hpp.
+// Sources: taken over, moved and given back; readiness, names and options.
+#include <netinet/tcp.h>
+
+#include <string>
+
+#include "support/descriptors.hpp"
+#include "support/operations.hpp"
+
+using mote::ByteView;
+using mote::Fd;
+using mote::Interest;
+using mote::Readiness;
+using mote::Result;
+using mote::Source;
+using mote::Stream;
+using namespace std::chrono_literals;
+using test::await;
+using test::error_of;
+using test::fill;
+using test::is_blocking;
+using test::is_open;
+using test::open_stream;
+using test::option;
+using test::read_some;
+using test::Running;
+
+ON_BOTH_SELECTORS("sources: a descriptor that was taken over is closed with its source") {
+  test::Loop<S> loop;
+  test::Pair pair = test::pipe_pair();
+  const int fd = pair.a.get();
+  {
+    Stream stream = open_stream(loop, std::move(pair.a));
+    CHECK_FALSE(pair.a);
+    CHECK(stream.is_open());
+    CHECK(stream.fd() == fd);
+    CHECK(loop.stats().descriptors == 1);
+    CHECK(is_open(fd));
+  }
+  CHECK_FALSE(is_open(fd));
+  CHECK(loop.stats().descriptors == 0);
+  Stream again = open_stream(loop, std::move(pair.b));
+  again.close();
+  CHECK_FALSE(again.is_open());
+  CHECK(again.fd() == -1);
+  again.close();  // twice is once
+  CHECK(loop.stats().descriptors == 0);
+}
+
+ON_BOTH_SELECTORS(
+    "sources: release gives the descriptor back, not registered any more, and the source may be opened anew") {
+  test::Loop<S> loop;
+  test::Pair pair = test::pipe_pair();
+  Stream stream = open_stream(loop, std::move(pair.a));
+  const int fd = stream.fd();
+  Running reading(loop, [&, buffer = std::array<char, 8>()]() mutable { return stream.read(buffer); });
+  test::comes_to_rest(loop);  // it waits, so the kernel has been told
+  Fd released = stream.release();
+  CHECK(released.get() == fd);
+  CHECK_FALSE(stream.is_open());
+  CHECK_FALSE(stream.release());
+  CHECK(error_of(reading.finish()) == ECANCELED);
+  test::send_text(pair.b.get(), "x");
+  CHECK(*loop.run_once(0ns) == 0);
+  CHECK(test::take_all(released.get()) == "x");
+  REQUIRE(stream.open(loop, std::move(released)));
+  test::send_text(pair.b.get(), "y");
+  CHECK(read_some(loop, stream) == "y");
+}
+
+ON_BOTH_SELECTORS("sources: moved, the new one has it; moved over an open one, that is closed") {
+  test::Loop<S> loop;
+  test::Pair first = test::pipe_pair(), second = test::pipe_pair();
+  Stream a = open_stream(loop, std::move(first.a));
+  Stream b = open_stream(loop, std::move(second.a));
+  const int fd = a.fd(), lost = b.fd();
+  Stream c = std::move(a);
+  CHECK_FALSE(a.is_open());
+  CHECK(c.fd() == fd);
+  b = std::move(c);
+  CHECK_FALSE(c.is_open());
+  CHECK(b.fd() == fd);
+  CHECK_FALSE(is_open(lost));
+  Stream& same = b;
+  b = std::move(same);
+  CHECK(b.fd() == fd);
+  test::send_text(first.b.get(), "moved");
+  CHECK(read_some(loop, b) == "moved");
+  CHECK(loop.stats().descriptors == 1);
+}
+
+ON_BOTH_SELECTORS("sources: what cannot be taken over stays the caller's: EBUSY, EBADF, ENOBUFS, ENXIO") {
+  test::Loop<S, 1> loop;
+  mote::StaticReactor<> not_open;
+  test::Pair pair = test::pipe_pair();
+  Stream stream, other;
+  CHECK(error_of(stream.open(not_open, std::move(pair.a))) == ENXIO);
+  CHECK(error_of(stream.open(loop, Fd())) == EBADF);
+  Fd closed(::dup(pair.a.get()));
+  ::close(closed.get());
+  CHECK(error_of(stream.open(loop, std::move(closed))) == EBADF);
+  closed.release();
+  REQUIRE(stream.open(loop, std::move(pair.a)));
+  CHECK(error_of(stream.open(loop, std::move(pair.b))) == EBUSY);
+  CHECK(error_of(other.open(loop, std::move(pair.b))) == ENOBUFS);
+  REQUIRE(pair.b);
+  CHECK(is_open(pair.b.get()));
+  CHECK(loop.stats().descriptors == 1);
+  stream.close();
+  CHECK(other.open(loop, std::move(pair.b)));
+}
+
+ON_BOTH_SELECTORS("sources: they go empty where the reactor goes first") {
+  test::Pair pair = test::pipe_pair();
+  const int fd = pair.a.get();
+  Stream stream;
+  {
+    test::Loop<S> loop;
+    REQUIRE(stream.open(loop, std::move(pair.a)));
+  }
+  CHECK_FALSE(stream.is_open());
+  CHECK_FALSE(is_open(fd));
+}
+
+ON_BOTH_SELECTORS("sources: a descriptor is made non-blocking, and stays so when it is given back") {
+  test::Loop<S> loop;
+  int fds[2];
+  REQUIRE(::pipe2(fds, O_CLOEXEC) == 0);
+  const Fd other(fds[1]);
+  Stream stream = open_stream(loop, Fd(fds[0]));
+  CHECK_FALSE(is_blocking(stream.fd()));
+  CHECK(is_blocking(other.get()));
+  const Fd back = stream.release();
+  CHECK_FALSE(is_blocking(back.get()));
+}
+
+ON_BOTH_SELECTORS("sources: ready() tells what the kernel reports, and waits for it") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Source source;
+  REQUIRE(source.open(loop, std::move(pair.a)));
+  const auto ready = [&](Interest interest) { return [&, interest] { return source.ready(interest); }; };
+  CHECK(*await(loop, ready(Interest::write)) == Readiness::writable);
+  Running reading(loop, ready(Interest::read));
+  test::comes_to_rest(loop);
+  CHECK_FALSE(reading.done());
+  test::send_text(pair.b.get(), "x");
+  REQUIRE(reading.finish());
+  CHECK(any(*reading.result & Readiness::readable));
+  CHECK_FALSE(any(*reading.result & Readiness::read_closed));
+  test::take_all(source.fd());
+  pair.b.close();
+  Result<Readiness> closed;
+  for (int hints = 0; hints < 2 && !(closed && any(*closed & Readiness::hangup)); ++hints) {
+    closed = await(loop, ready(Interest::read));  // the first may be of what has been read by now
+  }
+  REQUIRE(closed);
+  CHECK(any(*closed & Readiness::hangup));
+}
+
+ON_BOTH_SELECTORS("sources: a second task that waits for the same direction is answered EBUSY") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  fill(pair.a.get());
+  Stream stream = open_stream(loop, std::move(pair.a));
+  char bytes[8];
+  ByteView more = mote::bytes_of("more");
+  Running reading(loop, [&] { return stream.read(bytes); });
+  Running writing(loop, [&] { return stream.write_all(more); });
+  CHECK(test::comes_to_rest(loop));
+  CHECK(error_of(await(loop, [&] { return stream.read(bytes); })) == EBUSY);
+  CHECK(error_of(await(loop, [&] { return stream.ready(Interest::read); })) == EBUSY);
+  CHECK(error_of(await(loop, [&] { return stream.ready(Interest::priority); })) == EBUSY);
+  ByteView other = mote::bytes_of("other");
+  CHECK(error_of(await(loop, [&] { return stream.write_all(other); })) == EBUSY);
+  CHECK(other.size() == 5);
+  CHECK(error_of(await(loop, [&] { return stream.ready(Interest::write); })) == EBUSY);
+  CHECK_FALSE(reading.done());
+  CHECK_FALSE(writing.done());
+  test::send_text(pair.b.get(), "x");  // the earlier waiters are not disturbed
+  CHECK(*reading.finish() == 1);
+  CHECK(test::run_until(loop, [&] {
+    test::take_all(pair.b.get());
+    return writing.done();
+  }));
+  CHECK(writing.result);
+}
+
+ON_BOTH_SELECTORS("sources: endpoints of both ends, and ENOTSOCK, ENOTCONN, EBADF where there are none") {
+  test::Loop<S> loop;
+  test::Pair tcp = test::tcp_pair(), pipe = test::pipe_pair();
+  Stream a = open_stream(loop, std::move(tcp.a)), b = open_stream(loop, std::move(tcp.b));
+  Stream p = open_stream(loop, std::move(pipe.a)), none;
+  CHECK(std::string(a.local_endpoint()->text().c_str()) == b.peer_endpoint()->text().c_str());
+  CHECK(std::string(b.local_endpoint()->text().c_str()) == a.peer_endpoint()->text().c_str());
+  CHECK(a.local_endpoint()->family() == AF_INET);
+  CHECK(a.local_endpoint()->port() != 0);
+  CHECK(error_of(p.local_endpoint()) == ENOTSOCK);
+  CHECK(error_of(none.local_endpoint()) == EBADF);
+  Stream unconnected = open_stream(loop, Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  CHECK(error_of(unconnected.peer_endpoint()) == ENOTCONN);
+  test::Pair unix_pair = test::socket_pair();
+  Stream unnamed = open_stream(loop, std::move(unix_pair.a));
+  CHECK(std::string(unnamed.peer_endpoint()->text().c_str()) == "-");
+}
+
+ON_BOTH_SELECTORS("sources: socket options are set, and refused with the kernel's error") {
+  test::Loop<S> loop;
+  test::Pair tcp = test::tcp_pair(), pipe = test::pipe_pair();
+  Stream stream = open_stream(loop, std::move(tcp.a)), p = open_stream(loop, std::move(pipe.a)), none;
+  CHECK(stream.set_no_delay(true));
+  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_NODELAY) == 1);
+  CHECK(stream.set_no_delay(false));
+  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_NODELAY) == 0);
+  CHECK(stream.set_keep_alive(11, 7, 3));
+  CHECK(option(stream.fd(), SOL_SOCKET, SO_KEEPALIVE) == 1);
+  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_KEEPIDLE) == 11);
+  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_KEEPINTVL) == 7);
+  CHECK(option(stream.fd(), IPPROTO_TCP, TCP_KEEPCNT) == 3);
+  CHECK(error_of(stream.set_keep_alive(0, 7, 3)) == EINVAL);
+  CHECK(error_of(stream.set_keep_alive(11, 0, 3)) == EINVAL);
+  CHECK(error_of(stream.set_keep_alive(11, 7, 0)) == EINVAL);
+  CHECK(stream.set_option(SOL_SOCKET, SO_OOBINLINE, 1));
+  CHECK(option(stream.fd(), SOL_SOCKET, SO_OOBINLINE) == 1);
+  CHECK(error_of(p.set_no_delay(true)) == ENOTSOCK);
+  CHECK(error_of(none.set_no_delay(true)) == EBADF);
+}
