@@ -92,12 +92,12 @@ static int fail(const char* what, const char* about, mote::Error error) {
   return 1;
 }
 
-static mote::Endpoint parse_endpoint(const char* address, const char* port) {
+static mote::Result<mote::Endpoint> parse_endpoint(const char* address, const char* port) {
   char text[128];
   snprintf(text, sizeof text, "[%s]:%s", address, port);
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
   if (!endpoint) refuse("bad address or port", text, endpoint.error().message());
-  return *endpoint;
+  return endpoint;
 }
 
 static mote::Duration parse_grace(const char* text) {
@@ -116,7 +116,7 @@ static bool is_poll(const char* selector) {
 }
 
 struct Options {
-  mote::Endpoint endpoint;
+  mote::Result<mote::Endpoint> endpoint;
   mote::Duration grace;
   const char* selector;
   bool poll;
@@ -178,10 +178,10 @@ int main(int argc, char** argv) {
   mote::Listener::Options listening;
   listening.no_delay = true;  // an echo of one byte should not wait for more
   mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, options.grace);
-  const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
-  if (!listens) return fail("cannot listen on", options.endpoint.text().c_str(), listens.error());
+  const mote::Result<void> listens = listener.open(reactor, *options.endpoint, listening);
+  if (!listens) return fail("cannot listen on", options.endpoint->text().c_str(), listens.error());
   const mote::Result<void> handles = shutdown.open();  // takes the signals over before anybody is told that they work
-  if (!handles) return fail("cannot handle", "SIGINT, SIGTERM", handles.error());
+  if (!handles) return fail("cannot handle", "signals", handles.error());
   print_start(options, listener);
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
