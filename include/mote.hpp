@@ -700,7 +700,7 @@ class TimingWheel {
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
 
-  // Nothing is due before it. Right after refresh() it is exact, or the begin of a long list.
+  // Nothing is due before it. Right after refresh() it is exact, or the beginning of a long list.
   std::int64_t next() const { return next_; }
 
   // The node must be in no list.
@@ -715,7 +715,8 @@ class TimingWheel {
     }
   }
 
-  // A deadline without a node (the loop's pause of accepts). It counts until forget(); call again after each refresh().
+  // A deadline without a node (the loop's pause of accepts). It counts in count() until forget(). refresh() does not
+  // know of it: afterwards call forget() and expect() again.
   void expect(std::int64_t deadline) {
     if (count_ == 0 || deadline < next_) next_ = deadline;
     ++count_;
@@ -1246,7 +1247,7 @@ template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e
 
 constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
 
-// An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI.
+// An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI. The descriptor table of the reactor says who gets it.
 constexpr Interest edge_triggered{8};
 
 }  // namespace detail
@@ -1897,8 +1898,8 @@ struct TaskHeader;
 //   state     queue   linked   task    meaning
 //   free      null    no       any     the task does not use it
 //   waiting   set     yes      set     the task waits in the queue
-//   released  set     no       set     the queue has let the task go: its next attempt succeeds, even if what it waited
-//                                      for has been taken back by then
+//   released  set     no       set     the queue has let the task go: its next attempt is told so, and should succeed
+//                                      even if what it waited for has been taken back by then
 //   orphaned  set     no       null    the queue has been destroyed and must not be touched: the next attempt is
 //                                      cancelled
 struct QueuePlace : ListNode {
@@ -2192,9 +2193,10 @@ struct TaskHeader : ListNode {
   TaskHolder* holder = nullptr;
   List<Waiter> waiters;  // that name it
   QueuePlace places[limits::queues_per_task];
-  Waiter joiner;                    // the task that waits for its end
-  const char* waits_for = nullptr;  // in words, while suspended; null: queued. After its end: its name
-  std::uint32_t line = 0;           // of the source, where it is suspended
+  Waiter joiner;  // the task that waits for its end
+  // What it waits for, in words, since its last wait; null: none yet, or it is being stepped. After its end: its name.
+  const char* waits_for = nullptr;
+  std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
   int code = 0;             // 0, or the errno value that it failed with
@@ -2266,7 +2268,8 @@ class WaitQueue {
     }
   }
   [[gnu::noinline]] void notify_all() { notify(SIZE_MAX); }
-  // Lets all of them go: their attempts succeed, whatever is there when they are made. O(waiting tasks).
+  // Lets all of them go: `released` is true in their next attempts, which should then succeed, whatever is there.
+  // O(waiting tasks).
   void release_all() {
     while (detail::QueuePlace* const place = places_.pop_front()) place->task->wake();
   }
@@ -2426,7 +2429,7 @@ struct TaskAccess;
 class Task : detail::TaskHeader {
  public:
   // The reactor that runs it. (The reactor's layer is above this one, and defines it: see reactor/reactor.hpp.)
-  // A program that includes single files includes that one before it calls this.
+  // If you include single rooms, include that one to call it.
   auto& reactor() const;
 
   // Has it stepped in the next turn. To wake it twice is to wake it once; a task that has ended is not touched.
@@ -2452,7 +2455,8 @@ class Task : detail::TaskHeader {
   }
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
-  // What it waits for, in words; null if it is queued.
+  // What it waits for, in words, or has waited for if it has been woken since; null before its first wait, and while it
+  // is stepped.
   const char* waits_for() const { return TaskHeader::waits_for; }
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
@@ -2499,8 +2503,8 @@ inline namespace MOTE_NAMESPACE {
 //
 // Where that does not fit, the steps are: proceed() before the work; then do the work; if it cannot be done now, note
 // the task where it will be woken, and return suspend(). A task completes limits::operations_per_step operations in a
-// step; then it is refused until its next turn, so that it does not keep the others from theirs. This budget is also
-// how a cancellation is delivered: it leaves none.
+// step; then it is refused until its next turn, so that it does not keep the others from theirs. A cancellation takes
+// the budget away: the next operation is refused, and returns ECANCELED.
 class PollContext {
  public:
   explicit PollContext(Task& task) : header_(&static_cast<detail::TaskHeader&>(task)) {}
@@ -2546,7 +2550,8 @@ class PollContext {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
   }
-  // What proceed() returns when there is no budget. A pending cancellation then counts as answered.
+  // The refusal that proceed() stores where there is no budget: ECANCELED if a cancellation is pending, which then
+  // counts as answered; else the task is queued again.
   Error refuse() const { return header_->refuse(); }
   // Notes the task as waiting and returns what the operation has to return; `what` says in words for what, by a string
   // that must outlive the wait.
@@ -2559,7 +2564,14 @@ class PollContext {
     return suspend(what);
   }
   Error wait(WaitQueue& queue, const char* what) const { return queue.wait(*header_, what); }
-  // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the wait.
+  // Ends the task's wait there: where the operation was refused with ECANCELED, or is being abandoned. The next task of
+  // a queue is woken to look.
+  void leave(Waiter& waiter) const { waiter.leave(*header_); }
+  void leave(WaitQueue& queue) const {
+    if (detail::QueuePlace* const place = header_->place_in(&queue)) place->leave();
+  }
+  // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
+  // wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
 
   // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
@@ -2577,8 +2589,11 @@ class PollContext {
 
   // Whether a cancellation is pending: the next operation that is refused returns ECANCELED.
   bool is_cancelling() const { return header_->is_cancelling(); }
+  // Makes a cancellation pending, whatever the shields, and wakes nobody.
   void request_cancellation() const { header_->request_cancellation(); }
+  // The pending cancellation counts as answered, and the task has a full budget again.
   void acknowledge_cancellation() const { header_->acknowledge_cancellation(); }
+  // As Task::cancel(): wakes the task, and shields hold it back.
   void cancel() const { header_->cancel(); }
   // Whether a shield has held a cancellation back. If so, the caller takes it over: it is not held any more.
   bool take_held_cancellation() const { return std::exchange(header_->cancel_held, false); }
@@ -2589,6 +2604,7 @@ class PollContext {
     if (on) header_->raise_shield();
     else header_->lower_shield();
   }
+  // Whether such a shield is up: for a chain of coroutines, which keeps one of its own.
   bool& operation_shielded() const { return header_->operation_shielded; }
 
   // For the library.
@@ -2604,7 +2620,7 @@ class PollContext {
       return result;
     }
     if (waiter.is_taken_by_another(task)) return Error(EBUSY);
-    if (!task.consume_budget()) return refuse(task, waiter);
+    if (!task.consume_budget()) return refuse(task, waiter);  // cancelled, and no result was there to win
     waiter.wait(task);
     return task.suspend(what);
   }
@@ -2612,7 +2628,7 @@ class PollContext {
   static R make_attempt(detail::TaskHeader& task, WaitQueue& queue, const char* what, GetResult& get_result) {
     detail::QueuePlace* const place = task.place_in(&queue);
     const bool released = place != nullptr && place->is_released();
-    if (released && place->task == nullptr) {  // orphaned: the queue has been destroyed
+    if (released && place->is_orphaned()) {
       place->leave();
       return Error(ECANCELED);
     }
@@ -2675,10 +2691,10 @@ template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attemp
 namespace detail {
 
 template <class R> struct ValueOf;
-template <class T> struct ValueOf<Result<T>> { using type = T; };
+template <class T> struct ValueOf<Result<T>> { using Type = T; };
 // What an operation returns, be it an Operation or another type with a poll(): a Result<T>, and its T.
 template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
-template <class Op> using Awaited = typename ValueOf<Answer<Op>>::type;
+template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
 
 }  // namespace detail
 
@@ -2865,7 +2881,8 @@ class Scheduler : Pinned {
   bool has_priorities() const { return run_higher_ != nullptr; }
   bool lowest_queue_is_empty() const { return ready_.empty(); }
 
-  // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn.
+  // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn; but
+  // what a task of a higher priority wakes in a lower one may run in this turn.
   [[gnu::always_inline]] void run_ready_tasks() {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {
@@ -3405,7 +3422,7 @@ struct Slot {
   int fd = 0;
   std::uint32_t generation = 0;
   std::uint32_t next_free = 0;
-  std::uint32_t released_in = 0;  // the turn whose events were the last ones when it was released
+  std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
   std::uint8_t read_state = 0;  // of DirectionState
@@ -3560,14 +3577,15 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();
+    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
   }
   // For a descriptor that is about to be closed, which makes the kernel remove it.
   void forget_in_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) selector_->forget(slot.fd);
   }
-  // Notes the task as waiting for a direction, and arms it. After an error the task is not noted.
-  // Errors:
+  // Notes the task as waiting for a direction, and arms it. After an error the task is not noted. While a slot's reader
+  // names a task, woken or not, what that has waited for last is armed: Stream::read() relies on it to wait again
+  // without a call. So whatever disarms reading clears a reader that does not wait. Errors:
   //   EBUSY           another task waits for it, or a handler is called.
   //   EBADF           the descriptor was closed by somebody else.
   //   EEXIST          another slot has registered the same descriptor.
@@ -3695,7 +3713,7 @@ class DescriptorTable : TableWords, public Scheduler {
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();               // so that its next wait arms it again
+    if (!slot.reader.is_waiting()) slot.reader.clear();               // see wait_for()
     static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));  // if it fails, the next event tries again
   }
   // The directions that an event concerns: hang-up and error concern all of them.
@@ -3760,6 +3778,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Makes what the selector knows equal to what is wanted.
   Result<void> update_selector(Slot& slot) {
     if (slot.is(Slot::always_ready)) return update_always_ready(slot);
+    // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
     const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
     if (!member) {
       remove_from_selector(slot);
@@ -3772,6 +3791,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     const Result<void> added = tell_selector(slot, Change::add);
     if (added || !is_one_of(added.error().code(), EEXIST, EPERM)) return added;
+    // After EPERM, too: what is always ready is in no set, so only the table knows of a second registration.
     if (is_registered_elsewhere(slot)) return Error(EEXIST);
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);
@@ -3862,10 +3882,11 @@ struct LoopWords {
 
 // The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
 //
-//   1  step the tasks that were ready when it began     what they wake runs in the next turn
+//   1  step the tasks that were ready when it began     what they wake runs in the next turn (or in this one, if it is
+//                                                       of a lower priority)
 //   2  compute the timeout                              zero if anything is ready
 //   3  wait
-//   4  dispatch one batch of events
+//   4  dispatch one batch of events, then deliver the wake-ups
 //   5  fire the timers that are due
 class Loop : LoopWords, public DescriptorTable {
  public:
@@ -4047,8 +4068,8 @@ class Loop : LoopWords, public DescriptorTable {
     if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
     const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
-    // Should this overwrite `notified`, then the notify() that has set it found the loop asleep and has written to the
-    // wake-up descriptor.
+    // If this overwrites `notified`, nothing is lost: that notify() found the loop asleep and wrote to the wake-up
+    // descriptor, which this wait or the next one reports.
     if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
     now_known_ = false;
     ++stats().turns;
@@ -4065,9 +4086,9 @@ class Loop : LoopWords, public DescriptorTable {
   bool waits_for_events_alone() const {
     return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
   }
-  // Before a wait that may block: publishes `asleep`. If notify() has been called since the last wait, which makes no
-  // system call while the loop is awake, sets `woken` and makes the timeout 0 instead. Returns whether sleep_ must be
-  // set to `awake` again.
+  // Before each wait. If it may block, publishes `asleep`. A notify() since the last wait made no system call, as the
+  // loop was awake: it is found here, sets `woken`, and makes the timeout 0. Returns whether sleep_ is `asleep` and
+  // must be set to `awake` after the wait.
   [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
@@ -4088,9 +4109,10 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
+    // Where nothing can happen it does not block: take_turns() then ends the run.
     if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
-    if (next <= last_known_time()) return Duration::zero();
-    const Instant fresh = read_clock();  // again: the steps may have taken long
+    if (next <= last_known_time()) return Duration::zero();  // passed already: the clock need not be read
+    const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
   [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
@@ -4157,8 +4179,9 @@ struct ReactorAccess;
 // runs it, except stop(), which any thread and any signal handler may call.
 //
 // A turn: 1 step the tasks that were ready when it began; 2 compute the timeout; 3 wait; 4 dispatch one batch of
-// events; 5 fire the timers that are due. What a phase wakes runs in the next turn. So the work of a turn is bounded:
-// no socket, timer or task keeps the others from their share.
+// events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
+// of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
+// others from their share.
 class Reactor : detail::Loop {
  public:
   // ---- running ----
@@ -4253,7 +4276,7 @@ class Reactor : detail::Loop {
   Result<void> enable_wakeups() { return Loop::enable_wakeups(); }
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // Errors: those of enable_wakeups().
+  // Errors: those of enable_wakeups(), and EBADF if the selector was closed by somebody else.
   Result<void> after_fork_in_child() { return Loop::after_fork_in_child(); }
 
   // ---- observation ----
@@ -4277,8 +4300,7 @@ class Reactor : detail::Loop {
 
   // What TaskPool::spawn() takes.
   operator detail::SchedulerRef() { return {*this}; }
-  // The pool for the frames of coroutines that are given no other source of frames than this reactor, or an object that
-  // is open in it.
+  // The pool for coroutines that get no pool as an argument, but this reactor or an object that is open in it.
   void set_frame_pool(detail::FrameStore& pool) { set_frame_store(&pool); }
   detail::FrameStore* frame_pool() const { return frame_store(); }
  protected:
@@ -4538,10 +4560,12 @@ class TaskTimer {
   enum class Use : std::uint8_t { none, sleep, tick, limit };
 
   void start(PollContext context, Duration time, Use use) {
-    // Its last user was abandoned: the timer may be taken.
+    // Nobody waits, and no tick is left to be taken: the last use was abandoned, so the timer is free. Not for tick(),
+    // which goes on with its own use, in phase.
     if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
+    // One task must not use it for two things.
     MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
-    if (use_ != Use::none) return;
+    if (use_ != Use::none) return;  // in use; if by another task, the attempt returns EBUSY
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
     use_ = use;
     waiter_.wait(context.header());
@@ -4566,7 +4590,8 @@ class TaskTimer {
   }
   void expire() {
     const bool somebody_waited = waiter_.notify();
-    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();  // else the sleep was abandoned
+    // Still armed: a tick(), which counts though nobody waits. Else a sleep() that was abandoned.
+    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();
   }
 
   Timer timer_;
@@ -4778,6 +4803,7 @@ class SourceBase : SlotOwner {
     if (slot_ != nullptr) return Error(EBUSY);
     Slot* slot = nullptr;
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
+    MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
     loop_ = &loop;
     slot->flags = flags;
@@ -5417,6 +5443,7 @@ class Stream : public Source {
       if (!context.proceed(refusal)) return refusal;
       const Result<void> begun = begin_connect(context, endpoint);
       if (!begun) return begun;
+      MOTE_ASSERT(slot_ != nullptr);
     } else {
       if (!slot_->is(Slot::connecting)) return Error(EISCONN);
       if (!proceed(context, Interest::write, refusal)) return refusal;
@@ -5814,9 +5841,9 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
-// The loop delivers what is pending in phase 4 of a turn: it notes that a wake-up has come, wakes the task that waits
-// for one, and calls the callback. Everything is for the loop's thread, except wake().
-// Size on a 32-bit board: 48 bytes.
+// The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
+// that waits for one, and calls the callback. Everything is for the loop's thread, except wake(). Size on a 32-bit
+// board: 48 bytes.
 class WakerCore : InboxNode {
  public:
   ~WakerCore() {
@@ -5920,9 +5947,9 @@ class WakerCore : InboxNode {
 class Waker {
  public:
   // Errors:
-  //   EBUSY                   it is open already: close() it first.
-  //   ENXIO                   the reactor is not open.
-  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
+  //   EBUSY                           it is open already: close() it first.
+  //   ENXIO                           the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
   // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Blocks while other threads are inside
   // wake().
@@ -6115,10 +6142,10 @@ struct SignalTable {
     int flags = 0;
   };
 
-  // Makes it the table of this process. A forked child inherits `running` from its parent, counting handlers of threads
-  // that the child does not have: from then on this count means that no handler runs. Until the exchange no handler
-  // counts itself in the child, so what is read before it is only the inherited part. Of several threads that call this
-  // at the same time, only the first to exchange notes the count.
+  // Makes it the table of this process. fork() may catch handlers of the parent's threads half-way. They never end in
+  // the child, so its `running` never falls below their number: that is noted as none_running. Until the exchange no
+  // handler counts itself in the child, so what is read before it is just that number. Of several threads that call
+  // this at the same time, only the first to exchange notes it.
   void adopt(pid_t by) {
     const std::uint32_t copied = running.load(std::memory_order_relaxed);
     if (process.exchange(by, std::memory_order_acq_rel) != by) none_running.store(copied, std::memory_order_relaxed);
@@ -6126,7 +6153,7 @@ struct SignalTable {
   bool has_running_handlers() const { return running.load() != none_running.load(std::memory_order_relaxed); }
 
   std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`, above none_running
+  std::atomic<std::uint32_t> running{0};  // handlers in progress in threads of `process`, and none_running
   std::atomic<pid_t> process{0};          // the process that has adopted the table; 0: none has
   Saved saved[SignalSet::last_signal + 1] = {};
   std::atomic<std::uint32_t> none_running{0};
@@ -6136,8 +6163,8 @@ inline SignalTable signal_table;
 }  // namespace detail
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
-// loop, nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and
-// opens its own). It changes no signal mask and reaps no child. close() puts back what was installed before, unless
+// loop, nothing else; it restores errno, and does nothing in a forked child until that has opened a Signals of its
+// own. It changes no signal mask and reaps no child. close() puts back what was installed before, unless
 // somebody has replaced our handler meanwhile. A signal that is repeated before the loop delivers it counts once. It
 // must not move.
 // Size on a 32-bit board: 68 bytes.
@@ -6148,10 +6175,10 @@ class Signals : detail::Pinned {
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
   // next(). On failure nothing is changed.
   // Errors:
-  //   EINVAL                  a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
-  //   EBUSY                   it is open already, or one of the signals belongs to another Signals.
-  //   ENXIO                   the reactor is not open.
-  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
+  //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
+  //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
+  //   ENXIO                           the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
@@ -6347,7 +6374,7 @@ template <class... Op> struct [[nodiscard]] All {
       (leave<I>(task), ...);
       return pending;
     }
-    if (results.complete_ == results.all) results.reset();
+    if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
     Cancellation cancellation{context.is_cancelling()};
     (poll_part<I>(context, cancellation), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
@@ -6415,8 +6442,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A bounded queue of values from tasks to tasks of one reactor, in its thread (for other threads see Mailbox). Values
 // keep their order. Waiters are served in order of arrival, and no other task overtakes them. T may be move-only, and
-// its moves and copies must not throw. It must not move, and may be destroyed before the tasks that wait.
-// Size: N * sizeof(T), and 32 bytes on a 32-bit board.
+// its moves and copies must not throw. The channel itself must not move, and may be destroyed before the tasks that
+// wait. Size: N * sizeof(T), and 32 bytes on a 32-bit board.
 template <class T, std::size_t N> class Channel : detail::Pinned {
   static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
   static_assert(std::is_nothrow_move_constructible<T>::value, "a value must not throw when it is moved");
@@ -6951,10 +6978,10 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   bool reports_failures() { return on_end_ || !joiners_.empty(); }
   // The last member takes the place of the one that is taken out.
   TaskHandle take_out(TaskHandle& member) {
+    const bool is_last = &member == &members_[size_ - 1];
     TaskHandle leaving = std::move(member);
     --size_;
-    TaskHandle& last = members_[size_];
-    if (&member != &last) member = std::move(last);
+    if (!is_last) member = std::move(members_[size_]);
     return leaving;
   }
 
@@ -7464,7 +7491,7 @@ struct Chain {
   bool step(Task& stepped_by);
   // One attempt as an operation of a task, as an operation's poll(). Returns whether the first coroutine has ended.
   bool poll(Task& polled_by);
-  // Whether it has been stepped or polled before, and now waits for something.
+  // Whether it waits for something: false before its first step, and after its end.
   bool is_begun() const { return pending_await != nullptr; }
 
   std::coroutine_handle<> next;      // to be resumed; null: none
@@ -7474,7 +7501,9 @@ struct Chain {
   const char* name = nullptr;        // of the function that awaits
   std::uint32_t line = 0;            // of the source, where that awaits
   bool abandoned = false;            // it has left the places where it waited, until it is stepped or polled again
-  bool shielded = false;             // by what it awaits; apart from the shield of an operation that it is a part of
+  // Whether what it awaits holds a shield. While poll() runs it is exchanged with that of the task's operation, which
+  // this chain may be a part of.
+  bool shielded = false;
  private:
   bool resume();
 };
@@ -7531,7 +7560,7 @@ inline bool Chain::poll(Task& polled_by) {
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
-  else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);
+  else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   std::swap(shielded, context.operation_shielded());
   return pending_await == nullptr && !abandoned;
 }
@@ -7562,7 +7591,7 @@ inline bool Chain::resume() {
 // =====================================================================================================================
 // include/mote/coroutine/frame_pool.hpp
 // =====================================================================================================================
-// The memory that coroutines keep their variables in.
+// The memory that coroutines keep their variables in. Which pool a coroutine takes: coroutine/frame_allocator.hpp.
 #ifndef MOTE_COROUTINE_FRAME_POOL_HPP
 #define MOTE_COROUTINE_FRAME_POOL_HPP
 
@@ -7839,44 +7868,44 @@ concept IsOperation = requires(Op& operation, Task& task) {
 template <class Op> struct OperationAwaiter : Awaiter {
   using R = Answer<Op>;
 
-  OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation(what) {
+  OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
   }
   ~OperationAwaiter() {
-    if (!taken) leave();
+    if (!taken_) leave();
     forget_result();
   }
 
   bool await_ready() { return attempt(*chain.current_task); }
   void await_suspend(std::coroutine_handle<> waiting) { wait(waiting, &attempt_again); }
   R await_resume() {
-    taken = true;
-    return std::move(result);
+    taken_ = true;
+    return std::move(result_);
   }
  private:
   static bool attempt_again(Awaiter& self, Task& task) { return static_cast<OperationAwaiter&>(self).attempt(task); }
   [[gnu::always_inline]] bool attempt(Task& task) {
-    Poll<R> fresh = operation.poll(task);
+    Poll<R> fresh = operation_.poll(task);
     if (!fresh.ready()) return false;
     forget_result();  // of an operation that returned ECANCELED while it was abandoned
-    // The move may throw: has_result is set afterwards.
-    ::new (static_cast<void*>(&result)) R(std::move(*fresh));
-    if constexpr (!std::is_trivially_destructible_v<R>) has_result = true;
+    // The move may throw: has_result_ is set afterwards.
+    ::new (static_cast<void*>(&result_)) R(std::move(*fresh));
+    if constexpr (!std::is_trivially_destructible_v<R>) has_result_ = true;
     return true;
   }
   void forget_result() {
     if constexpr (!std::is_trivially_destructible_v<R>) {
-      const bool had_result = std::exchange(has_result, false);
-      if (had_result) result.~R();
+      const bool had_result = std::exchange(has_result_, false);
+      if (had_result) result_.~R();
     }
   }
 
-  Op& operation;
-  bool taken = false;       // the result has been taken: the operation does not wait
-  bool has_result = false;  // there is one to be destroyed
+  Op& operation_;
+  bool taken_ = false;       // the result has been taken: the operation does not wait
+  bool has_result_ = false;  // there is one to be destroyed
   // Constructed by the attempt that completes: constructing it first would cost its stores at every await.
   union {
-    R result;
+    R result_;
   };
 };
 
@@ -7912,7 +7941,7 @@ struct TaskAwaiter {
 };
 
 // What co_await makes of an Op. (Of a Co, it is a CoAwaiter: see co.hpp.)
-template <class Op> struct AwaiterFor { using type = OperationAwaiter<Op>; };
+template <class Op> struct AwaiterFor { using Type = OperationAwaiter<Op>; };
 
 // The promise is the part of a coroutine's frame that the compiler calls: it allocates the frame with the promise's
 // operator new, passes what is awaited to await_transform(), and asks it whether to suspend at the beginning and at the
@@ -7964,7 +7993,7 @@ struct PromiseBase {
     using Awaited = std::remove_reference_t<Op>;
     static_assert(IsOperation<Awaited>,
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
-    return typename AwaiterFor<Awaited>::type(*chain, operation, line);
+    return typename AwaiterFor<Awaited>::Type(*chain, operation, line);
   }
   TaskAwaiter await_transform(ThisTask) { return {*chain->current_task}; }
 
@@ -8000,13 +8029,13 @@ template <class T> struct Promise;
 struct CoAccess;
 
 // Awaiting a Co<T> returns a Result of this type: a Co<Result<T>> is awaited like a Co<T>.
-template <class T> struct Unwrapped { using type = T; };
-template <class T> struct Unwrapped<Result<T>> { using type = T; };
+template <class T> struct Unwrapped { using Type = T; };
+template <class T> struct Unwrapped<Result<T>> { using Type = T; };
 
 // The content of a Co: owns the coroutine's frame, or knows why there is none.
 template <class T> struct CoFrame {
   using Handle = std::coroutine_handle<Promise<T>>;
-  using Value = typename Unwrapped<T>::type;
+  using Value = typename Unwrapped<T>::Type;
 
   explicit CoFrame(Handle frame) : handle(frame), size(FrameAllocator::last_request.size) {}
   explicit CoFrame(Error why_none) : error(why_none), size(FrameAllocator::last_request.size) {}
@@ -8105,56 +8134,56 @@ template <class T> struct CoAwaiter : Awaiter {
   using R = Result<typename CoFrame<T>::Value>;
 
   CoAwaiter(Chain& part_of, Co<T>& co, std::uint32_t where)
-      : Awaiter(part_of), awaited(CoAccess::frame(co)), name(chain.name), line(where) {}
+      : Awaiter(part_of), awaited_(CoAccess::frame(co)), name_(chain.name), line_(where) {}
   // When the frame that awaits is destroyed, so is the coroutine that is awaited, wherever its Co lies: the chain that
   // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
-    if (waits) awaited.destroy();
+    if (waits_) awaited_.destroy();
   }
 
   bool await_ready() {
-    if (awaited.handle == nullptr) return true;
-    taken = awaited.is_awaited();
-    if (taken) return true;
-    return awaited.is_begun() && poll_chain(*this, *chain.current_task);
+    if (awaited_.handle == nullptr) return true;
+    taken_ = awaited_.is_awaited();
+    if (taken_) return true;
+    return awaited_.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
-    waits = true;
-    if (awaited.is_begun()) return wait(waiting, &poll_chain);
-    PromiseBase& promise = awaited.promise();
+    waits_ = true;
+    if (awaited_.is_begun()) return wait(waiting, &poll_chain);
+    PromiseBase& promise = awaited_.promise();
     promise.chain = &chain;
     promise.awaited_by = waiting;
-    chain.next = awaited.handle;
+    chain.next = awaited_.handle;
     chain.name = promise.own.name;
   }
   R await_resume() {
-    waits = false;
-    chain.name = name;
-    chain.line = line;
-    if (taken) return Error(EBUSY);
-    if (awaited.handle == nullptr) return awaited.error;
-    return awaited.take_result();
+    waits_ = false;
+    chain.name = name_;
+    chain.line = line_;
+    if (taken_) return Error(EBUSY);
+    if (awaited_.handle == nullptr) return awaited_.error;
+    return awaited_.take_result();
   }
  private:
   static bool poll_chain(Awaiter& self, Task& task) {
-    Chain& begun = static_cast<CoAwaiter&>(self).awaited.promise().own;
+    Chain& begun = static_cast<CoAwaiter&>(self).awaited_.promise().own;
     const bool ended = begun.poll(task);
     self.chain.name = begun.name;
     self.chain.line = begun.line;
     return ended;
   }
 
-  CoFrame<T>& awaited;
-  const char* name;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
-  std::uint32_t line;  // where it awaits
-  bool taken = false;  // another coroutine awaits it
-  bool waits = false;  // this one waits for its end
+  CoFrame<T>& awaited_;
+  const char* name_;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
+  std::uint32_t line_;  // where it awaits
+  bool taken_ = false;  // another coroutine awaits it
+  bool waits_ = false;  // this one waits for its end
 };
-template <class T> struct AwaiterFor<Co<T>> { using type = CoAwaiter<T>; };
+template <class T> struct AwaiterFor<Co<T>> { using Type = CoAwaiter<T>; };
 
 template <class T> struct PromiseOf : PromiseBase {
-  using Value = typename Unwrapped<T>::type;
+  using Value = typename Unwrapped<T>::Type;
 
   Co<T> get_return_object() noexcept {
     auto* promise = static_cast<Promise<T>*>(this);
@@ -8179,7 +8208,7 @@ template <class T> struct PromiseOf : PromiseBase {
 // A promise must not have both return_value() and return_void().
 template <class T> struct Promise : PromiseOf<T> {
   template <class U = T> void return_value(U&& value) {
-    this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
+    this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
   }
 };
 template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` an error: Co<Result<void>> can

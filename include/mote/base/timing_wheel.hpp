@@ -68,7 +68,7 @@ class TimingWheel {
   bool empty() const { return count_ == 0; }
   std::uint32_t count() const { return count_; }
 
-  // Nothing is due before it. Right after refresh() it is exact, or the begin of a long list.
+  // Nothing is due before it. Right after refresh() it is exact, or the beginning of a long list.
   std::int64_t next() const { return next_; }
 
   // The node must be in no list.
@@ -83,7 +83,8 @@ class TimingWheel {
     }
   }
 
-  // A deadline without a node (the loop's pause of accepts). It counts until forget(); call again after each refresh().
+  // A deadline without a node (the loop's pause of accepts). It counts in count() until forget(). refresh() does not
+  // know of it: afterwards call forget() and expect() again.
   void expect(std::int64_t deadline) {
     if (count_ == 0 || deadline < next_) next_ = deadline;
     ++count_;

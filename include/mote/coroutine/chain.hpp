@@ -46,7 +46,7 @@ struct Chain {
   bool step(Task& stepped_by);
   // One attempt as an operation of a task, as an operation's poll(). Returns whether the first coroutine has ended.
   bool poll(Task& polled_by);
-  // Whether it has been stepped or polled before, and now waits for something.
+  // Whether it waits for something: false before its first step, and after its end.
   bool is_begun() const { return pending_await != nullptr; }
 
   std::coroutine_handle<> next;      // to be resumed; null: none
@@ -56,7 +56,9 @@ struct Chain {
   const char* name = nullptr;        // of the function that awaits
   std::uint32_t line = 0;            // of the source, where that awaits
   bool abandoned = false;            // it has left the places where it waited, until it is stepped or polled again
-  bool shielded = false;             // by what it awaits; apart from the shield of an operation that it is a part of
+  // Whether what it awaits holds a shield. While poll() runs it is exchanged with that of the task's operation, which
+  // this chain may be a part of.
+  bool shielded = false;
  private:
   bool resume();
 };
@@ -113,7 +115,7 @@ inline bool Chain::poll(Task& polled_by) {
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
-  else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);
+  else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   std::swap(shielded, context.operation_shielded());
   return pending_await == nullptr && !abandoned;
 }

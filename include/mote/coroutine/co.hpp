@@ -32,13 +32,13 @@ template <class T> struct Promise;
 struct CoAccess;
 
 // Awaiting a Co<T> returns a Result of this type: a Co<Result<T>> is awaited like a Co<T>.
-template <class T> struct Unwrapped { using type = T; };
-template <class T> struct Unwrapped<Result<T>> { using type = T; };
+template <class T> struct Unwrapped { using Type = T; };
+template <class T> struct Unwrapped<Result<T>> { using Type = T; };
 
 // The content of a Co: owns the coroutine's frame, or knows why there is none.
 template <class T> struct CoFrame {
   using Handle = std::coroutine_handle<Promise<T>>;
-  using Value = typename Unwrapped<T>::type;
+  using Value = typename Unwrapped<T>::Type;
 
   explicit CoFrame(Handle frame) : handle(frame), size(FrameAllocator::last_request.size) {}
   explicit CoFrame(Error why_none) : error(why_none), size(FrameAllocator::last_request.size) {}
@@ -137,56 +137,56 @@ template <class T> struct CoAwaiter : Awaiter {
   using R = Result<typename CoFrame<T>::Value>;
 
   CoAwaiter(Chain& part_of, Co<T>& co, std::uint32_t where)
-      : Awaiter(part_of), awaited(CoAccess::frame(co)), name(chain.name), line(where) {}
+      : Awaiter(part_of), awaited_(CoAccess::frame(co)), name_(chain.name), line_(where) {}
   // When the frame that awaits is destroyed, so is the coroutine that is awaited, wherever its Co lies: the chain that
   // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
-    if (waits) awaited.destroy();
+    if (waits_) awaited_.destroy();
   }
 
   bool await_ready() {
-    if (awaited.handle == nullptr) return true;
-    taken = awaited.is_awaited();
-    if (taken) return true;
-    return awaited.is_begun() && poll_chain(*this, *chain.current_task);
+    if (awaited_.handle == nullptr) return true;
+    taken_ = awaited_.is_awaited();
+    if (taken_) return true;
+    return awaited_.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
-    waits = true;
-    if (awaited.is_begun()) return wait(waiting, &poll_chain);
-    PromiseBase& promise = awaited.promise();
+    waits_ = true;
+    if (awaited_.is_begun()) return wait(waiting, &poll_chain);
+    PromiseBase& promise = awaited_.promise();
     promise.chain = &chain;
     promise.awaited_by = waiting;
-    chain.next = awaited.handle;
+    chain.next = awaited_.handle;
     chain.name = promise.own.name;
   }
   R await_resume() {
-    waits = false;
-    chain.name = name;
-    chain.line = line;
-    if (taken) return Error(EBUSY);
-    if (awaited.handle == nullptr) return awaited.error;
-    return awaited.take_result();
+    waits_ = false;
+    chain.name = name_;
+    chain.line = line_;
+    if (taken_) return Error(EBUSY);
+    if (awaited_.handle == nullptr) return awaited_.error;
+    return awaited_.take_result();
   }
  private:
   static bool poll_chain(Awaiter& self, Task& task) {
-    Chain& begun = static_cast<CoAwaiter&>(self).awaited.promise().own;
+    Chain& begun = static_cast<CoAwaiter&>(self).awaited_.promise().own;
     const bool ended = begun.poll(task);
     self.chain.name = begun.name;
     self.chain.line = begun.line;
     return ended;
   }
 
-  CoFrame<T>& awaited;
-  const char* name;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
-  std::uint32_t line;  // where it awaits
-  bool taken = false;  // another coroutine awaits it
-  bool waits = false;  // this one waits for its end
+  CoFrame<T>& awaited_;
+  const char* name_;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
+  std::uint32_t line_;  // where it awaits
+  bool taken_ = false;  // another coroutine awaits it
+  bool waits_ = false;  // this one waits for its end
 };
-template <class T> struct AwaiterFor<Co<T>> { using type = CoAwaiter<T>; };
+template <class T> struct AwaiterFor<Co<T>> { using Type = CoAwaiter<T>; };
 
 template <class T> struct PromiseOf : PromiseBase {
-  using Value = typename Unwrapped<T>::type;
+  using Value = typename Unwrapped<T>::Type;
 
   Co<T> get_return_object() noexcept {
     auto* promise = static_cast<Promise<T>*>(this);
@@ -211,7 +211,7 @@ template <class T> struct PromiseOf : PromiseBase {
 // A promise must not have both return_value() and return_void().
 template <class T> struct Promise : PromiseOf<T> {
   template <class U = T> void return_value(U&& value) {
-    this->keep(Result<typename Unwrapped<T>::type>(std::forward<U>(value)));
+    this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
   }
 };
 template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` an error: Co<Result<void>> can

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// The memory that coroutines keep their variables in.
+// The memory that coroutines keep their variables in. Which pool a coroutine takes: coroutine/frame_allocator.hpp.
 #ifndef MOTE_COROUTINE_FRAME_POOL_HPP
 #define MOTE_COROUTINE_FRAME_POOL_HPP
 

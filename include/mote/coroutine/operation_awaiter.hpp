@@ -34,44 +34,44 @@ concept IsOperation = requires(Op& operation, Task& task) {
 template <class Op> struct OperationAwaiter : Awaiter {
   using R = Answer<Op>;
 
-  OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation(what) {
+  OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
   }
   ~OperationAwaiter() {
-    if (!taken) leave();
+    if (!taken_) leave();
     forget_result();
   }
 
   bool await_ready() { return attempt(*chain.current_task); }
   void await_suspend(std::coroutine_handle<> waiting) { wait(waiting, &attempt_again); }
   R await_resume() {
-    taken = true;
-    return std::move(result);
+    taken_ = true;
+    return std::move(result_);
   }
  private:
   static bool attempt_again(Awaiter& self, Task& task) { return static_cast<OperationAwaiter&>(self).attempt(task); }
   [[gnu::always_inline]] bool attempt(Task& task) {
-    Poll<R> fresh = operation.poll(task);
+    Poll<R> fresh = operation_.poll(task);
     if (!fresh.ready()) return false;
     forget_result();  // of an operation that returned ECANCELED while it was abandoned
-    // The move may throw: has_result is set afterwards.
-    ::new (static_cast<void*>(&result)) R(std::move(*fresh));
-    if constexpr (!std::is_trivially_destructible_v<R>) has_result = true;
+    // The move may throw: has_result_ is set afterwards.
+    ::new (static_cast<void*>(&result_)) R(std::move(*fresh));
+    if constexpr (!std::is_trivially_destructible_v<R>) has_result_ = true;
     return true;
   }
   void forget_result() {
     if constexpr (!std::is_trivially_destructible_v<R>) {
-      const bool had_result = std::exchange(has_result, false);
-      if (had_result) result.~R();
+      const bool had_result = std::exchange(has_result_, false);
+      if (had_result) result_.~R();
     }
   }
 
-  Op& operation;
-  bool taken = false;       // the result has been taken: the operation does not wait
-  bool has_result = false;  // there is one to be destroyed
+  Op& operation_;
+  bool taken_ = false;       // the result has been taken: the operation does not wait
+  bool has_result_ = false;  // there is one to be destroyed
   // Constructed by the attempt that completes: constructing it first would cost its stores at every await.
   union {
-    R result;
+    R result_;
   };
 };
 

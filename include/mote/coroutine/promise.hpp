@@ -33,7 +33,7 @@ struct TaskAwaiter {
 };
 
 // What co_await makes of an Op. (Of a Co, it is a CoAwaiter: see co.hpp.)
-template <class Op> struct AwaiterFor { using type = OperationAwaiter<Op>; };
+template <class Op> struct AwaiterFor { using Type = OperationAwaiter<Op>; };
 
 // The promise is the part of a coroutine's frame that the compiler calls: it allocates the frame with the promise's
 // operator new, passes what is awaited to await_transform(), and asks it whether to suspend at the beginning and at the
@@ -85,7 +85,7 @@ struct PromiseBase {
     using Awaited = std::remove_reference_t<Op>;
     static_assert(IsOperation<Awaited>,
                   "no operation: of a task's handle await join(); what try_...() gives is there at once");
-    return typename AwaiterFor<Awaited>::type(*chain, operation, line);
+    return typename AwaiterFor<Awaited>::Type(*chain, operation, line);
   }
   TaskAwaiter await_transform(ThisTask) { return {*chain->current_task}; }
 

@@ -54,6 +54,7 @@ class SourceBase : SlotOwner {
     if (slot_ != nullptr) return Error(EBUSY);
     Slot* slot = nullptr;
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
+    MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
     loop_ = &loop;
     slot->flags = flags;

@@ -221,6 +221,7 @@ class Stream : public Source {
       if (!context.proceed(refusal)) return refusal;
       const Result<void> begun = begin_connect(context, endpoint);
       if (!begun) return begun;
+      MOTE_ASSERT(slot_ != nullptr);
     } else {
       if (!slot_->is(Slot::connecting)) return Error(EISCONN);
       if (!proceed(context, Interest::write, refusal)) return refusal;

@@ -147,14 +147,15 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();
+    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
   }
   // For a descriptor that is about to be closed, which makes the kernel remove it.
   void forget_in_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) selector_->forget(slot.fd);
   }
-  // Notes the task as waiting for a direction, and arms it. After an error the task is not noted.
-  // Errors:
+  // Notes the task as waiting for a direction, and arms it. After an error the task is not noted. While a slot's reader
+  // names a task, woken or not, what that has waited for last is armed: Stream::read() relies on it to wait again
+  // without a call. So whatever disarms reading clears a reader that does not wait. Errors:
   //   EBUSY           another task waits for it, or a handler is called.
   //   EBADF           the descriptor was closed by somebody else.
   //   EEXIST          another slot has registered the same descriptor.
@@ -282,7 +283,7 @@ class DescriptorTable : TableWords, public Scheduler {
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();               // so that its next wait arms it again
+    if (!slot.reader.is_waiting()) slot.reader.clear();               // see wait_for()
     static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));  // if it fails, the next event tries again
   }
   // The directions that an event concerns: hang-up and error concern all of them.
@@ -347,6 +348,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Makes what the selector knows equal to what is wanted.
   Result<void> update_selector(Slot& slot) {
     if (slot.is(Slot::always_ready)) return update_always_ready(slot);
+    // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
     const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
     if (!member) {
       remove_from_selector(slot);
@@ -359,6 +361,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     const Result<void> added = tell_selector(slot, Change::add);
     if (added || !is_one_of(added.error().code(), EEXIST, EPERM)) return added;
+    // After EPERM, too: what is always ready is in no set, so only the table knows of a second registration.
     if (is_registered_elsewhere(slot)) return Error(EEXIST);
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);

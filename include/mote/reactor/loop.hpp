@@ -60,10 +60,11 @@ struct LoopWords {
 
 // The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
 //
-//   1  step the tasks that were ready when it began     what they wake runs in the next turn
+//   1  step the tasks that were ready when it began     what they wake runs in the next turn (or in this one, if it is
+//                                                       of a lower priority)
 //   2  compute the timeout                              zero if anything is ready
 //   3  wait
-//   4  dispatch one batch of events
+//   4  dispatch one batch of events, then deliver the wake-ups
 //   5  fire the timers that are due
 class Loop : LoopWords, public DescriptorTable {
  public:
@@ -245,8 +246,8 @@ class Loop : LoopWords, public DescriptorTable {
     if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
     const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
-    // Should this overwrite `notified`, then the notify() that has set it found the loop asleep and has written to the
-    // wake-up descriptor.
+    // If this overwrites `notified`, nothing is lost: that notify() found the loop asleep and wrote to the wake-up
+    // descriptor, which this wait or the next one reports.
     if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
     now_known_ = false;
     ++stats().turns;
@@ -263,9 +264,9 @@ class Loop : LoopWords, public DescriptorTable {
   bool waits_for_events_alone() const {
     return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
   }
-  // Before a wait that may block: publishes `asleep`. If notify() has been called since the last wait, which makes no
-  // system call while the loop is awake, sets `woken` and makes the timeout 0 instead. Returns whether sleep_ must be
-  // set to `awake` again.
+  // Before each wait. If it may block, publishes `asleep`. A notify() since the last wait made no system call, as the
+  // loop was awake: it is found here, sets `woken`, and makes the timeout 0. Returns whether sleep_ is `asleep` and
+  // must be set to `awake` after the wait.
   [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
     const bool may_sleep = wake_fd_ && timeout > Duration::zero();
     if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
@@ -286,9 +287,10 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
+    // Where nothing can happen it does not block: take_turns() then ends the run.
     if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
-    if (next <= last_known_time()) return Duration::zero();
-    const Instant fresh = read_clock();  // again: the steps may have taken long
+    if (next <= last_known_time()) return Duration::zero();  // passed already: the clock need not be read
+    const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
   [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {

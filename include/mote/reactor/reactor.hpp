@@ -32,8 +32,9 @@ struct ReactorAccess;
 // runs it, except stop(), which any thread and any signal handler may call.
 //
 // A turn: 1 step the tasks that were ready when it began; 2 compute the timeout; 3 wait; 4 dispatch one batch of
-// events; 5 fire the timers that are due. What a phase wakes runs in the next turn. So the work of a turn is bounded:
-// no socket, timer or task keeps the others from their share.
+// events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
+// of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
+// others from their share.
 class Reactor : detail::Loop {
  public:
   // ---- running ----
@@ -128,7 +129,7 @@ class Reactor : detail::Loop {
   Result<void> enable_wakeups() { return Loop::enable_wakeups(); }
   // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
   // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // Errors: those of enable_wakeups().
+  // Errors: those of enable_wakeups(), and EBADF if the selector was closed by somebody else.
   Result<void> after_fork_in_child() { return Loop::after_fork_in_child(); }
 
   // ---- observation ----
@@ -152,8 +153,7 @@ class Reactor : detail::Loop {
 
   // What TaskPool::spawn() takes.
   operator detail::SchedulerRef() { return {*this}; }
-  // The pool for the frames of coroutines that are given no other source of frames than this reactor, or an object that
-  // is open in it.
+  // The pool for coroutines that get no pool as an argument, but this reactor or an object that is open in it.
   void set_frame_pool(detail::FrameStore& pool) { set_frame_store(&pool); }
   detail::FrameStore* frame_pool() const { return frame_store(); }
  protected:

@@ -63,7 +63,7 @@ struct Slot {
   int fd = 0;
   std::uint32_t generation = 0;
   std::uint32_t next_free = 0;
-  std::uint32_t released_in = 0;  // the turn whose events were the last ones when it was released
+  std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
   std::uint8_t read_state = 0;  // of DirectionState

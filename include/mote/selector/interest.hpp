@@ -41,7 +41,7 @@ template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e
 
 constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
 
-// An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI.
+// An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI. The descriptor table of the reactor says who gets it.
 constexpr Interest edge_triggered{8};
 
 }  // namespace detail

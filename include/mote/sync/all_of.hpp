@@ -65,7 +65,7 @@ template <class... Op> struct [[nodiscard]] All {
       (leave<I>(task), ...);
       return pending;
     }
-    if (results.complete_ == results.all) results.reset();
+    if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
     Cancellation cancellation{context.is_cancelling()};
     (poll_part<I>(context, cancellation), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();

@@ -24,8 +24,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A bounded queue of values from tasks to tasks of one reactor, in its thread (for other threads see Mailbox). Values
 // keep their order. Waiters are served in order of arrival, and no other task overtakes them. T may be move-only, and
-// its moves and copies must not throw. It must not move, and may be destroyed before the tasks that wait.
-// Size: N * sizeof(T), and 32 bytes on a 32-bit board.
+// its moves and copies must not throw. The channel itself must not move, and may be destroyed before the tasks that
+// wait. Size: N * sizeof(T), and 32 bytes on a 32-bit board.
 template <class T, std::size_t N> class Channel : detail::Pinned {
   static_assert(N >= 1 && N < (1u << 30), "room for one value at least");
   static_assert(std::is_nothrow_move_constructible<T>::value, "a value must not throw when it is moved");

@@ -122,10 +122,10 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   bool reports_failures() { return on_end_ || !joiners_.empty(); }
   // The last member takes the place of the one that is taken out.
   TaskHandle take_out(TaskHandle& member) {
+    const bool is_last = &member == &members_[size_ - 1];
     TaskHandle leaving = std::move(member);
     --size_;
-    TaskHandle& last = members_[size_];
-    if (&member != &last) member = std::move(last);
+    if (!is_last) member = std::move(members_[size_]);
     return leaving;
   }
 

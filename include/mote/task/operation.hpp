@@ -32,10 +32,10 @@ template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attemp
 namespace detail {
 
 template <class R> struct ValueOf;
-template <class T> struct ValueOf<Result<T>> { using type = T; };
+template <class T> struct ValueOf<Result<T>> { using Type = T; };
 // What an operation returns, be it an Operation or another type with a poll(): a Result<T>, and its T.
 template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
-template <class Op> using Awaited = typename ValueOf<Answer<Op>>::type;
+template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
 
 }  // namespace detail
 

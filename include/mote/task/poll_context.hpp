@@ -34,8 +34,8 @@ inline namespace MOTE_NAMESPACE {
 //
 // Where that does not fit, the steps are: proceed() before the work; then do the work; if it cannot be done now, note
 // the task where it will be woken, and return suspend(). A task completes limits::operations_per_step operations in a
-// step; then it is refused until its next turn, so that it does not keep the others from theirs. This budget is also
-// how a cancellation is delivered: it leaves none.
+// step; then it is refused until its next turn, so that it does not keep the others from theirs. A cancellation takes
+// the budget away: the next operation is refused, and returns ECANCELED.
 class PollContext {
  public:
   explicit PollContext(Task& task) : header_(&static_cast<detail::TaskHeader&>(task)) {}
@@ -81,7 +81,8 @@ class PollContext {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
   }
-  // What proceed() returns when there is no budget. A pending cancellation then counts as answered.
+  // The refusal that proceed() stores where there is no budget: ECANCELED if a cancellation is pending, which then
+  // counts as answered; else the task is queued again.
   Error refuse() const { return header_->refuse(); }
   // Notes the task as waiting and returns what the operation has to return; `what` says in words for what, by a string
   // that must outlive the wait.
@@ -94,7 +95,14 @@ class PollContext {
     return suspend(what);
   }
   Error wait(WaitQueue& queue, const char* what) const { return queue.wait(*header_, what); }
-  // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the wait.
+  // Ends the task's wait there: where the operation was refused with ECANCELED, or is being abandoned. The next task of
+  // a queue is woken to look.
+  void leave(Waiter& waiter) const { waiter.leave(*header_); }
+  void leave(WaitQueue& queue) const {
+    if (detail::QueuePlace* const place = header_->place_in(&queue)) place->leave();
+  }
+  // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
+  // wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
 
   // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
@@ -112,8 +120,11 @@ class PollContext {
 
   // Whether a cancellation is pending: the next operation that is refused returns ECANCELED.
   bool is_cancelling() const { return header_->is_cancelling(); }
+  // Makes a cancellation pending, whatever the shields, and wakes nobody.
   void request_cancellation() const { header_->request_cancellation(); }
+  // The pending cancellation counts as answered, and the task has a full budget again.
   void acknowledge_cancellation() const { header_->acknowledge_cancellation(); }
+  // As Task::cancel(): wakes the task, and shields hold it back.
   void cancel() const { header_->cancel(); }
   // Whether a shield has held a cancellation back. If so, the caller takes it over: it is not held any more.
   bool take_held_cancellation() const { return std::exchange(header_->cancel_held, false); }
@@ -124,6 +135,7 @@ class PollContext {
     if (on) header_->raise_shield();
     else header_->lower_shield();
   }
+  // Whether such a shield is up: for a chain of coroutines, which keeps one of its own.
   bool& operation_shielded() const { return header_->operation_shielded; }
 
   // For the library.
@@ -139,7 +151,7 @@ class PollContext {
       return result;
     }
     if (waiter.is_taken_by_another(task)) return Error(EBUSY);
-    if (!task.consume_budget()) return refuse(task, waiter);
+    if (!task.consume_budget()) return refuse(task, waiter);  // cancelled, and no result was there to win
     waiter.wait(task);
     return task.suspend(what);
   }
@@ -147,7 +159,7 @@ class PollContext {
   static R make_attempt(detail::TaskHeader& task, WaitQueue& queue, const char* what, GetResult& get_result) {
     detail::QueuePlace* const place = task.place_in(&queue);
     const bool released = place != nullptr && place->is_released();
-    if (released && place->task == nullptr) {  // orphaned: the queue has been destroyed
+    if (released && place->is_orphaned()) {
       place->leave();
       return Error(ECANCELED);
     }

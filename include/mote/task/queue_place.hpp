@@ -19,8 +19,8 @@ struct TaskHeader;
 //   state     queue   linked   task    meaning
 //   free      null    no       any     the task does not use it
 //   waiting   set     yes      set     the task waits in the queue
-//   released  set     no       set     the queue has let the task go: its next attempt succeeds, even if what it waited
-//                                      for has been taken back by then
+//   released  set     no       set     the queue has let the task go: its next attempt is told so, and should succeed
+//                                      even if what it waited for has been taken back by then
 //   orphaned  set     no       null    the queue has been destroyed and must not be touched: the next attempt is
 //                                      cancelled
 struct QueuePlace : ListNode {

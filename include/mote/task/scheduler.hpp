@@ -197,7 +197,8 @@ class Scheduler : Pinned {
   bool has_priorities() const { return run_higher_ != nullptr; }
   bool lowest_queue_is_empty() const { return ready_.empty(); }
 
-  // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn.
+  // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn; but
+  // what a task of a higher priority wakes in a lower one may run in this turn.
   [[gnu::always_inline]] void run_ready_tasks() {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {

@@ -25,7 +25,7 @@ struct TaskAccess;
 class Task : detail::TaskHeader {
  public:
   // The reactor that runs it. (The reactor's layer is above this one, and defines it: see reactor/reactor.hpp.)
-  // A program that includes single files includes that one before it calls this.
+  // If you include single rooms, include that one to call it.
   auto& reactor() const;
 
   // Has it stepped in the next turn. To wake it twice is to wake it once; a task that has ended is not touched.
@@ -51,7 +51,8 @@ class Task : detail::TaskHeader {
   }
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
-  // What it waits for, in words; null if it is queued.
+  // What it waits for, in words, or has waited for if it has been woken since; null before its first wait, and while it
+  // is stepped.
   const char* waits_for() const { return TaskHeader::waits_for; }
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }

@@ -135,9 +135,10 @@ struct TaskHeader : ListNode {
   TaskHolder* holder = nullptr;
   List<Waiter> waiters;  // that name it
   QueuePlace places[limits::queues_per_task];
-  Waiter joiner;                    // the task that waits for its end
-  const char* waits_for = nullptr;  // in words, while suspended; null: queued. After its end: its name
-  std::uint32_t line = 0;           // of the source, where it is suspended
+  Waiter joiner;  // the task that waits for its end
+  // What it waits for, in words, since its last wait; null: none yet, or it is being stepped. After its end: its name.
+  const char* waits_for = nullptr;
+  std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
   int code = 0;             // 0, or the errno value that it failed with

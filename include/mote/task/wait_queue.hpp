@@ -47,7 +47,8 @@ class WaitQueue {
     }
   }
   [[gnu::noinline]] void notify_all() { notify(SIZE_MAX); }
-  // Lets all of them go: their attempts succeed, whatever is there when they are made. O(waiting tasks).
+  // Lets all of them go: `released` is true in their next attempts, which should then succeed, whatever is there.
+  // O(waiting tasks).
   void release_all() {
     while (detail::QueuePlace* const place = places_.pop_front()) place->task->wake();
   }

@@ -39,10 +39,10 @@ struct SignalTable {
     int flags = 0;
   };
 
-  // Makes it the table of this process. A forked child inherits `running` from its parent, counting handlers of threads
-  // that the child does not have: from then on this count means that no handler runs. Until the exchange no handler
-  // counts itself in the child, so what is read before it is only the inherited part. Of several threads that call this
-  // at the same time, only the first to exchange notes the count.
+  // Makes it the table of this process. fork() may catch handlers of the parent's threads half-way. They never end in
+  // the child, so its `running` never falls below their number: that is noted as none_running. Until the exchange no
+  // handler counts itself in the child, so what is read before it is just that number. Of several threads that call
+  // this at the same time, only the first to exchange notes it.
   void adopt(pid_t by) {
     const std::uint32_t copied = running.load(std::memory_order_relaxed);
     if (process.exchange(by, std::memory_order_acq_rel) != by) none_running.store(copied, std::memory_order_relaxed);
@@ -50,7 +50,7 @@ struct SignalTable {
   bool has_running_handlers() const { return running.load() != none_running.load(std::memory_order_relaxed); }
 
   std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> running{0};  // handlers in progress, in whatever threads of `process`, above none_running
+  std::atomic<std::uint32_t> running{0};  // handlers in progress in threads of `process`, and none_running
   std::atomic<pid_t> process{0};          // the process that has adopted the table; 0: none has
   Saved saved[SignalSet::last_signal + 1] = {};
   std::atomic<std::uint32_t> none_running{0};
@@ -60,8 +60,8 @@ inline SignalTable signal_table;
 }  // namespace detail
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
-// loop, nothing else; it restores errno, and does nothing in a forked child (until that calls after_fork_in_child() and
-// opens its own). It changes no signal mask and reaps no child. close() puts back what was installed before, unless
+// loop, nothing else; it restores errno, and does nothing in a forked child until that has opened a Signals of its
+// own. It changes no signal mask and reaps no child. close() puts back what was installed before, unless
 // somebody has replaced our handler meanwhile. A signal that is repeated before the loop delivers it counts once. It
 // must not move.
 // Size on a 32-bit board: 68 bytes.
@@ -72,10 +72,10 @@ class Signals : detail::Pinned {
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
   // next(). On failure nothing is changed.
   // Errors:
-  //   EINVAL                  a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
-  //   EBUSY                   it is open already, or one of the signals belongs to another Signals.
-  //   ENXIO                   the reactor is not open.
-  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
+  //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
+  //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
+  //   ENXIO                           the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);

@@ -28,9 +28,9 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
-// The loop delivers what is pending in phase 4 of a turn: it notes that a wake-up has come, wakes the task that waits
-// for one, and calls the callback. Everything is for the loop's thread, except wake().
-// Size on a 32-bit board: 48 bytes.
+// The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
+// that waits for one, and calls the callback. Everything is for the loop's thread, except wake(). Size on a 32-bit
+// board: 48 bytes.
 class WakerCore : InboxNode {
  public:
   ~WakerCore() {
@@ -134,9 +134,9 @@ class WakerCore : InboxNode {
 class Waker {
  public:
   // Errors:
-  //   EBUSY                   it is open already: close() it first.
-  //   ENXIO                   the reactor is not open.
-  //   EMFILE, ENFILE, ENOMEM  the system's limits, as Reactor::enable_wakeups() returns them.
+  //   EBUSY                           it is open already: close() it first.
+  //   ENXIO                           the reactor is not open.
+  //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
   // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Blocks while other threads are inside
   // wake().

@@ -64,10 +64,12 @@ class TaskTimer {
   enum class Use : std::uint8_t { none, sleep, tick, limit };
 
   void start(PollContext context, Duration time, Use use) {
-    // Its last user was abandoned: the timer may be taken.
+    // Nobody waits, and no tick is left to be taken: the last use was abandoned, so the timer is free. Not for tick(),
+    // which goes on with its own use, in phase.
     if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
+    // One task must not use it for two things.
     MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
-    if (use_ != Use::none) return;
+    if (use_ != Use::none) return;  // in use; if by another task, the attempt returns EBUSY
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
     use_ = use;
     waiter_.wait(context.header());
@@ -92,7 +94,8 @@ class TaskTimer {
   }
   void expire() {
     const bool somebody_waited = waiter_.notify();
-    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();  // else the sleep was abandoned
+    // Still armed: a tick(), which counts though nobody waits. Else a sleep() that was abandoned.
+    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();
   }
 
   Timer timer_;
