@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: task/wait_queue.hpp, task/queue_place.hpp, by sync/semaphore.hpp, sync/mutex.hpp, sync/channel.hpp.
+// Rooms: task/wait_queue.hpp, task/queue_place.hpp, task/poll_context.hpp, by sync/semaphore.hpp, sync/mutex.hpp, sync/channel.hpp.
 // Whatever is given to one task at a time, whether a permit, a mutex, a message or room: in which order tasks wait and
 // are served, and what happens when the object or the task goes first.
 #include <memory>
@@ -253,4 +253,67 @@ ON_BOTH_SELECTORS("synchronisation: a task that ends while it stands in several 
   CHECK(semaphore.try_acquire());
   CHECK(channel.try_send(1));
   CHECK(*channel.try_receive() == 1);
+}
+
+// An operation that is written with the single steps of PollContext, as docs/operations.md tells. Place: a Waiter or a
+// WaitQueue.
+template <class Place> struct Steps {
+  Place place;
+  bool is_there = false;
+  auto take() {
+    return mote::operation<int>([this](mote::PollContext context) -> Result<int> {
+      mote::Error refusal;
+      if (!context.proceed(refusal)) {
+        if (refusal == ECANCELED) context.leave(place);
+        return refusal;
+      }
+      if (!is_there) return context.wait(place, "a thing");
+      is_there = false;
+      context.leave(place);
+      return 1;
+    });
+  }
+};
+
+// A task that is cancelled while it waits, and lives on, waits there no more: the next one is served.
+template <class S, class Place> void is_left_when_cancelled() {
+  test::Loop<S> loop;
+  Steps<Place> steps;
+  int answer = 0;
+  auto body = [&](Task& task) -> Step {
+    if (answer != 0) return mote::pending;
+    auto poll = steps.take().poll(task);
+    if (poll.ready()) answer = error_of(*poll);
+    return mote::pending;
+  };
+  TaskPool<Plain, 1> pool;
+  Result<mote::TaskHandle> handle = pool.spawn(loop, Body(body));
+  REQUIRE(handle);
+  turn(loop);
+  CHECK(answer == 0);
+  handle->cancel();
+  turn(loop);
+  CHECK(answer == ECANCELED);
+  auto next = waiting(loop, [&] { return steps.take(); });
+  CHECK_FALSE(next->done());
+  steps.is_there = true;
+  steps.place.notify();
+  turn(loop);
+  CHECK(next->done());
+  CHECK(error_of(next->result) == 0);
+}
+
+ON_BOTH_SELECTORS("operations: written in single steps, one that is cancelled leaves the place where its task waits") {
+  SUBCASE("a waiter") { is_left_when_cancelled<S, mote::Waiter>(); }
+  SUBCASE("a queue") { is_left_when_cancelled<S, mote::WaitQueue>(); }
+}
+
+ON_BOTH_SELECTORS("operations: written in single steps, a second task that waits in a waiter gets EBUSY") {
+  test::Loop<S> loop;
+  Steps<mote::Waiter> steps;
+  auto first = waiting(loop, [&] { return steps.take(); });
+  auto second = start(loop, [&] { return steps.take(); });
+  turn(loop);
+  CHECK(error_of(second->result) == EBUSY);
+  CHECK_FALSE(first->done());
 }
