@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: task/wait_queue.hpp, task/queue_place.hpp, task/poll_context.hpp, by sync/semaphore.hpp, sync/mutex.hpp, sync/channel.hpp.
+// Rooms: task/wait_queue.hpp, task/queue_place.hpp, task/poll_context.hpp, by sync/semaphore.hpp, mutex and channel.
 // Whatever is given to one task at a time, whether a permit, a mutex, a message or room: in which order tasks wait and
 // are served, and what happens when the object or the task goes first.
 #include <memory>
