@@ -37,7 +37,7 @@
 //   system     the seam where all system calls are made, clocks, owned descriptors
 //                clock, linux_system, system, fd
 //   selector   waiting for many descriptors: epoll and poll, usable alone
-//                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, poll_selector
+//                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, look, poll_selector
 //   task       what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
 //                poll_context, operation, scheduler, state_machine, task_handle, task_pool, task_ref
@@ -75,7 +75,7 @@
 #include <sched.h>        // sched_yield
 #include <signal.h>       // sigaction
 #include <stdio.h>        // snprintf
-#include <stdlib.h>       // getenv, strtoul, strtoull: systemd's environment
+#include <stdlib.h>       // getenv, strtoul, strtoull
 #include <string.h>       // memory and strings
 #include <sys/epoll.h>    // epoll
 #include <sys/eventfd.h>  // eventfd, the wake-up descriptor
@@ -84,6 +84,7 @@
 #include <sys/syscall.h>  // SYS_epoll_pwait2, which older C libraries do not wrap
 #include <sys/types.h>    // pid_t
 #include <sys/un.h>       // sockaddr_un
+#include <sys/utsname.h>  // uname
 #include <termios.h>      // serial ports
 #include <time.h>         // clock_gettime
 #include <unistd.h>       // read, write, close, getpid, STDERR_FILENO
@@ -160,8 +161,9 @@ constexpr std::uint32_t timers_per_scan = 32;
 
 // ---- times ----
 
-// The pause of accepting, after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead connections.
-constexpr std::chrono::milliseconds accept_pause{100};
+// What the system refuses for now is tried again after this time: accepting after EMFILE, ENFILE, ENOBUFS, ENOMEM or
+// EPERM, or after accepts_per_poll dead connections; and descriptors whose hang-up or error stays are looked at again.
+constexpr std::chrono::milliseconds retry_pause{100};
 
 }  // namespace limits
 
@@ -1051,6 +1053,15 @@ struct LinuxSystem {
   }
   static pid_t process() { return ::getpid(); }
   static void yield() { ::sched_yield(); }
+  // Whether the kernel's version is this one or a later one. False where it is not known.
+  static bool is_at_least(unsigned major, unsigned minor) {
+    utsname kernel;
+    if (::uname(&kernel) != 0) return false;
+    char* rest = nullptr;
+    const unsigned long its_major = ::strtoul(kernel.release, &rest, 10);
+    const unsigned long its_minor = *rest == '.' ? ::strtoul(rest + 1, nullptr, 10) : 0;
+    return its_major > major || (its_major == major && its_minor >= minor);
+  }
 
   static int epoll_create() { return ::epoll_create1(EPOLL_CLOEXEC); }
   static int epoll_ctl(int set, int what, int fd, epoll_event* event) { return ::epoll_ctl(set, what, fd, event); }
@@ -1067,6 +1078,8 @@ struct LinuxSystem {
     const std::int64_t timeout[2] = {ns / 1'000'000'000, ns % 1'000'000'000};
     return static_cast<int>(::syscall(number, set, events, most, timeout, nullptr, std::size_t{0}));
   }
+  // A poll(2) of one descriptor that does not wait.
+  static int look(pollfd& entry) { return ::poll(&entry, 1, 0); }
   static int poll(pollfd* fds, std::size_t n, int ms) { return ::poll(fds, static_cast<nfds_t>(n), ms); }
   static int event_fd() { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
@@ -1264,6 +1277,17 @@ template <class E> constexpr detail::IfFlags<E>& operator&=(E& a, E b) {
   return a;
 }
 template <class E, class = detail::IfFlags<E>> constexpr bool any(E e) { return detail::bits(e) != 0; }
+
+namespace detail {
+
+// What may be reported where this interest is asked for, beside error and hang-up.
+constexpr unsigned asked_for(Interest interest) {
+  constexpr unsigned asked = bits(Interest::read | Interest::priority | Interest::write);
+  return (bits(interest) & asked) | (bits(interest) & bits(Interest::read)) << 13;  // read_closed with read
+}
+static_assert(asked_for(Interest::read) == bits(Readiness::readable | Readiness::read_closed));
+
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -1615,6 +1639,44 @@ template <std::size_t N> using DefaultSelector = EpollSelector<N>;
 }  // namespace mote
 
 #endif  // MOTE_SELECTOR_DEFAULT_SELECTOR_HPP
+
+// =====================================================================================================================
+// include/mote/selector/look.hpp
+// =====================================================================================================================
+// A look at one descriptor, without waiting.
+#ifndef MOTE_SELECTOR_LOOK_HPP
+#define MOTE_SELECTOR_LOOK_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// POLLNVAL, in what look() returns: there is no open descriptor of this number.
+constexpr Readiness not_open{POLLNVAL};
+
+// What is ready of a descriptor at this moment, of what is asked for; hang-up and error in any case. One system call.
+// None where the kernel is out of memory.
+inline Readiness look(int fd, Interest interest) {
+  constexpr unsigned asked = bits(Interest::read | Interest::priority | Interest::write);
+  pollfd entry{fd, static_cast<short>(bits(interest) & asked), 0};
+#ifdef POLLRDHUP
+  if (any(interest & Interest::read)) entry.events |= POLLRDHUP;
+#endif
+  if (System::look(entry) <= 0) return Readiness::none;
+  unsigned seen = static_cast<unsigned>(entry.revents) & all_bits;
+#ifdef POLLRDHUP
+  constexpr unsigned closed = bits(Readiness::read_closed);
+  seen &= ~closed;  // of another architecture's bits
+  if ((entry.revents & POLLRDHUP) != 0) seen |= closed;
+#endif
+  return static_cast<Readiness>(seen);
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SELECTOR_LOOK_HPP
 
 // =====================================================================================================================
 // include/mote/selector/poll_selector.hpp
@@ -3387,21 +3449,25 @@ namespace detail {
 // The object that owns a slot's descriptor, if one does. The table closes it through a hook of the layer above.
 struct SlotOwner {};
 
-// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last. Where a
-// handler is set, events go to it; else they wake the tasks that wait.
+// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last; they differ
+// only where the kernel is not asked, and while a call is made. Where a handler is set, events go to it; else they wake
+// the tasks that wait.
 // Size on a 32-bit board: 72 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
     in_set = 0x01,        // the selector has it
     always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
-    muted = 0x04,         // an event came that its handler had not asked for: out of the set until it is modified
+    muted = 0x04,         // an error or a hang-up stays: out of the set until a look finds that it has gone
     listening = 0x08,     // DescriptorTable::close_listeners() closes its owner
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
     blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
     is_stream = 0x100,  // a socket of type SOCK_STREAM
-    is_tcp = 0x200      // and of our making: a short read means that nothing is left, so edge triggering is enough
+    is_tcp = 0x200,     // and of our making: a short read means that nothing is left, so edge triggering is enough
+    numbered = 0x400,   // it holds its descriptor's number: see DescriptorTable::holder_of()
+    told = 0x800,       // its handler has been told of what it had not asked for, and has not been set anew since
+    condition_stands = 0x1000  // an error or a hang-up is reported that no read or write takes away
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
@@ -3411,24 +3477,30 @@ struct Slot {
   };
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
-  void set(Flag flag) { flags |= flag; }
-  void clear(Flag flag) { flags &= ~unsigned{flag}; }
+  void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
+  void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
   bool may_read() const { return (read_state & may_try) != 0; }
   bool may_write() const { return (write_state & may_try) != 0; }
   static void clear_state(std::uint8_t& state, DirectionState bit) {
     state = static_cast<std::uint8_t>(state & ~unsigned{bit});
   }
 
+  // What was reported last, and has not been taken since; not stored for plain data: see DescriptorTable::dispatch().
+  Readiness last() const { return static_cast<Readiness>(reported); }
+  void report(Readiness readiness) { reported = static_cast<std::uint16_t>(bits(readiness)); }
+  void take(Readiness taken) { reported = static_cast<std::uint16_t>(reported & ~bits(taken)); }
+
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next_free = 0;
+  std::uint32_t next = 0;         // in the list of free slots, or in its bucket; 0: none
+  std::uint32_t bucket = 0;       // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
   std::uint8_t read_state = 0;  // of DirectionState
   std::uint8_t write_state = 0;
-  Readiness last = Readiness::none;  // what was reported last; not stored for plain data: see dispatch()
-  std::uint32_t flags = 0;           // of Flag
+  std::uint16_t reported = 0;  // of Readiness: see last()
+  std::uint16_t flags = 0;     // of Flag
   SlotOwner* owner = nullptr;
   Handler handler;
   Waiter reader;  // what they await are bits of Interest
@@ -3461,7 +3533,8 @@ enum LoopFlag : std::uint32_t {
   woken = 1,           // another thread or a signal handler has woken the loop
   draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
-  never_waiting = 8    // the descriptors of some handlers are always ready, or were until now
+  never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
+  has_muted = 16       // a slot has been muted: it has to be looked at again
 };
 
 // Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
@@ -3479,6 +3552,13 @@ struct TableWords {
 // The part of a reactor that knows descriptors: a scheduler (see there) with a table of fixed capacity. Slot 0 is for
 // the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
+//
+// Each number has one slot at most: once the selector has been told of it, no other slot may arm the same number, until
+// this one is released. So no call by an old registration, whose descriptor was closed by somebody else and whose
+// number has come back, can touch a new one; and both selectors answer the same.
+//
+// An error or a hang-up cannot be masked: it would be reported again at once, for ever. So where one stays that nobody
+// takes away, the slot is muted: it leaves the selector, and is looked at again by poll(2) after a pause.
 class DescriptorTable : TableWords, public Scheduler {
  public:
   bool is_open() const { return selector_ != nullptr; }
@@ -3504,7 +3584,7 @@ class DescriptorTable : TableWords, public Scheduler {
     Slot* slot = nullptr;
     if (free_ != 0) {
       slot = &slots_[free_];
-      free_ = slot->next_free;
+      free_ = slot->next;
     } else {
       ++fresh_;
       slot = &slots_[fresh_];
@@ -3520,6 +3600,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Ends a registration that the selector does not have any more. Operations that are pending find their source closed.
   // Wakes all tasks that wait for a free slot: O(waiting tasks).
   void release(Slot& slot) {
+    give_number_back(slot);
     if (slot.is(Slot::listening)) accept_retry_.notify_all();
     slot.reader.notify();
     slot.reader.clear();
@@ -3529,13 +3610,13 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.released_in = static_cast<std::uint32_t>(stats().turns);
     slot.wanted = Interest::none;
     slot.known = Interest::none;
-    slot.last = Readiness::none;
+    slot.report(Readiness::none);
     slot.read_state = 0;
     slot.write_state = 0;
     slot.flags = 0;
     slot.owner = nullptr;
     slot.handler = {};
-    slot.next_free = free_;
+    slot.next = free_;
     free_ = index_of(slot);
     --stats().descriptors;
     vacancy_.notify_all();
@@ -3546,9 +3627,13 @@ class DescriptorTable : TableWords, public Scheduler {
     Slot& slot = slots_[registration.slot];
     return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
   }
-  void set_handler(Slot& slot, Handler handler) {
-    slot.handler = handler;
+  // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
+  Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
+    const Handler before = std::exchange(slot.handler, handler);
     dispatch_always_ready_ = &DescriptorTable::dispatch_always_ready;
+    const Result<void> set = renew_interest(slot, interest);
+    if (!set) slot.handler = before;
+    return set;
   }
   // Owners register with the function that closes them, so that a program without owners does not link its code.
   void set_owner(Slot& slot, SlotOwner& owner, void (*close_owner)(SlotOwner&)) {
@@ -3559,27 +3644,32 @@ class DescriptorTable : TableWords, public Scheduler {
 
   // ---- what the kernel knows ----
 
-  // Arms this interest in the selector.
+  // Arms this interest in the selector. After an error the slot wants what it wanted before. It may have left the set
+  // then, if its descriptor was closed by somebody else: whoever waits for it has been woken, to try again.
   // Errors:
   //   EBADF           the descriptor was closed by somebody else while it was registered.
-  //   EEXIST          another slot has registered the same descriptor (found out in O(slots used so far)).
+  //   EEXIST          another slot has registered the same descriptor.
   //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> set_interest(Slot& slot, Interest interest) {
-    slot.wanted = interest;
+    const Interest before = std::exchange(slot.wanted, interest);
     if (interest == slot.known && slot.is(Slot::in_set)) return {};
-    return update_selector(slot);
+    return update_selector(slot, before);
+  }
+  // The same for a handler, which is heard again if it was muted. The selector is told in any case.
+  Result<void> renew_interest(Slot& slot, Interest interest) {
+    const bool was_muted = slot.is(Slot::muted);
+    slot.clear(Slot::muted | Slot::told);
+    const Interest before = std::exchange(slot.wanted, interest);
+    const Result<void> renewed = update_selector(slot, before);
+    if (!renewed && was_muted) mute(slot);
+    return renewed;
   }
   void remove_from_selector(Slot& slot) {
-    if (slot.is(Slot::in_set)) {
-      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
-      if (!selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    }
-    slot.clear(Slot::in_set);
-    slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    leave_selector(slot);
+    give_number_back(slot);
   }
-  // For a descriptor that is about to be closed, which makes the kernel remove it.
+  // For a descriptor that is about to be closed, or has been, which makes the kernel remove it.
   void forget_in_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) selector_->forget(slot.fd);
   }
@@ -3597,31 +3687,21 @@ class DescriptorTable : TableWords, public Scheduler {
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
-    if (wanted == slot.known && !slot.is(Slot::always_ready)) return {};
+    if ((slot.flags & (Slot::always_ready | Slot::condition_stands)) != 0) return wait_specially(slot, waiter, wanted);
+    if (wanted == slot.known) return {};
     // Edge-triggered for our own TCP sockets that are only read(): a short read has drained them. See Slot::is_tcp and
     // Slot::slow_path.
-    const Result<void> armed = set_interest(slot, only_data && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
-    if (!armed) {
-      waiter.clear();
-    } else if (slot.is(Slot::always_ready)) {
-      slot.last = Readiness::readable | Readiness::writable;
-      slot.read_state |= Slot::may_try;
-      slot.write_state |= Slot::may_try;
-      waiter.notify();
-    }
-    return armed;
-  }
-  // What an event may report where this interest was asked for.
-  static constexpr unsigned asked_for(Interest interest) {
-    const bool reading = any(interest & Interest::read);
-    return bits(interest) | (reading ? bits(Readiness::read_closed) : 0u);
+    return arm(slot, waiter, only_data && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
   }
  protected:
   constexpr DescriptorTable() = default;
   ~DescriptorTable() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
-    edges_ = selector.can_report_edges() ? edge_triggered : Interest::none;
+    // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set SOCK_NOSPACE
+    // under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
+    const bool has_edges = selector.can_report_edges() && System::is_at_least(5, 3);
+    edges_ = has_edges ? edge_triggered : Interest::none;
     selector_ = &selector;
     slots_ = slots;
     capacity_ = capacity;
@@ -3639,12 +3719,24 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     const Handler handler = slot.handler;
     if (!handler) return wake_waiters(slot, ready.readiness);
-    if ((bits(ready.readiness) & bits(slot.wanted)) == 0) return call_unasked(slot, ready.readiness);
-    handler(ready.readiness);
+    // What is asked for may be another thing by now than it was when the event was received.
+    const Readiness heard = ready.readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
+    if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
+    handler(heard);
   }
   void dispatch_always_ready_handlers() {
     if (dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
   }
+  // Looks again at the slots that are muted: those whose hang-up or error has gone, or that have what they wait for,
+  // are heard again. O(slots used so far), and a system call for each that is muted.
+  void look_at_muted_slots() {
+    for (std::uint32_t i = 1; i <= fresh_; ++i) {
+      Slot& slot = slots_[i];
+      if (slot.is(Slot::muted)) look_again(slot);
+    }
+  }
+  // What a rebuild that has failed has left to do.
+  Result<void> finish_rebuild() { return has_flag(rebuild_needed) ? rebuild() : Result<void>(); }
   // Makes the selector anew from the table. After an error rebuild_needed stays set.
   // Errors: those of Selector::rebuild(), and those of set_interest() for the wake-up descriptor, without which the
   // loop could not be woken.
@@ -3665,7 +3757,7 @@ class DescriptorTable : TableWords, public Scheduler {
         set_flag(rebuild_needed);
         return added;
       }
-      tell_failure(slots_[i]);
+      tell_failure(slots_[i], added.error());
     }
     report(Observation::selector_rebuilt);
     return {};
@@ -3685,17 +3777,63 @@ class DescriptorTable : TableWords, public Scheduler {
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
  private:
-  // An event that carries nothing that was asked for, a hang-up or an error, cannot be masked and would come again at
-  // once: the handler is told once, and then the descriptor is taken out of the set until it is modified.
-  [[gnu::cold]] void call_unasked(Slot& slot, Readiness readiness) {
+  static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
+
+  // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
+  // it neither takes away what it was told of, nor sets itself anew, the slot is muted. Else it is an event of what was
+  // asked for when it was received, and is not any more.
+  [[gnu::cold]] void call_unasked(Slot& slot, Readiness heard) {
+    if (!any(heard)) return;
     const std::uint32_t generation = slot.generation;
-    const Interest wanted = slot.wanted;
     const Handler handler = slot.handler;
-    handler(readiness);
-    if ((bits(readiness) & asked_for(wanted)) != 0) return;  // read_closed
-    if (slot.generation != generation || slot.wanted != wanted) return;
+    slot.set(Slot::told);
+    handler(heard);
+    if (slot.generation != generation || !slot.is(Slot::told)) return;
+    slot.clear(Slot::told);
+    if (condition_stays(slot)) mute(slot);
+  }
+  // Whether there is a hang-up or an error, and nothing that is asked for: it would be reported again and again.
+  static bool condition_stays(const Slot& slot) {
+    const unsigned seen = bits(look(slot.fd, slot.wanted));
+    const bool is_over = (seen & (never_masked | bits(not_open))) != 0;
+    return is_over && (seen & asked_for(slot.wanted)) == 0;
+  }
+  void mute(Slot& slot) {
+    leave_selector(slot);
+    take_number(slot);
     slot.set(Slot::muted);
-    remove_from_selector(slot);
+    set_flag(has_muted);
+  }
+  void look_again(Slot& slot) {
+    if (condition_stays(slot)) return set_flag(has_muted);
+    slot.clear(Slot::muted | Slot::condition_stands);
+    if (!update_selector(slot, slot.wanted)) mute(slot);
+  }
+
+  // ---- waiting ----
+
+  // Arms what a waiter has been noted for. After an error it is not noted.
+  Result<void> arm(Slot& slot, Waiter& waiter, Interest interest) {
+    const Result<void> armed = set_interest(slot, interest);
+    if (!armed) waiter.clear();
+    return armed;
+  }
+  // A descriptor that is always ready, or one with an error or a hang-up that stays.
+  [[gnu::cold]] Result<void> wait_specially(Slot& slot, Waiter& waiter, Interest wanted) {
+    if (!slot.is(Slot::always_ready)) {
+      // Edge-triggered, it is reported only when something changes. poll(2) has no such thing.
+      if (any(edges_)) return arm(slot, waiter, wanted | edges_);
+      slot.wanted = wanted;
+      mute(slot);
+      return {};
+    }
+    const Result<void> armed = arm(slot, waiter, wanted);
+    if (!armed) return armed;
+    slot.report(Readiness::readable | Readiness::writable);
+    slot.read_state |= Slot::may_try;
+    slot.write_state |= Slot::may_try;
+    waiter.notify();
+    return {};
   }
   // An event of a descriptor that tasks wait for. Waiters are woken; a direction without a waiter is disarmed, so that
   // it costs one event and one system call, once. Every event does one or the other: none can spin.
@@ -3713,8 +3851,9 @@ class DescriptorTable : TableWords, public Scheduler {
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();               // see wait_for()
-    static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));  // if it fails, the next event tries again
+    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    // If it fails, the next event tries again.
+    static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));
   }
   // The directions that an event concerns: hang-up and error concern all of them.
   static Interest directions_of(Readiness readiness) {
@@ -3726,10 +3865,16 @@ class DescriptorTable : TableWords, public Scheduler {
     return directions;
   }
   static void note_readiness(Slot& slot, Readiness readiness, Interest directions) {
-    slot.last = readiness;
+    slot.report(readiness);
+    if ((bits(readiness) & never_masked) != 0) {
+      slot.read_state |= Slot::read_fully;
+    } else if (slot.is(Slot::condition_stands)) {
+      slot.clear(Slot::condition_stands);
+      slot.wanted &= ~edge_triggered;
+    }
     if (any(directions & (Interest::read | Interest::priority))) slot.read_state |= Slot::may_try;
     if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
-    if (any(readiness & (Readiness::hangup | Readiness::read_closed))) slot.read_state |= Slot::read_fully;
+    if (any(readiness & Readiness::read_closed)) slot.read_state |= Slot::read_fully;
     if (any(readiness & Readiness::priority)) {
       // At the mark of urgent data recv() reads short, or fails with EAGAIN if a signal is pending, though there is
       // more: from now on the stream is level-triggered.
@@ -3758,16 +3903,15 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_again(Slot& slot) {
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    return update_selector(slot);
+    return update_selector(slot, slot.wanted);
   }
-  // The descriptor was closed by somebody else, or there is no memory. Waiters try again, and their operations return
-  // the error; a handler is called with Readiness::error.
-  void tell_failure(Slot& slot) {
-    slot.reader.notify();
-    slot.writer.notify();
-    slot.reader.clear();
+  // The descriptor was closed by somebody else, or there is no memory. Waiters have been woken; a handler is called
+  // with Readiness::error, and where it may pass, the slot is muted, to be added later.
+  void tell_failure(Slot& slot, Error error) {
     const Handler handler = slot.handler;
-    if (handler) handler(Readiness::error);
+    if (!handler) return;
+    if (error != EBADF) mute(slot);
+    handler(Readiness::error);
   }
 
   [[gnu::cold]] Error report_table_full() {
@@ -3775,29 +3919,55 @@ class DescriptorTable : TableWords, public Scheduler {
     return Error(ENOBUFS);
   }
 
-  // Makes what the selector knows equal to what is wanted.
-  Result<void> update_selector(Slot& slot) {
+  // Makes what the selector knows equal to what is wanted. `before` is wanted again after an error.
+  Result<void> update_selector(Slot& slot, Interest before) {
     if (slot.is(Slot::always_ready)) return update_always_ready(slot);
     // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
-    const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
-    if (!member) {
+    if (!any(slot.wanted) && !slot.handler) {
       remove_from_selector(slot);
       return {};
     }
+    const Result<void> updated = add_or_modify(slot);
+    if (updated) return updated;
+    slot.wanted = before;
+    if (!slot.is(Slot::in_set)) {
+      give_number_back(slot);
+      wake_all(slot);
+    }
+    return updated;
+  }
+  Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
       if (modified || modified.error() != ENOENT) return modified;
-      remove_from_selector(slot);  // closed by somebody else, and the number is another file's by now
+      leave_selector(slot);  // closed by somebody else, and the number is another file's by now
     }
+    if (!take_number(slot)) return Error(EEXIST);
     const Result<void> added = tell_selector(slot, Change::add);
-    if (added || !is_one_of(added.error().code(), EEXIST, EPERM)) return added;
-    // After EPERM, too: what is always ready is in no set, so only the table knows of a second registration.
-    if (is_registered_elsewhere(slot)) return Error(EEXIST);
+    if (added) return added;
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);
       return update_always_ready(slot);
     }
-    return tell_selector(slot, Change::modify);  // EEXIST: what a duplicate, closed since, has left behind
+    // EEXIST: what a duplicate, closed since, has left behind.
+    return added.error() == EEXIST ? tell_selector(slot, Change::modify) : added;
+  }
+  void leave_selector(Slot& slot) {
+    if (slot.is(Slot::in_set)) {
+      const Result<void> removed = selector_->remove(slot.fd);
+      if (!removed) selector_->forget(slot.fd);
+      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
+      if (!removed && !is_one_of(removed.error().code(), ENOENT, EBADF)) set_flag(rebuild_needed);
+    }
+    slot.clear(Slot::in_set);
+    slot.known = Interest::none;
+    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+  }
+  // Waiters try again, and are armed anew, or get the error.
+  static void wake_all(Slot& slot) {
+    slot.reader.notify();
+    slot.writer.notify();
+    slot.reader.clear();
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);
@@ -3814,13 +3984,35 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     return told;
   }
-  // O(slots used so far); called only where the selector returns EEXIST or EPERM.
-  bool is_registered_elsewhere(const Slot& slot) const {
-    for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
-      if (other == &slot || other->fd != slot.fd) continue;
-      if ((other->flags & (Slot::in_set | Slot::always_ready)) != 0) return true;
+
+  // ---- numbers ----
+
+  // Slots that hold their descriptor's number are found by it, in O(1) expected: each lies in a bucket, a list that is
+  // linked through its slots. Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out;
+  // the upper half of the product with the capacity is a place in the table.
+  std::uint32_t& first_in_bucket(int fd) const {
+    const std::uint64_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
+    return slots_[1 + (spread * capacity_ >> 32)].bucket;
+  }
+  // Whether the slot now holds its number: no other one does.
+  [[gnu::noinline]] bool take_number(Slot& slot) {
+    if (slot.is(Slot::numbered) || &slot == slots_) return true;  // nobody else knows the wake-up descriptor
+    std::uint32_t& first = first_in_bucket(slot.fd);
+    for (std::uint32_t i = first; i != 0; i = slots_[i].next) {
+      if (slots_[i].fd == slot.fd) return false;
     }
-    return false;
+    slot.set(Slot::numbered);
+    slot.next = first;
+    first = index_of(slot);
+    return true;
+  }
+  [[gnu::noinline]] void give_number_back(Slot& slot) {
+    if (!slot.is(Slot::numbered)) return;
+    slot.clear(Slot::numbered);
+    const std::uint32_t index = index_of(slot);
+    std::uint32_t* link = &first_in_bucket(slot.fd);
+    while (*link != index) link = &slots_[*link].next;
+    *link = slot.next;
   }
   std::uint64_t token_of(const Slot& slot) const {
     const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity
@@ -3934,11 +4126,12 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_work_at_once()) return Instant::min();
     return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
   }
-  // The system has refused a descriptor or memory to an accept(): accept_retry() is woken after limits::accept_pause.
-  void pause_accepts() {
-    if (accept_again_ != Instant()) return;
-    accept_again_ = saturating_add(read_clock(), limits::accept_pause);
-    expect_accept_retry();
+  // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are looked
+  // at again.
+  void expect_retry() {
+    if (retry_at_ != Instant()) return;
+    retry_at_ = saturating_add(read_clock(), limits::retry_pause);
+    wheel_.expect(retry_at_.time_since_epoch().count());
   }
 
   // ---- wake-ups ----
@@ -4036,8 +4229,12 @@ class Loop : LoopWords, public DescriptorTable {
     if (!is_open()) return Error(ENXIO);
     const bool endless = !once && limit == Instant::max();
     const bool no_limit_no_priorities = endless && !has_priorities();
-    Result<void> result;
     enter();
+    Result<void> result = finish_rebuild();
+    if (!result) {
+      leave();
+      return result;
+    }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
         if (stats().tasks != 0) result = Error(EDEADLK);
@@ -4106,6 +4303,10 @@ class Loop : LoopWords, public DescriptorTable {
     for (const Ready* ready = batch_; ready != end; ++ready) dispatch(*ready);
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
+    if (has_flag(has_muted)) {
+      clear_flag(has_muted);
+      expect_retry();
+    }
     if (has_work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
@@ -4117,9 +4318,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
   [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
     if (has_flag(never_waiting)) dispatch_always_ready_handlers();
-    if (has_flag(rebuild_needed)) {
-      if (const Result<void> rebuilt = rebuild(); !rebuilt) return rebuilt;
-    }
+    if (const Result<void> rebuilt = finish_rebuild(); !rebuilt) return rebuilt;
     if (has_flag(woken)) {
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
@@ -4128,14 +4327,14 @@ class Loop : LoopWords, public DescriptorTable {
   }
   [[gnu::noinline]] void fire_timers() {
     if (expire_timers_ != nullptr) expire_timers_(*this, true);
-    if (accept_again_ == Instant()) return;
+    if (retry_at_ == Instant()) return;
     wheel_.forget();
-    if (accept_again_ > last_known_time()) return expect_accept_retry();
-    accept_again_ = Instant();
+    if (retry_at_ > last_known_time()) return wheel_.expect(retry_at_.time_since_epoch().count());
+    retry_at_ = Instant();
     ++stats().timers_fired;
     accept_retry().notify_all();
+    look_at_muted_slots();
   }
-  [[gnu::noinline]] void expect_accept_retry() { wheel_.expect(accept_again_.time_since_epoch().count()); }
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
     retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
@@ -4148,7 +4347,7 @@ class Loop : LoopWords, public DescriptorTable {
   std::uint32_t holds_ = 0;
   std::uint32_t timer_order_ = 0;
   Instant firing_until_{};
-  Instant accept_again_{};  // when the tasks of accept_retry() are woken to try again; Instant(): no pause is on
+  Instant retry_at_{};  // see expect_retry(); Instant(): there is nothing to be tried again
   ExpireHook expire_timers_ = nullptr;
   InboxHook serve_inbox_ = nullptr;
   FrameStore* frame_store_ = nullptr;
@@ -4193,8 +4392,8 @@ class Reactor : detail::Loop {
   //   EDEADLK         (run() alone) tasks are left, but nothing that could wake them: they wait for each other.
   //   EINVAL          (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
-  //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
-  //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
+  //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
+  //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
@@ -4210,12 +4409,20 @@ class Reactor : detail::Loop {
   // ---- descriptors ----
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with
-  // what is ready, again and again while it stays so. hangup and error are reported whatever was asked for; an event
-  // that carries nothing else is delivered once, and the next after modify(). `handler` must not be empty. It may do
-  // anything, also remove itself.
+  // what is ready of what is asked for at that moment, again and again while it stays so. `handler` must not be empty.
+  // It may do anything, also remove itself.
+  //
+  // hangup and error are reported whatever was asked for. One that comes alone and stays (the handler has not taken the
+  // error away, has not removed the registration, and has not called modify()) is reported once: then the descriptor is
+  // looked at every limits::retry_pause (100 ms), and is heard again when the hang-up or error has gone or what was
+  // asked for is there; at once after modify().
+  //
+  // Descriptors that belong to a library: a registration ends with remove() before the library closes the descriptor;
+  // or, where it tells of it only afterwards, with forget(). Until then the number is taken: a new descriptor of the
+  // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks.
   // Errors:
   //   EBADF            fd is not an open descriptor.
-  //   EEXIST           it is registered already (found out in O(descriptors)).
+  //   EEXIST           the number is registered already.
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
@@ -4224,25 +4431,22 @@ class Reactor : detail::Loop {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
     if (const Result<void> claimed = claim(fd, slot); !claimed) return claimed.error();
-    set_handler(*slot, handler);
-    const Result<void> added = set_interest(*slot, interest);
+    const Result<void> added = set_handler(*slot, interest, handler);
     if (added) return Registration{index_of(*slot), slot->generation};
     release(*slot);
     return added.error();
   }
-  // Adds the descriptor again where it is no longer in the kernel's set: after an event that had not been asked for, or
-  // closed by somebody else.
+  // Changes what is asked for, from the next event on that is delivered, one of this very turn included. The kernel is
+  // told in any case, so that a descriptor that is no longer in its set (see add(); or it was closed, and the number is
+  // another's now) is added again. After an error all is as before.
   // Errors:
   //   ENOENT           the registration is no longer there.
-  //   EBADF            its descriptor has been closed: remove() it.
-  //   EEXIST           another registration has the same descriptor by now: remove() one of them.
+  //   EBADF            its descriptor has been closed: forget() it.
   //   ELOOP            as of add().
   //   ENOMEM, ENOSPC   the kernel's limits.
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
-    slot->clear(Slot::muted);
-    return set_interest(*slot, interest);
+    return slot != nullptr ? renew_interest(*slot, interest) : Error(ENOENT);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
   // all tasks that wait for a free slot: O(waiting tasks).
@@ -4252,6 +4456,17 @@ class Reactor : detail::Loop {
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
     remove_from_selector(*slot);
+    release(*slot);
+    return {};
+  }
+  // The same for a descriptor that has been closed already, whose number may be another's by now: the kernel, which has
+  // dropped it, is not told.
+  // Errors:
+  //   ENOENT   the registration is no longer there.
+  Result<void> forget(Registration registration) {
+    Slot* const slot = find(registration);
+    if (slot == nullptr) return Error(ENOENT);
+    forget_in_selector(*slot);
     release(*slot);
     return {};
   }
@@ -4806,7 +5021,7 @@ class SourceBase : SlotOwner {
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
     loop_ = &loop;
-    slot->flags = flags;
+    slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
@@ -4947,27 +5162,24 @@ class Source : protected detail::SourceBase {
   int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
   Reactor& reactor() const { return detail::ReactorAccess::reactor(*loop_); }  // only of an open one
 
-  // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or
-  // error; returns what was reported. It is a hint: another reader may have been faster.
+  // Completes when one of the things asked for is there (read, priority or both; or write), or hangup or error; returns
+  // what there is at that moment, by poll(2). It takes nothing, and completes at once as long as that stays: read until
+  // there is no more before the next ready(). A hang-up may stay for ever (a FIFO without writers, a device that was
+  // removed), and an error until somebody reads it (SO_ERROR, the error queue): after `hangup` without `readable`, close
+  // it, or sleep before the next look; a FIFO that waits for its next writer is opened with O_RDWR.
+  // A change that came between open() and the first ready() is seen, where the kernel keeps it (sysfs, GPIO). For either
+  // of reading and writing: first_of(ready(Interest::read), ready(Interest::write)).
   // Errors:
+  //   EINVAL          nothing is asked for, or reading and writing at a time.
   //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
   //   EBADF           it was never opened, or its descriptor was closed by somebody else.
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
-    return make_operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
-      // The caller may leave unread what there is, so edge triggering would not be enough.
-      slot_->read_state |= Slot::slow_path;
-      slot_->wanted &= ~detail::edge_triggered;
-      const unsigned asked =
-          detail::DescriptorTable::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
-      const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
-      slot_->last &= ~seen;
-      return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
-    });
+    return make_operation<Readiness>(interest, "readiness", [this, interest] { return try_ready(interest); });
   }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
-  // again to change the interest or the handler. `handler` must not be empty.
+  // again to change the interest or the handler. `handler` must not be empty. After an error all is as before.
   // Errors:
   //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
@@ -4979,9 +5191,7 @@ class Source : protected detail::SourceBase {
     if (slot_->reader.is_waiting() || slot_->writer.is_waiting()) return Error(EBUSY);
     slot_->reader.clear();
     slot_->writer.clear();
-    loop_->set_handler(*slot_, handler);
-    slot_->clear(Slot::muted);
-    return loop_->set_interest(*slot_, interest);
+    return loop_->set_handler(*slot_, interest, handler);
   }
 
   // setsockopt(2) with an int.
@@ -5007,6 +5217,22 @@ class Source : protected detail::SourceBase {
   //   ENOBUFS   the system's limit.
   Result<Endpoint> peer_endpoint() const { return ask_for_endpoint(&System::getpeername); }
  private:
+  Result<Readiness> try_ready(Interest interest) {
+    constexpr Interest reading = Interest::read | Interest::priority;
+    const bool is_for_reading = any(interest) && !any(interest & ~reading);
+    if (!is_for_reading && interest != Interest::write) return Error(EINVAL);
+    // The caller may leave unread what there is, so edge triggering would not be enough.
+    slot_->read_state |= Slot::slow_path;
+    slot_->wanted &= ~detail::edge_triggered;
+    Readiness seen = detail::look(slot_->fd, interest);
+    if (any(seen & detail::not_open)) return Error(EBADF);
+    // Some files (/proc/mounts) tell a change once, to whoever asks first: that may have been the selector.
+    const unsigned asked = detail::bits(interest & Interest::priority) | detail::bits(Readiness::error);
+    const auto told_once = static_cast<Readiness>(asked);
+    if (!slot_->is(Slot::is_socket)) seen |= slot_->last() & told_once;
+    slot_->take(told_once);
+    return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
+  }
   static Result<void> make_non_blocking(int fd) {
     const int status = System::fcntl(fd, F_GETFL, 0);
     if (status < 0) return detail::last_error();
@@ -5046,23 +5272,16 @@ inline Result<std::size_t> transfer_result(ssize_t n) {
 // In place of a system call's result: it has not been made yet.
 constexpr ssize_t not_tried = -2;
 
-// Discards what is in a socket's error queue, where the kernel would report it again and again.
-inline void drop_error_queue(const Slot& slot) {
-  char byte;
-  for (int left = limits::operations_per_step; left > 0; --left) {
-    if (System::recv(slot.fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
-  }
-}
 // Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
 [[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
+  constexpr Readiness staying = Readiness::error | Readiness::hangup;
   const int error = System::error();
+  const bool was_reported = any(slot.last() & staying);
+  slot.take(staying);
   if (error != EAGAIN) return error;
   Slot::clear_state(state, Slot::may_try);
-  if (any(slot.last & Readiness::error) && slot.is(Slot::is_socket)) {
-    // An error was reported, and yet the call has not returned it: so it is in the error queue.
-    slot.last &= ~Readiness::error;
-    drop_error_queue(slot);
-  }
+  // It was reported, and yet the call has not returned it: what is in the error queue is left to whom it is for.
+  if (was_reported && any(look(slot.fd, Interest::none) & staying)) slot.set(Slot::condition_stands);
   return EAGAIN;
 }
 
@@ -5584,7 +5803,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Accepts connections. When there is no room accept() waits, so that connections stay in the kernel's backlog: for a
-// free slot of the table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms).
+// free slot of the table; or, when the system refuses a descriptor or memory, for limits::retry_pause (100 ms).
 // Size on a 32-bit board: 12 bytes.
 class Listener : public Source {
  public:
@@ -5681,7 +5900,7 @@ class Listener : public Source {
       return wait_for(context, Interest::read, "a connection");
     }
     if (!may_pass_with_time(error)) return accepted;
-    loop_->pause_accepts();
+    loop_->expect_retry();
     return loop_->accept_retry().wait(context.header(), "a descriptor or memory from the system");
   }
   // There must be a free slot in the table.

@@ -44,9 +44,10 @@ struct FaultScript {
     sigaction,
     set_exclusive,
     tcgetattr,
-    tcsetattr
+    tcsetattr,
+    look
   };
-  static constexpr unsigned calls = static_cast<unsigned>(Call::tcsetattr) + 1;
+  static constexpr unsigned calls = static_cast<unsigned>(Call::look) + 1;
 
   static const char* name(Call call) {
     static constexpr const char* names[calls] = {
@@ -54,7 +55,7 @@ struct FaultScript {
         "poll",          "eventfd", "read",        "write",         "open",       "close",       "fcntl",
         "socket",        "bind",    "listen",      "accept4",       "connect",    "shutdown",    "recv",
         "send",          "recvmsg", "sendto",      "getsockopt",    "setsockopt", "getsockname", "getpeername",
-        "sigaction",     "ioctl",   "tcgetattr",   "tcsetattr"};
+        "sigaction",     "ioctl",   "tcgetattr",   "tcsetattr",     "poll"};
     return names[static_cast<unsigned>(call)];
   }
 
@@ -71,6 +72,7 @@ struct FaultScript {
     std::uint32_t added = 0, modified = 0, deleted = 0;  // of epoll_ctl, by its operation
     Fault faults[2];
     std::uint32_t faults_fired = 0;
+    bool old_kernel = false;    // older than any that is asked for
     bool interrupting = false;  // every other call that a signal can interrupt fails with EINTR
 
     std::size_t most_received = SIZE_MAX;  // of one read, recv or the like; longer ones are cut short
@@ -125,6 +127,9 @@ struct FaultSystem : LinuxSystem, FaultScript {
     LinuxSystem::yield();
   }
 
+  static bool is_at_least(unsigned major, unsigned minor) {
+    return !state.old_kernel && LinuxSystem::is_at_least(major, minor);
+  }
   static int epoll_create() { return fails(Call::epoll_create) ? -1 : LinuxSystem::epoll_create(); }
   static int epoll_ctl(int set, int what, int fd, epoll_event* event) {
     ++(what == EPOLL_CTL_ADD ? state.added : what == EPOLL_CTL_MOD ? state.modified : state.deleted);
@@ -139,6 +144,7 @@ struct FaultSystem : LinuxSystem, FaultScript {
         Call::epoll_pwait2, ns, [&](int limit) { return LinuxSystem::epoll_wait(set, events, most, limit); },
         [&] { return LinuxSystem::epoll_pwait2(set, events, most, ns); });
   }
+  static int look(pollfd& entry) { return fails(Call::look) ? -1 : LinuxSystem::look(entry); }
   static int poll(pollfd* fds, std::size_t count, int milliseconds) {
     return wait_milliseconds(Call::poll, milliseconds, [&](int limit) { return LinuxSystem::poll(fds, count, limit); });
   }

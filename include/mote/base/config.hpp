@@ -57,8 +57,9 @@ constexpr std::uint32_t timers_per_scan = 32;
 
 // ---- times ----
 
-// The pause of accepting, after EMFILE, ENFILE, ENOBUFS, ENOMEM or EPERM, or after accepts_per_poll dead connections.
-constexpr std::chrono::milliseconds accept_pause{100};
+// What the system refuses for now is tried again after this time: accepting after EMFILE, ENFILE, ENOBUFS, ENOMEM or
+// EPERM, or after accepts_per_poll dead connections; and descriptors whose hang-up or error stays are looked at again.
+constexpr std::chrono::milliseconds retry_pause{100};
 
 }  // namespace limits
 

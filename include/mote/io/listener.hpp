@@ -30,7 +30,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Accepts connections. When there is no room accept() waits, so that connections stay in the kernel's backlog: for a
-// free slot of the table; or, when the system refuses a descriptor or memory, for limits::accept_pause (100 ms).
+// free slot of the table; or, when the system refuses a descriptor or memory, for limits::retry_pause (100 ms).
 // Size on a 32-bit board: 12 bytes.
 class Listener : public Source {
  public:
@@ -127,7 +127,7 @@ class Listener : public Source {
       return wait_for(context, Interest::read, "a connection");
     }
     if (!may_pass_with_time(error)) return accepted;
-    loop_->pause_accepts();
+    loop_->expect_retry();
     return loop_->accept_retry().wait(context.header(), "a descriptor or memory from the system");
   }
   // There must be a free slot in the table.

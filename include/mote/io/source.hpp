@@ -21,6 +21,7 @@
 #include <mote/reactor/reactor.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
+#include <mote/selector/look.hpp>
 #include <mote/system/fd.hpp>
 #include <mote/system/system.hpp>
 
@@ -72,27 +73,24 @@ class Source : protected detail::SourceBase {
   int fd() const { return slot_ != nullptr ? slot_->fd : -1; }
   Reactor& reactor() const { return detail::ReactorAccess::reactor(*loop_); }  // only of an open one
 
-  // Completes when the kernel reports one of the things asked for (read, priority or both; or write), or hangup or
-  // error; returns what was reported. It is a hint: another reader may have been faster.
+  // Completes when one of the things asked for is there (read, priority or both; or write), or hangup or error; returns
+  // what there is at that moment, by poll(2). It takes nothing, and completes at once as long as that stays: read until
+  // there is no more before the next ready(). A hang-up may stay for ever (a FIFO without writers, a device that was
+  // removed), and an error until somebody reads it (SO_ERROR, the error queue): after `hangup` without `readable`, close
+  // it, or sleep before the next look; a FIFO that waits for its next writer is opened with O_RDWR.
+  // A change that came between open() and the first ready() is seen, where the kernel keeps it (sysfs, GPIO). For either
+  // of reading and writing: first_of(ready(Interest::read), ready(Interest::write)).
   // Errors:
+  //   EINVAL          nothing is asked for, or reading and writing at a time.
   //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
   //   EBADF           it was never opened, or its descriptor was closed by somebody else.
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
-    return make_operation<Readiness>(interest, "readiness", [this, interest]() -> Result<Readiness> {
-      // The caller may leave unread what there is, so edge triggering would not be enough.
-      slot_->read_state |= Slot::slow_path;
-      slot_->wanted &= ~detail::edge_triggered;
-      const unsigned asked =
-          detail::DescriptorTable::asked_for(interest) | detail::bits(Readiness::error | Readiness::hangup);
-      const auto seen = static_cast<Readiness>(detail::bits(slot_->last) & asked);
-      slot_->last &= ~seen;
-      return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
-    });
+    return make_operation<Readiness>(interest, "readiness", [this, interest] { return try_ready(interest); });
   }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
-  // again to change the interest or the handler. `handler` must not be empty.
+  // again to change the interest or the handler. `handler` must not be empty. After an error all is as before.
   // Errors:
   //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
@@ -104,9 +102,7 @@ class Source : protected detail::SourceBase {
     if (slot_->reader.is_waiting() || slot_->writer.is_waiting()) return Error(EBUSY);
     slot_->reader.clear();
     slot_->writer.clear();
-    loop_->set_handler(*slot_, handler);
-    slot_->clear(Slot::muted);
-    return loop_->set_interest(*slot_, interest);
+    return loop_->set_handler(*slot_, interest, handler);
   }
 
   // setsockopt(2) with an int.
@@ -132,6 +128,22 @@ class Source : protected detail::SourceBase {
   //   ENOBUFS   the system's limit.
   Result<Endpoint> peer_endpoint() const { return ask_for_endpoint(&System::getpeername); }
  private:
+  Result<Readiness> try_ready(Interest interest) {
+    constexpr Interest reading = Interest::read | Interest::priority;
+    const bool is_for_reading = any(interest) && !any(interest & ~reading);
+    if (!is_for_reading && interest != Interest::write) return Error(EINVAL);
+    // The caller may leave unread what there is, so edge triggering would not be enough.
+    slot_->read_state |= Slot::slow_path;
+    slot_->wanted &= ~detail::edge_triggered;
+    Readiness seen = detail::look(slot_->fd, interest);
+    if (any(seen & detail::not_open)) return Error(EBADF);
+    // Some files (/proc/mounts) tell a change once, to whoever asks first: that may have been the selector.
+    const unsigned asked = detail::bits(interest & Interest::priority) | detail::bits(Readiness::error);
+    const auto told_once = static_cast<Readiness>(asked);
+    if (!slot_->is(Slot::is_socket)) seen |= slot_->last() & told_once;
+    slot_->take(told_once);
+    return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
+  }
   static Result<void> make_non_blocking(int fd) {
     const int status = System::fcntl(fd, F_GETFL, 0);
     if (status < 0) return detail::last_error();

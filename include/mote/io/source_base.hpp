@@ -57,7 +57,7 @@ class SourceBase : SlotOwner {
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
     loop_ = &loop;
-    slot->flags = flags;
+    slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;

@@ -16,6 +16,7 @@
 #include <mote/base/result.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
+#include <mote/selector/look.hpp>
 #include <mote/system/system.hpp>
 
 namespace mote {
@@ -30,23 +31,16 @@ inline Result<std::size_t> transfer_result(ssize_t n) {
 // In place of a system call's result: it has not been made yet.
 constexpr ssize_t not_tried = -2;
 
-// Discards what is in a socket's error queue, where the kernel would report it again and again.
-inline void drop_error_queue(const Slot& slot) {
-  char byte;
-  for (int left = limits::operations_per_step; left > 0; --left) {
-    if (System::recv(slot.fd, &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) break;
-  }
-}
 // Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
 [[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
+  constexpr Readiness staying = Readiness::error | Readiness::hangup;
   const int error = System::error();
+  const bool was_reported = any(slot.last() & staying);
+  slot.take(staying);
   if (error != EAGAIN) return error;
   Slot::clear_state(state, Slot::may_try);
-  if (any(slot.last & Readiness::error) && slot.is(Slot::is_socket)) {
-    // An error was reported, and yet the call has not returned it: so it is in the error queue.
-    slot.last &= ~Readiness::error;
-    drop_error_queue(slot);
-  }
+  // It was reported, and yet the call has not returned it: what is in the error queue is left to whom it is for.
+  if (was_reported && any(look(slot.fd, Interest::none) & staying)) slot.set(Slot::condition_stands);
   return EAGAIN;
 }
 

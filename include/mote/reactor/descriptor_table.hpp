@@ -8,12 +8,14 @@
 
 #include <cstddef>  // size_t, ptrdiff_t
 #include <cstdint>  // integers of fixed width
+#include <utility>  // move, forward, exchange
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
+#include <mote/selector/look.hpp>
 #include <mote/selector/selector.hpp>
 #include <mote/system/system.hpp>
 #include <mote/task/observation.hpp>
@@ -31,7 +33,8 @@ enum LoopFlag : std::uint32_t {
   woken = 1,           // another thread or a signal handler has woken the loop
   draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
-  never_waiting = 8    // the descriptors of some handlers are always ready, or were until now
+  never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
+  has_muted = 16       // a slot has been muted: it has to be looked at again
 };
 
 // Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
@@ -49,6 +52,13 @@ struct TableWords {
 // The part of a reactor that knows descriptors: a scheduler (see there) with a table of fixed capacity. Slot 0 is for
 // the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
+//
+// Each number has one slot at most: once the selector has been told of it, no other slot may arm the same number, until
+// this one is released. So no call by an old registration, whose descriptor was closed by somebody else and whose
+// number has come back, can touch a new one; and both selectors answer the same.
+//
+// An error or a hang-up cannot be masked: it would be reported again at once, for ever. So where one stays that nobody
+// takes away, the slot is muted: it leaves the selector, and is looked at again by poll(2) after a pause.
 class DescriptorTable : TableWords, public Scheduler {
  public:
   bool is_open() const { return selector_ != nullptr; }
@@ -74,7 +84,7 @@ class DescriptorTable : TableWords, public Scheduler {
     Slot* slot = nullptr;
     if (free_ != 0) {
       slot = &slots_[free_];
-      free_ = slot->next_free;
+      free_ = slot->next;
     } else {
       ++fresh_;
       slot = &slots_[fresh_];
@@ -90,6 +100,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Ends a registration that the selector does not have any more. Operations that are pending find their source closed.
   // Wakes all tasks that wait for a free slot: O(waiting tasks).
   void release(Slot& slot) {
+    give_number_back(slot);
     if (slot.is(Slot::listening)) accept_retry_.notify_all();
     slot.reader.notify();
     slot.reader.clear();
@@ -99,13 +110,13 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.released_in = static_cast<std::uint32_t>(stats().turns);
     slot.wanted = Interest::none;
     slot.known = Interest::none;
-    slot.last = Readiness::none;
+    slot.report(Readiness::none);
     slot.read_state = 0;
     slot.write_state = 0;
     slot.flags = 0;
     slot.owner = nullptr;
     slot.handler = {};
-    slot.next_free = free_;
+    slot.next = free_;
     free_ = index_of(slot);
     --stats().descriptors;
     vacancy_.notify_all();
@@ -116,9 +127,13 @@ class DescriptorTable : TableWords, public Scheduler {
     Slot& slot = slots_[registration.slot];
     return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
   }
-  void set_handler(Slot& slot, Handler handler) {
-    slot.handler = handler;
+  // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
+  Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
+    const Handler before = std::exchange(slot.handler, handler);
     dispatch_always_ready_ = &DescriptorTable::dispatch_always_ready;
+    const Result<void> set = renew_interest(slot, interest);
+    if (!set) slot.handler = before;
+    return set;
   }
   // Owners register with the function that closes them, so that a program without owners does not link its code.
   void set_owner(Slot& slot, SlotOwner& owner, void (*close_owner)(SlotOwner&)) {
@@ -129,27 +144,32 @@ class DescriptorTable : TableWords, public Scheduler {
 
   // ---- what the kernel knows ----
 
-  // Arms this interest in the selector.
+  // Arms this interest in the selector. After an error the slot wants what it wanted before. It may have left the set
+  // then, if its descriptor was closed by somebody else: whoever waits for it has been woken, to try again.
   // Errors:
   //   EBADF           the descriptor was closed by somebody else while it was registered.
-  //   EEXIST          another slot has registered the same descriptor (found out in O(slots used so far)).
+  //   EEXIST          another slot has registered the same descriptor.
   //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> set_interest(Slot& slot, Interest interest) {
-    slot.wanted = interest;
+    const Interest before = std::exchange(slot.wanted, interest);
     if (interest == slot.known && slot.is(Slot::in_set)) return {};
-    return update_selector(slot);
+    return update_selector(slot, before);
+  }
+  // The same for a handler, which is heard again if it was muted. The selector is told in any case.
+  Result<void> renew_interest(Slot& slot, Interest interest) {
+    const bool was_muted = slot.is(Slot::muted);
+    slot.clear(Slot::muted | Slot::told);
+    const Interest before = std::exchange(slot.wanted, interest);
+    const Result<void> renewed = update_selector(slot, before);
+    if (!renewed && was_muted) mute(slot);
+    return renewed;
   }
   void remove_from_selector(Slot& slot) {
-    if (slot.is(Slot::in_set)) {
-      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
-      if (!selector_->remove(slot.fd)) selector_->forget(slot.fd);
-    }
-    slot.clear(Slot::in_set);
-    slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    leave_selector(slot);
+    give_number_back(slot);
   }
-  // For a descriptor that is about to be closed, which makes the kernel remove it.
+  // For a descriptor that is about to be closed, or has been, which makes the kernel remove it.
   void forget_in_selector(Slot& slot) {
     if (slot.is(Slot::in_set)) selector_->forget(slot.fd);
   }
@@ -167,31 +187,21 @@ class DescriptorTable : TableWords, public Scheduler {
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
-    if (wanted == slot.known && !slot.is(Slot::always_ready)) return {};
+    if ((slot.flags & (Slot::always_ready | Slot::condition_stands)) != 0) return wait_specially(slot, waiter, wanted);
+    if (wanted == slot.known) return {};
     // Edge-triggered for our own TCP sockets that are only read(): a short read has drained them. See Slot::is_tcp and
     // Slot::slow_path.
-    const Result<void> armed = set_interest(slot, only_data && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
-    if (!armed) {
-      waiter.clear();
-    } else if (slot.is(Slot::always_ready)) {
-      slot.last = Readiness::readable | Readiness::writable;
-      slot.read_state |= Slot::may_try;
-      slot.write_state |= Slot::may_try;
-      waiter.notify();
-    }
-    return armed;
-  }
-  // What an event may report where this interest was asked for.
-  static constexpr unsigned asked_for(Interest interest) {
-    const bool reading = any(interest & Interest::read);
-    return bits(interest) | (reading ? bits(Readiness::read_closed) : 0u);
+    return arm(slot, waiter, only_data && slot.is(Slot::is_tcp) ? wanted | edges_ : wanted);
   }
  protected:
   constexpr DescriptorTable() = default;
   ~DescriptorTable() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
-    edges_ = selector.can_report_edges() ? edge_triggered : Interest::none;
+    // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set SOCK_NOSPACE
+    // under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
+    const bool has_edges = selector.can_report_edges() && System::is_at_least(5, 3);
+    edges_ = has_edges ? edge_triggered : Interest::none;
     selector_ = &selector;
     slots_ = slots;
     capacity_ = capacity;
@@ -209,12 +219,24 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     const Handler handler = slot.handler;
     if (!handler) return wake_waiters(slot, ready.readiness);
-    if ((bits(ready.readiness) & bits(slot.wanted)) == 0) return call_unasked(slot, ready.readiness);
-    handler(ready.readiness);
+    // What is asked for may be another thing by now than it was when the event was received.
+    const Readiness heard = ready.readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
+    if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
+    handler(heard);
   }
   void dispatch_always_ready_handlers() {
     if (dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
   }
+  // Looks again at the slots that are muted: those whose hang-up or error has gone, or that have what they wait for,
+  // are heard again. O(slots used so far), and a system call for each that is muted.
+  void look_at_muted_slots() {
+    for (std::uint32_t i = 1; i <= fresh_; ++i) {
+      Slot& slot = slots_[i];
+      if (slot.is(Slot::muted)) look_again(slot);
+    }
+  }
+  // What a rebuild that has failed has left to do.
+  Result<void> finish_rebuild() { return has_flag(rebuild_needed) ? rebuild() : Result<void>(); }
   // Makes the selector anew from the table. After an error rebuild_needed stays set.
   // Errors: those of Selector::rebuild(), and those of set_interest() for the wake-up descriptor, without which the
   // loop could not be woken.
@@ -235,7 +257,7 @@ class DescriptorTable : TableWords, public Scheduler {
         set_flag(rebuild_needed);
         return added;
       }
-      tell_failure(slots_[i]);
+      tell_failure(slots_[i], added.error());
     }
     report(Observation::selector_rebuilt);
     return {};
@@ -255,17 +277,63 @@ class DescriptorTable : TableWords, public Scheduler {
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
  private:
-  // An event that carries nothing that was asked for, a hang-up or an error, cannot be masked and would come again at
-  // once: the handler is told once, and then the descriptor is taken out of the set until it is modified.
-  [[gnu::cold]] void call_unasked(Slot& slot, Readiness readiness) {
+  static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
+
+  // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
+  // it neither takes away what it was told of, nor sets itself anew, the slot is muted. Else it is an event of what was
+  // asked for when it was received, and is not any more.
+  [[gnu::cold]] void call_unasked(Slot& slot, Readiness heard) {
+    if (!any(heard)) return;
     const std::uint32_t generation = slot.generation;
-    const Interest wanted = slot.wanted;
     const Handler handler = slot.handler;
-    handler(readiness);
-    if ((bits(readiness) & asked_for(wanted)) != 0) return;  // read_closed
-    if (slot.generation != generation || slot.wanted != wanted) return;
+    slot.set(Slot::told);
+    handler(heard);
+    if (slot.generation != generation || !slot.is(Slot::told)) return;
+    slot.clear(Slot::told);
+    if (condition_stays(slot)) mute(slot);
+  }
+  // Whether there is a hang-up or an error, and nothing that is asked for: it would be reported again and again.
+  static bool condition_stays(const Slot& slot) {
+    const unsigned seen = bits(look(slot.fd, slot.wanted));
+    const bool is_over = (seen & (never_masked | bits(not_open))) != 0;
+    return is_over && (seen & asked_for(slot.wanted)) == 0;
+  }
+  void mute(Slot& slot) {
+    leave_selector(slot);
+    take_number(slot);
     slot.set(Slot::muted);
-    remove_from_selector(slot);
+    set_flag(has_muted);
+  }
+  void look_again(Slot& slot) {
+    if (condition_stays(slot)) return set_flag(has_muted);
+    slot.clear(Slot::muted | Slot::condition_stands);
+    if (!update_selector(slot, slot.wanted)) mute(slot);
+  }
+
+  // ---- waiting ----
+
+  // Arms what a waiter has been noted for. After an error it is not noted.
+  Result<void> arm(Slot& slot, Waiter& waiter, Interest interest) {
+    const Result<void> armed = set_interest(slot, interest);
+    if (!armed) waiter.clear();
+    return armed;
+  }
+  // A descriptor that is always ready, or one with an error or a hang-up that stays.
+  [[gnu::cold]] Result<void> wait_specially(Slot& slot, Waiter& waiter, Interest wanted) {
+    if (!slot.is(Slot::always_ready)) {
+      // Edge-triggered, it is reported only when something changes. poll(2) has no such thing.
+      if (any(edges_)) return arm(slot, waiter, wanted | edges_);
+      slot.wanted = wanted;
+      mute(slot);
+      return {};
+    }
+    const Result<void> armed = arm(slot, waiter, wanted);
+    if (!armed) return armed;
+    slot.report(Readiness::readable | Readiness::writable);
+    slot.read_state |= Slot::may_try;
+    slot.write_state |= Slot::may_try;
+    waiter.notify();
+    return {};
   }
   // An event of a descriptor that tasks wait for. Waiters are woken; a direction without a waiter is disarmed, so that
   // it costs one event and one system call, once. Every event does one or the other: none can spin.
@@ -283,8 +351,9 @@ class DescriptorTable : TableWords, public Scheduler {
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();               // see wait_for()
-    static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));  // if it fails, the next event tries again
+    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    // If it fails, the next event tries again.
+    static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));
   }
   // The directions that an event concerns: hang-up and error concern all of them.
   static Interest directions_of(Readiness readiness) {
@@ -296,10 +365,16 @@ class DescriptorTable : TableWords, public Scheduler {
     return directions;
   }
   static void note_readiness(Slot& slot, Readiness readiness, Interest directions) {
-    slot.last = readiness;
+    slot.report(readiness);
+    if ((bits(readiness) & never_masked) != 0) {
+      slot.read_state |= Slot::read_fully;
+    } else if (slot.is(Slot::condition_stands)) {
+      slot.clear(Slot::condition_stands);
+      slot.wanted &= ~edge_triggered;
+    }
     if (any(directions & (Interest::read | Interest::priority))) slot.read_state |= Slot::may_try;
     if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
-    if (any(readiness & (Readiness::hangup | Readiness::read_closed))) slot.read_state |= Slot::read_fully;
+    if (any(readiness & Readiness::read_closed)) slot.read_state |= Slot::read_fully;
     if (any(readiness & Readiness::priority)) {
       // At the mark of urgent data recv() reads short, or fails with EAGAIN if a signal is pending, though there is
       // more: from now on the stream is level-triggered.
@@ -328,16 +403,15 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_again(Slot& slot) {
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    return update_selector(slot);
+    return update_selector(slot, slot.wanted);
   }
-  // The descriptor was closed by somebody else, or there is no memory. Waiters try again, and their operations return
-  // the error; a handler is called with Readiness::error.
-  void tell_failure(Slot& slot) {
-    slot.reader.notify();
-    slot.writer.notify();
-    slot.reader.clear();
+  // The descriptor was closed by somebody else, or there is no memory. Waiters have been woken; a handler is called
+  // with Readiness::error, and where it may pass, the slot is muted, to be added later.
+  void tell_failure(Slot& slot, Error error) {
     const Handler handler = slot.handler;
-    if (handler) handler(Readiness::error);
+    if (!handler) return;
+    if (error != EBADF) mute(slot);
+    handler(Readiness::error);
   }
 
   [[gnu::cold]] Error report_table_full() {
@@ -345,29 +419,55 @@ class DescriptorTable : TableWords, public Scheduler {
     return Error(ENOBUFS);
   }
 
-  // Makes what the selector knows equal to what is wanted.
-  Result<void> update_selector(Slot& slot) {
+  // Makes what the selector knows equal to what is wanted. `before` is wanted again after an error.
+  Result<void> update_selector(Slot& slot, Interest before) {
     if (slot.is(Slot::always_ready)) return update_always_ready(slot);
     // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
-    const bool member = any(slot.wanted) || (slot.handler && !slot.is(Slot::muted));
-    if (!member) {
+    if (!any(slot.wanted) && !slot.handler) {
       remove_from_selector(slot);
       return {};
     }
+    const Result<void> updated = add_or_modify(slot);
+    if (updated) return updated;
+    slot.wanted = before;
+    if (!slot.is(Slot::in_set)) {
+      give_number_back(slot);
+      wake_all(slot);
+    }
+    return updated;
+  }
+  Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
       if (modified || modified.error() != ENOENT) return modified;
-      remove_from_selector(slot);  // closed by somebody else, and the number is another file's by now
+      leave_selector(slot);  // closed by somebody else, and the number is another file's by now
     }
+    if (!take_number(slot)) return Error(EEXIST);
     const Result<void> added = tell_selector(slot, Change::add);
-    if (added || !is_one_of(added.error().code(), EEXIST, EPERM)) return added;
-    // After EPERM, too: what is always ready is in no set, so only the table knows of a second registration.
-    if (is_registered_elsewhere(slot)) return Error(EEXIST);
+    if (added) return added;
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);
       return update_always_ready(slot);
     }
-    return tell_selector(slot, Change::modify);  // EEXIST: what a duplicate, closed since, has left behind
+    // EEXIST: what a duplicate, closed since, has left behind.
+    return added.error() == EEXIST ? tell_selector(slot, Change::modify) : added;
+  }
+  void leave_selector(Slot& slot) {
+    if (slot.is(Slot::in_set)) {
+      const Result<void> removed = selector_->remove(slot.fd);
+      if (!removed) selector_->forget(slot.fd);
+      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
+      if (!removed && !is_one_of(removed.error().code(), ENOENT, EBADF)) set_flag(rebuild_needed);
+    }
+    slot.clear(Slot::in_set);
+    slot.known = Interest::none;
+    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+  }
+  // Waiters try again, and are armed anew, or get the error.
+  static void wake_all(Slot& slot) {
+    slot.reader.notify();
+    slot.writer.notify();
+    slot.reader.clear();
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);
@@ -384,13 +484,35 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     return told;
   }
-  // O(slots used so far); called only where the selector returns EEXIST or EPERM.
-  bool is_registered_elsewhere(const Slot& slot) const {
-    for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
-      if (other == &slot || other->fd != slot.fd) continue;
-      if ((other->flags & (Slot::in_set | Slot::always_ready)) != 0) return true;
+
+  // ---- numbers ----
+
+  // Slots that hold their descriptor's number are found by it, in O(1) expected: each lies in a bucket, a list that is
+  // linked through its slots. Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out;
+  // the upper half of the product with the capacity is a place in the table.
+  std::uint32_t& first_in_bucket(int fd) const {
+    const std::uint64_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
+    return slots_[1 + (spread * capacity_ >> 32)].bucket;
+  }
+  // Whether the slot now holds its number: no other one does.
+  [[gnu::noinline]] bool take_number(Slot& slot) {
+    if (slot.is(Slot::numbered) || &slot == slots_) return true;  // nobody else knows the wake-up descriptor
+    std::uint32_t& first = first_in_bucket(slot.fd);
+    for (std::uint32_t i = first; i != 0; i = slots_[i].next) {
+      if (slots_[i].fd == slot.fd) return false;
     }
-    return false;
+    slot.set(Slot::numbered);
+    slot.next = first;
+    first = index_of(slot);
+    return true;
+  }
+  [[gnu::noinline]] void give_number_back(Slot& slot) {
+    if (!slot.is(Slot::numbered)) return;
+    slot.clear(Slot::numbered);
+    const std::uint32_t index = index_of(slot);
+    std::uint32_t* link = &first_in_bucket(slot.fd);
+    while (*link != index) link = &slots_[*link].next;
+    *link = slot.next;
   }
   std::uint64_t token_of(const Slot& slot) const {
     const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity

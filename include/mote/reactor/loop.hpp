@@ -112,11 +112,12 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_work_at_once()) return Instant::min();
     return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
   }
-  // The system has refused a descriptor or memory to an accept(): accept_retry() is woken after limits::accept_pause.
-  void pause_accepts() {
-    if (accept_again_ != Instant()) return;
-    accept_again_ = saturating_add(read_clock(), limits::accept_pause);
-    expect_accept_retry();
+  // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are looked
+  // at again.
+  void expect_retry() {
+    if (retry_at_ != Instant()) return;
+    retry_at_ = saturating_add(read_clock(), limits::retry_pause);
+    wheel_.expect(retry_at_.time_since_epoch().count());
   }
 
   // ---- wake-ups ----
@@ -214,8 +215,12 @@ class Loop : LoopWords, public DescriptorTable {
     if (!is_open()) return Error(ENXIO);
     const bool endless = !once && limit == Instant::max();
     const bool no_limit_no_priorities = endless && !has_priorities();
-    Result<void> result;
     enter();
+    Result<void> result = finish_rebuild();
+    if (!result) {
+      leave();
+      return result;
+    }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
         if (stats().tasks != 0) result = Error(EDEADLK);
@@ -284,6 +289,10 @@ class Loop : LoopWords, public DescriptorTable {
     for (const Ready* ready = batch_; ready != end; ++ready) dispatch(*ready);
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
+    if (has_flag(has_muted)) {
+      clear_flag(has_muted);
+      expect_retry();
+    }
     if (has_work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
@@ -295,9 +304,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
   [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
     if (has_flag(never_waiting)) dispatch_always_ready_handlers();
-    if (has_flag(rebuild_needed)) {
-      if (const Result<void> rebuilt = rebuild(); !rebuilt) return rebuilt;
-    }
+    if (const Result<void> rebuilt = finish_rebuild(); !rebuilt) return rebuilt;
     if (has_flag(woken)) {
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
@@ -306,14 +313,14 @@ class Loop : LoopWords, public DescriptorTable {
   }
   [[gnu::noinline]] void fire_timers() {
     if (expire_timers_ != nullptr) expire_timers_(*this, true);
-    if (accept_again_ == Instant()) return;
+    if (retry_at_ == Instant()) return;
     wheel_.forget();
-    if (accept_again_ > last_known_time()) return expect_accept_retry();
-    accept_again_ = Instant();
+    if (retry_at_ > last_known_time()) return wheel_.expect(retry_at_.time_since_epoch().count());
+    retry_at_ = Instant();
     ++stats().timers_fired;
     accept_retry().notify_all();
+    look_at_muted_slots();
   }
-  [[gnu::noinline]] void expect_accept_retry() { wheel_.expect(accept_again_.time_since_epoch().count()); }
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
     retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
@@ -326,7 +333,7 @@ class Loop : LoopWords, public DescriptorTable {
   std::uint32_t holds_ = 0;
   std::uint32_t timer_order_ = 0;
   Instant firing_until_{};
-  Instant accept_again_{};  // when the tasks of accept_retry() are woken to try again; Instant(): no pause is on
+  Instant retry_at_{};  // see expect_retry(); Instant(): there is nothing to be tried again
   ExpireHook expire_timers_ = nullptr;
   InboxHook serve_inbox_ = nullptr;
   FrameStore* frame_store_ = nullptr;

@@ -46,8 +46,8 @@ class Reactor : detail::Loop {
   //   EDEADLK         (run() alone) tasks are left, but nothing that could wake them: they wait for each other.
   //   EINVAL          (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
-  //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
-  //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
+  //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
+  //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
   Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
@@ -63,12 +63,20 @@ class Reactor : detail::Loop {
   // ---- descriptors ----
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with
-  // what is ready, again and again while it stays so. hangup and error are reported whatever was asked for; an event
-  // that carries nothing else is delivered once, and the next after modify(). `handler` must not be empty. It may do
-  // anything, also remove itself.
+  // what is ready of what is asked for at that moment, again and again while it stays so. `handler` must not be empty.
+  // It may do anything, also remove itself.
+  //
+  // hangup and error are reported whatever was asked for. One that comes alone and stays (the handler has not taken the
+  // error away, has not removed the registration, and has not called modify()) is reported once: then the descriptor is
+  // looked at every limits::retry_pause (100 ms), and is heard again when the hang-up or error has gone or what was
+  // asked for is there; at once after modify().
+  //
+  // Descriptors that belong to a library: a registration ends with remove() before the library closes the descriptor;
+  // or, where it tells of it only afterwards, with forget(). Until then the number is taken: a new descriptor of the
+  // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks.
   // Errors:
   //   EBADF            fd is not an open descriptor.
-  //   EEXIST           it is registered already (found out in O(descriptors)).
+  //   EEXIST           the number is registered already.
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
@@ -77,25 +85,22 @@ class Reactor : detail::Loop {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
     if (const Result<void> claimed = claim(fd, slot); !claimed) return claimed.error();
-    set_handler(*slot, handler);
-    const Result<void> added = set_interest(*slot, interest);
+    const Result<void> added = set_handler(*slot, interest, handler);
     if (added) return Registration{index_of(*slot), slot->generation};
     release(*slot);
     return added.error();
   }
-  // Adds the descriptor again where it is no longer in the kernel's set: after an event that had not been asked for, or
-  // closed by somebody else.
+  // Changes what is asked for, from the next event on that is delivered, one of this very turn included. The kernel is
+  // told in any case, so that a descriptor that is no longer in its set (see add(); or it was closed, and the number is
+  // another's now) is added again. After an error all is as before.
   // Errors:
   //   ENOENT           the registration is no longer there.
-  //   EBADF            its descriptor has been closed: remove() it.
-  //   EEXIST           another registration has the same descriptor by now: remove() one of them.
+  //   EBADF            its descriptor has been closed: forget() it.
   //   ELOOP            as of add().
   //   ENOMEM, ENOSPC   the kernel's limits.
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
-    slot->clear(Slot::muted);
-    return set_interest(*slot, interest);
+    return slot != nullptr ? renew_interest(*slot, interest) : Error(ENOENT);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
   // all tasks that wait for a free slot: O(waiting tasks).
@@ -105,6 +110,17 @@ class Reactor : detail::Loop {
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
     remove_from_selector(*slot);
+    release(*slot);
+    return {};
+  }
+  // The same for a descriptor that has been closed already, whose number may be another's by now: the kernel, which has
+  // dropped it, is not told.
+  // Errors:
+  //   ENOENT   the registration is no longer there.
+  Result<void> forget(Registration registration) {
+    Slot* const slot = find(registration);
+    if (slot == nullptr) return Error(ENOENT);
+    forget_in_selector(*slot);
     release(*slot);
     return {};
   }

@@ -28,21 +28,25 @@ namespace detail {
 // The object that owns a slot's descriptor, if one does. The table closes it through a hook of the layer above.
 struct SlotOwner {};
 
-// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last. Where a
-// handler is set, events go to it; else they wake the tasks that wait.
+// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last; they differ
+// only where the kernel is not asked, and while a call is made. Where a handler is set, events go to it; else they wake
+// the tasks that wait.
 // Size on a 32-bit board: 72 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
     in_set = 0x01,        // the selector has it
     always_ready = 0x02,  // a regular file or its kin: EPERM from epoll
-    muted = 0x04,         // an event came that its handler had not asked for: out of the set until it is modified
+    muted = 0x04,         // an error or a hang-up stays: out of the set until a look finds that it has gone
     listening = 0x08,     // DescriptorTable::close_listeners() closes its owner
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
     blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
     is_stream = 0x100,  // a socket of type SOCK_STREAM
-    is_tcp = 0x200      // and of our making: a short read means that nothing is left, so edge triggering is enough
+    is_tcp = 0x200,     // and of our making: a short read means that nothing is left, so edge triggering is enough
+    numbered = 0x400,   // it holds its descriptor's number: see DescriptorTable::holder_of()
+    told = 0x800,       // its handler has been told of what it had not asked for, and has not been set anew since
+    condition_stands = 0x1000  // an error or a hang-up is reported that no read or write takes away
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
@@ -52,24 +56,30 @@ struct Slot {
   };
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
-  void set(Flag flag) { flags |= flag; }
-  void clear(Flag flag) { flags &= ~unsigned{flag}; }
+  void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
+  void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
   bool may_read() const { return (read_state & may_try) != 0; }
   bool may_write() const { return (write_state & may_try) != 0; }
   static void clear_state(std::uint8_t& state, DirectionState bit) {
     state = static_cast<std::uint8_t>(state & ~unsigned{bit});
   }
 
+  // What was reported last, and has not been taken since; not stored for plain data: see DescriptorTable::dispatch().
+  Readiness last() const { return static_cast<Readiness>(reported); }
+  void report(Readiness readiness) { reported = static_cast<std::uint16_t>(bits(readiness)); }
+  void take(Readiness taken) { reported = static_cast<std::uint16_t>(reported & ~bits(taken)); }
+
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next_free = 0;
+  std::uint32_t next = 0;         // in the list of free slots, or in its bucket; 0: none
+  std::uint32_t bucket = 0;       // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
   std::uint8_t read_state = 0;  // of DirectionState
   std::uint8_t write_state = 0;
-  Readiness last = Readiness::none;  // what was reported last; not stored for plain data: see dispatch()
-  std::uint32_t flags = 0;           // of Flag
+  std::uint16_t reported = 0;  // of Readiness: see last()
+  std::uint16_t flags = 0;     // of Flag
   SlotOwner* owner = nullptr;
   Handler handler;
   Waiter reader;  // what they await are bits of Interest

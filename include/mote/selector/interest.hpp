@@ -59,6 +59,17 @@ template <class E> constexpr detail::IfFlags<E>& operator&=(E& a, E b) {
 }
 template <class E, class = detail::IfFlags<E>> constexpr bool any(E e) { return detail::bits(e) != 0; }
 
+namespace detail {
+
+// What may be reported where this interest is asked for, beside error and hang-up.
+constexpr unsigned asked_for(Interest interest) {
+  constexpr unsigned asked = bits(Interest::read | Interest::priority | Interest::write);
+  return (bits(interest) & asked) | (bits(interest) & bits(Interest::read)) << 13;  // read_closed with read
+}
+static_assert(asked_for(Interest::read) == bits(Readiness::readable | Readiness::read_closed));
+
+}  // namespace detail
+
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
 

@@ -6,7 +6,7 @@
 
 #include <errno.h>       // errno and its names
 #include <fcntl.h>       // open, fcntl, O_*
-#include <stdlib.h>      // getenv, strtoul, strtoull: systemd's environment
+#include <stdlib.h>      // getenv, strtoul, strtoull
 #include <string.h>      // memory and strings
 #include <sys/socket.h>  // sockets
 

@@ -9,11 +9,13 @@
 #include <poll.h>         // poll
 #include <sched.h>        // sched_yield
 #include <signal.h>       // sigaction
+#include <stdlib.h>       // getenv, strtoul, strtoull
 #include <sys/epoll.h>    // epoll
 #include <sys/eventfd.h>  // eventfd, the wake-up descriptor
 #include <sys/ioctl.h>    // TIOCEXCL
 #include <sys/socket.h>   // sockets
 #include <sys/syscall.h>  // SYS_epoll_pwait2, which older C libraries do not wrap
+#include <sys/utsname.h>  // uname
 #include <termios.h>      // serial ports
 #include <time.h>         // clock_gettime
 #include <unistd.h>       // read, write, close, getpid, STDERR_FILENO
@@ -39,6 +41,15 @@ struct LinuxSystem {
   }
   static pid_t process() { return ::getpid(); }
   static void yield() { ::sched_yield(); }
+  // Whether the kernel's version is this one or a later one. False where it is not known.
+  static bool is_at_least(unsigned major, unsigned minor) {
+    utsname kernel;
+    if (::uname(&kernel) != 0) return false;
+    char* rest = nullptr;
+    const unsigned long its_major = ::strtoul(kernel.release, &rest, 10);
+    const unsigned long its_minor = *rest == '.' ? ::strtoul(rest + 1, nullptr, 10) : 0;
+    return its_major > major || (its_major == major && its_minor >= minor);
+  }
 
   static int epoll_create() { return ::epoll_create1(EPOLL_CLOEXEC); }
   static int epoll_ctl(int set, int what, int fd, epoll_event* event) { return ::epoll_ctl(set, what, fd, event); }
@@ -55,6 +66,8 @@ struct LinuxSystem {
     const std::int64_t timeout[2] = {ns / 1'000'000'000, ns % 1'000'000'000};
     return static_cast<int>(::syscall(number, set, events, most, timeout, nullptr, std::size_t{0}));
   }
+  // A poll(2) of one descriptor that does not wait.
+  static int look(pollfd& entry) { return ::poll(&entry, 1, 0); }
   static int poll(pollfd* fds, std::size_t n, int ms) { return ::poll(fds, static_cast<nfds_t>(n), ms); }
   static int event_fd() { return ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 

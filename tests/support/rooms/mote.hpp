@@ -37,6 +37,7 @@
 #include <mote/selector/default_selector.hpp>
 #include <mote/selector/epoll_selector.hpp>
 #include <mote/selector/interest.hpp>
+#include <mote/selector/look.hpp>
 #include <mote/selector/milliseconds.hpp>
 #include <mote/selector/poll_selector.hpp>
 #include <mote/selector/selector.hpp>
