@@ -3462,17 +3462,17 @@ struct Slot {
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
-    blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
-    is_stream = 0x100,  // a socket of type SOCK_STREAM
-    is_tcp = 0x200,     // and of our making: a short read means that nothing is left, so edge triggering is enough
-    numbered = 0x400,   // it holds its descriptor's number: see DescriptorTable::holder_of()
-    told = 0x800,       // its handler has been told of what it had not asked for, and has not been set anew since
-    condition_stands = 0x1000  // an error or a hang-up is reported that no read or write takes away
+    blocking = 0x80,       // not ours to make non-blocking: used only when reported ready
+    is_stream = 0x100,     // a socket of type SOCK_STREAM
+    is_tcp = 0x200,        // and of our making: a short read means that nothing is left, so edge triggering is enough
+    numbered = 0x400,      // it holds its descriptor's number: see DescriptorTable::holder_of()
+    told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
+    error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
     may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not mean that nothing is left (the peer has closed): read on until EAGAIN
+    read_fully = 2,  // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
     slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
   };
 
@@ -3687,7 +3687,7 @@ class DescriptorTable : TableWords, public Scheduler {
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
-    if ((slot.flags & (Slot::always_ready | Slot::condition_stands)) != 0) return wait_specially(slot, waiter, wanted);
+    if ((slot.flags & (Slot::always_ready | Slot::error_stands)) != 0) return wait_specially(slot, waiter, wanted);
     if (wanted == slot.known) return {};
     // Edge-triggered for our own TCP sockets that are only read(): a short read has drained them. See Slot::is_tcp and
     // Slot::slow_path.
@@ -3808,33 +3808,32 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   void look_again(Slot& slot) {
     if (condition_stays(slot)) return set_flag(has_muted);
-    slot.clear(Slot::muted | Slot::condition_stands);
+    slot.clear(Slot::muted | Slot::error_stands);
     if (!update_selector(slot, slot.wanted)) mute(slot);
   }
 
   // ---- waiting ----
 
-  // Arms what a waiter has been noted for. After an error it is not noted.
+  // Arms what a waiter has been noted for. After an error it is not noted. What is always ready wakes it at once.
   Result<void> arm(Slot& slot, Waiter& waiter, Interest interest) {
     const Result<void> armed = set_interest(slot, interest);
     if (!armed) waiter.clear();
+    else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
-  // A descriptor that is always ready, or one with an error or a hang-up that stays.
-  [[gnu::cold]] Result<void> wait_specially(Slot& slot, Waiter& waiter, Interest wanted) {
-    if (!slot.is(Slot::always_ready)) {
-      // Edge-triggered, it is reported only when something changes. poll(2) has no such thing.
-      if (any(edges_)) return arm(slot, waiter, wanted | edges_);
-      slot.wanted = wanted;
-      mute(slot);
-      return {};
-    }
-    const Result<void> armed = arm(slot, waiter, wanted);
-    if (!armed) return armed;
+  static void wake_at_once(Slot& slot, Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
     slot.read_state |= Slot::may_try;
     slot.write_state |= Slot::may_try;
     waiter.notify();
+  }
+  // A descriptor that is always ready, or one with an error that stays. That one is armed edge-triggered, so that it is
+  // reported only when something changes; poll(2) has no such thing.
+  [[gnu::cold]] Result<void> wait_specially(Slot& slot, Waiter& waiter, Interest wanted) {
+    if (slot.is(Slot::always_ready)) return arm(slot, waiter, wanted);
+    if (any(edges_)) return arm(slot, waiter, wanted | edges_);
+    slot.wanted = wanted;
+    mute(slot);
     return {};
   }
   // An event of a descriptor that tasks wait for. Waiters are woken; a direction without a waiter is disarmed, so that
@@ -3868,15 +3867,14 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   static void note_readiness(Slot& slot, Readiness readiness, Interest directions) {
     slot.report(readiness);
-    if ((bits(readiness) & never_masked) != 0) {
-      slot.read_state |= Slot::read_fully;
-    } else if (slot.is(Slot::condition_stands)) {
-      slot.clear(Slot::condition_stands);
-      slot.wanted &= ~edge_triggered;
-    }
     if (any(directions & (Interest::read | Interest::priority))) slot.read_state |= Slot::may_try;
     if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
-    if (any(readiness & Readiness::read_closed)) slot.read_state |= Slot::read_fully;
+    constexpr Readiness more_than_data = Readiness::hangup | Readiness::read_closed | Readiness::error;
+    if (any(readiness & more_than_data)) slot.read_state |= Slot::read_fully;
+    if (slot.is(Slot::error_stands) && !any(readiness & Readiness::error)) {
+      slot.clear(Slot::error_stands);
+      slot.wanted &= ~edge_triggered;
+    }
     if (any(readiness & Readiness::priority)) {
       // At the mark of urgent data recv() reads short, or fails with EAGAIN if a signal is pending, though there is
       // more: from now on the stream is level-triggered.
@@ -5098,6 +5096,11 @@ class SourceBase : SlotOwner {
       return wait_for(context, direction, what);
     });
   }
+  // For good: what is there is reported until it has been read.
+  void disable_edges() {
+    slot_->read_state |= Slot::slow_path;
+    slot_->wanted &= ~edge_triggered;
+  }
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
@@ -5232,9 +5235,7 @@ class Source : protected detail::SourceBase {
     constexpr Interest reading = Interest::read | Interest::priority;
     const bool is_for_reading = any(interest) && !any(interest & ~reading);
     if (!is_for_reading && interest != Interest::write) return Error(EINVAL);
-    // The caller may leave unread what there is, so edge triggering would not be enough.
-    slot_->read_state |= Slot::slow_path;
-    slot_->wanted &= ~detail::edge_triggered;
+    disable_edges();  // the caller may leave unread what there is
     Readiness seen = detail::look(slot_->fd, interest);
     if (any(seen & detail::not_open)) return Error(EBADF);
     // Some files (/proc/mounts) tell a change once, to whoever asks first: that may have been the selector.
@@ -5285,14 +5286,13 @@ constexpr ssize_t not_tried = -2;
 
 // Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
 [[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
-  constexpr Readiness staying = Readiness::error | Readiness::hangup;
   const int error = System::error();
-  const bool was_reported = any(slot.last() & staying);
-  slot.take(staying);
+  const bool was_reported = any(slot.last() & Readiness::error);
+  slot.take(Readiness::error);
   if (error != EAGAIN) return error;
   Slot::clear_state(state, Slot::may_try);
   // It was reported, and yet the call has not returned it: what is in the error queue is left to whom it is for.
-  if (was_reported && any(look(slot.fd, Interest::none) & staying)) slot.set(Slot::condition_stands);
+  if (was_reported && any(look(slot.fd, Interest::none) & Readiness::error)) slot.set(Slot::error_stands);
   return EAGAIN;
 }
 
@@ -5362,7 +5362,9 @@ inline Result<std::size_t> try_send(Slot& slot, const ByteView& bytes) {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Datagrams, UDP or Unix-domain. What is in the error queue is discarded when it is reported and nothing can be read.
+// Datagrams, UDP or Unix-domain. What is in the error queue (time stamps, IP_RECVERR: see MSG_ERRQUEUE in recv(2)) is
+// left there: whoever has asked the kernel for it reads it, by fd(). Until then, with poll(2), a datagram may be received
+// up to limits::retry_pause (100 ms) late, since poll(2) cannot wait for one while an error is there.
 //
 // Errors of all operations that are awaited, beside their own:
 //   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.
@@ -5486,7 +5488,7 @@ inline namespace MOTE_NAMESPACE {
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
-// is discarded when it is reported and nothing can be read. Whether a stream is edge-triggered is decided in
+// (see MSG_ERRQUEUE in recv(2)) is left there, for whom it concerns. Whether a stream is edge-triggered is decided in
 // DescriptorTable::wait_for().
 //
 // Errors of all operations that are awaited, beside their own:
@@ -5632,6 +5634,15 @@ class Stream : public Source {
   //   EBADF      it is not open.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
+  // For a stream whose short reads do not mean that nothing is left, since the kernel hands out records (kTLS, by
+  // TCP_ULP): it is level-triggered from now on. To be called before the option is set.
+  // Errors:
+  //   EBADF   it is not open.
+  Result<void> expect_records() {
+    if (slot_ == nullptr) return Error(EBADF);
+    disable_edges();
+    return {};
+  }
   // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations return
   // ETIMEDOUT. Errors: those of set_option().
   Result<void> set_keep_alive(int idle, int interval, int count) {

@@ -132,9 +132,7 @@ class Source : protected detail::SourceBase {
     constexpr Interest reading = Interest::read | Interest::priority;
     const bool is_for_reading = any(interest) && !any(interest & ~reading);
     if (!is_for_reading && interest != Interest::write) return Error(EINVAL);
-    // The caller may leave unread what there is, so edge triggering would not be enough.
-    slot_->read_state |= Slot::slow_path;
-    slot_->wanted &= ~detail::edge_triggered;
+    disable_edges();  // the caller may leave unread what there is
     Readiness seen = detail::look(slot_->fd, interest);
     if (any(seen & detail::not_open)) return Error(EBADF);
     // Some files (/proc/mounts) tell a change once, to whoever asks first: that may have been the selector.

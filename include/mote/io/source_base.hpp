@@ -123,6 +123,11 @@ class SourceBase : SlotOwner {
       return wait_for(context, direction, what);
     });
   }
+  // For good: what is there is reported until it has been read.
+  void disable_edges() {
+    slot_->read_state |= Slot::slow_path;
+    slot_->wanted &= ~edge_triggered;
+  }
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open

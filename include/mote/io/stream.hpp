@@ -34,7 +34,7 @@ inline namespace MOTE_NAMESPACE {
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
-// is discarded when it is reported and nothing can be read. Whether a stream is edge-triggered is decided in
+// (see MSG_ERRQUEUE in recv(2)) is left there, for whom it concerns. Whether a stream is edge-triggered is decided in
 // DescriptorTable::wait_for().
 //
 // Errors of all operations that are awaited, beside their own:
@@ -180,6 +180,15 @@ class Stream : public Source {
   //   EBADF      it is not open.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
+  // For a stream whose short reads do not mean that nothing is left, since the kernel hands out records (kTLS, by
+  // TCP_ULP): it is level-triggered from now on. To be called before the option is set.
+  // Errors:
+  //   EBADF   it is not open.
+  Result<void> expect_records() {
+    if (slot_ == nullptr) return Error(EBADF);
+    disable_edges();
+    return {};
+  }
   // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations return
   // ETIMEDOUT. Errors: those of set_option().
   Result<void> set_keep_alive(int idle, int interval, int count) {

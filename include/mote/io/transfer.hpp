@@ -33,14 +33,13 @@ constexpr ssize_t not_tried = -2;
 
 // Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
 [[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
-  constexpr Readiness staying = Readiness::error | Readiness::hangup;
   const int error = System::error();
-  const bool was_reported = any(slot.last() & staying);
-  slot.take(staying);
+  const bool was_reported = any(slot.last() & Readiness::error);
+  slot.take(Readiness::error);
   if (error != EAGAIN) return error;
   Slot::clear_state(state, Slot::may_try);
   // It was reported, and yet the call has not returned it: what is in the error queue is left to whom it is for.
-  if (was_reported && any(look(slot.fd, Interest::none) & staying)) slot.set(Slot::condition_stands);
+  if (was_reported && any(look(slot.fd, Interest::none) & Readiness::error)) slot.set(Slot::error_stands);
   return EAGAIN;
 }
 

@@ -187,7 +187,7 @@ class DescriptorTable : TableWords, public Scheduler {
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
-    if ((slot.flags & (Slot::always_ready | Slot::condition_stands)) != 0) return wait_specially(slot, waiter, wanted);
+    if ((slot.flags & (Slot::always_ready | Slot::error_stands)) != 0) return wait_specially(slot, waiter, wanted);
     if (wanted == slot.known) return {};
     // Edge-triggered for our own TCP sockets that are only read(): a short read has drained them. See Slot::is_tcp and
     // Slot::slow_path.
@@ -308,33 +308,32 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   void look_again(Slot& slot) {
     if (condition_stays(slot)) return set_flag(has_muted);
-    slot.clear(Slot::muted | Slot::condition_stands);
+    slot.clear(Slot::muted | Slot::error_stands);
     if (!update_selector(slot, slot.wanted)) mute(slot);
   }
 
   // ---- waiting ----
 
-  // Arms what a waiter has been noted for. After an error it is not noted.
+  // Arms what a waiter has been noted for. After an error it is not noted. What is always ready wakes it at once.
   Result<void> arm(Slot& slot, Waiter& waiter, Interest interest) {
     const Result<void> armed = set_interest(slot, interest);
     if (!armed) waiter.clear();
+    else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
-  // A descriptor that is always ready, or one with an error or a hang-up that stays.
-  [[gnu::cold]] Result<void> wait_specially(Slot& slot, Waiter& waiter, Interest wanted) {
-    if (!slot.is(Slot::always_ready)) {
-      // Edge-triggered, it is reported only when something changes. poll(2) has no such thing.
-      if (any(edges_)) return arm(slot, waiter, wanted | edges_);
-      slot.wanted = wanted;
-      mute(slot);
-      return {};
-    }
-    const Result<void> armed = arm(slot, waiter, wanted);
-    if (!armed) return armed;
+  static void wake_at_once(Slot& slot, Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
     slot.read_state |= Slot::may_try;
     slot.write_state |= Slot::may_try;
     waiter.notify();
+  }
+  // A descriptor that is always ready, or one with an error that stays. That one is armed edge-triggered, so that it is
+  // reported only when something changes; poll(2) has no such thing.
+  [[gnu::cold]] Result<void> wait_specially(Slot& slot, Waiter& waiter, Interest wanted) {
+    if (slot.is(Slot::always_ready)) return arm(slot, waiter, wanted);
+    if (any(edges_)) return arm(slot, waiter, wanted | edges_);
+    slot.wanted = wanted;
+    mute(slot);
     return {};
   }
   // An event of a descriptor that tasks wait for. Waiters are woken; a direction without a waiter is disarmed, so that
@@ -368,15 +367,14 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   static void note_readiness(Slot& slot, Readiness readiness, Interest directions) {
     slot.report(readiness);
-    if ((bits(readiness) & never_masked) != 0) {
-      slot.read_state |= Slot::read_fully;
-    } else if (slot.is(Slot::condition_stands)) {
-      slot.clear(Slot::condition_stands);
-      slot.wanted &= ~edge_triggered;
-    }
     if (any(directions & (Interest::read | Interest::priority))) slot.read_state |= Slot::may_try;
     if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
-    if (any(readiness & Readiness::read_closed)) slot.read_state |= Slot::read_fully;
+    constexpr Readiness more_than_data = Readiness::hangup | Readiness::read_closed | Readiness::error;
+    if (any(readiness & more_than_data)) slot.read_state |= Slot::read_fully;
+    if (slot.is(Slot::error_stands) && !any(readiness & Readiness::error)) {
+      slot.clear(Slot::error_stands);
+      slot.wanted &= ~edge_triggered;
+    }
     if (any(readiness & Readiness::priority)) {
       // At the mark of urgent data recv() reads short, or fails with EAGAIN if a signal is pending, though there is
       // more: from now on the stream is level-triggered.

@@ -41,17 +41,17 @@ struct Slot {
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
-    blocking = 0x80,    // not ours to make non-blocking: used only when reported ready
-    is_stream = 0x100,  // a socket of type SOCK_STREAM
-    is_tcp = 0x200,     // and of our making: a short read means that nothing is left, so edge triggering is enough
-    numbered = 0x400,   // it holds its descriptor's number: see DescriptorTable::holder_of()
-    told = 0x800,       // its handler has been told of what it had not asked for, and has not been set anew since
-    condition_stands = 0x1000  // an error or a hang-up is reported that no read or write takes away
+    blocking = 0x80,       // not ours to make non-blocking: used only when reported ready
+    is_stream = 0x100,     // a socket of type SOCK_STREAM
+    is_tcp = 0x200,        // and of our making: a short read means that nothing is left, so edge triggering is enough
+    numbered = 0x400,      // it holds its descriptor's number: see DescriptorTable::holder_of()
+    told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
+    error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
     may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not mean that nothing is left (the peer has closed): read on until EAGAIN
+    read_fully = 2,  // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
     slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
   };
 
