@@ -3465,7 +3465,7 @@ struct Slot {
     blocking = 0x80,       // not ours to make non-blocking: used only when reported ready
     is_stream = 0x100,     // a socket of type SOCK_STREAM
     is_tcp = 0x200,        // and of our making: a short read means that nothing is left, so edge triggering is enough
-    numbered = 0x400,      // it holds its descriptor's number: see DescriptorTable::holder_of()
+    numbered = 0x400,      // it holds its descriptor's number: see DescriptorTable
     told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
     error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
   };
@@ -3553,9 +3553,10 @@ struct TableWords {
 // the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
 //
-// Each number has one slot at most: once the selector has been told of it, no other slot may arm the same number, until
-// this one is released. So no call by an old registration, whose descriptor was closed by somebody else and whose
-// number has come back, can touch a new one; and both selectors answer the same.
+// A slot with a handler holds its descriptor's number, and so does one that is not in the selector though it could be:
+// no other slot may arm the same number, until this one is released. So no call by an old registration, whose
+// descriptor was closed by somebody else and whose number has come back, can touch a new one; and both selectors answer
+// the same. (Two tasks' slots need no such care: each owns its descriptor.)
 //
 // An error or a hang-up cannot be masked: it would be reported again at once, for ever. So where one stays that nobody
 // takes away, the slot is muted: it leaves the selector, and is looked at again by poll(2) after a pause.
@@ -3629,11 +3630,11 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
-    const Handler before = std::exchange(slot.handler, handler);
-    dispatch_always_ready_ = &DescriptorTable::dispatch_always_ready;
-    const Result<void> set = renew_interest(slot, interest);
-    if (!set) slot.handler = before;
-    return set;
+    if (interest != slot.known || !slot.is(Slot::in_set)) return change_handler(slot, interest, handler);
+    slot.handler = handler;
+    slot.wanted = interest;
+    slot.clear(Slot::told);
+    return {};
   }
   // Owners register with the function that closes them, so that a program without owners does not link its code.
   void set_owner(Slot& slot, SlotOwner& owner, void (*close_owner)(SlotOwner&)) {
@@ -3777,6 +3778,13 @@ class DescriptorTable : TableWords, public Scheduler {
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
  private:
+  [[gnu::noinline]] Result<void> change_handler(Slot& slot, Interest interest, Handler handler) {
+    const Handler before = std::exchange(slot.handler, handler);
+    dispatch_always_ready_ = &DescriptorTable::dispatch_always_ready;
+    const Result<void> changed = renew_interest(slot, interest);
+    if (!changed) slot.handler = before;
+    return changed;
+  }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
   // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
@@ -3802,7 +3810,7 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   void mute(Slot& slot) {
     leave_but_stay_named(slot);
-    take_number(slot);
+    hold_number(slot);
     slot.set(Slot::muted);
     set_flag(has_muted);
   }
@@ -3942,15 +3950,26 @@ class DescriptorTable : TableWords, public Scheduler {
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (!take_number(slot)) return Error(EEXIST);
+    if (numbered_ != 0 && is_number_taken(slot)) return Error(EEXIST);
     const Result<void> added = tell_selector(slot, Change::add);
-    if (added) return added;
+    if (added) {
+      if (slot.handler) hold_number(slot);
+      return added;
+    }
     if (added.error() == EPERM) {
       slot.set(Slot::always_ready);
+      hold_number(slot);
       return update_always_ready(slot);
     }
-    // EEXIST: what a duplicate, closed since, has left behind.
-    return added.error() == EEXIST ? tell_selector(slot, Change::modify) : added;
+    if (added.error() != EEXIST || is_in_set_elsewhere(slot)) return added;
+    return tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
+  }
+  // O(slots used so far); called only where the selector returns EEXIST.
+  [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
+    for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
+      if (other != &slot && other->fd == slot.fd && other->is(Slot::in_set)) return true;
+    }
+    return false;
   }
   // Returns whether the kernel has removed it from the set, now.
   bool leave_selector(Slot& slot) {
@@ -4003,25 +4022,31 @@ class DescriptorTable : TableWords, public Scheduler {
     const std::uint64_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
     return slots_[1 + (spread * capacity_ >> 32)].bucket;
   }
-  // Whether the slot now holds its number: no other one does.
-  [[gnu::noinline]] bool take_number(Slot& slot) {
-    if (slot.is(Slot::numbered) || &slot == slots_) return true;  // nobody else knows the wake-up descriptor
-    std::uint32_t& first = first_in_bucket(slot.fd);
-    for (std::uint32_t i = first; i != 0; i = slots_[i].next) {
-      if (slots_[i].fd == slot.fd) return false;
+  // Whether another slot holds it.
+  [[gnu::noinline]] bool is_number_taken(const Slot& slot) const {
+    for (std::uint32_t i = first_in_bucket(slot.fd); i != 0; i = slots_[i].next) {
+      if (slots_[i].fd == slot.fd && &slots_[i] != &slot) return true;
     }
+    return false;
+  }
+  [[gnu::noinline]] void hold_number(Slot& slot) {
+    if (slot.is(Slot::numbered) || &slot == slots_) return;  // nobody else knows the wake-up descriptor
+    std::uint32_t& first = first_in_bucket(slot.fd);
     slot.set(Slot::numbered);
     slot.next = first;
     first = index_of(slot);
-    return true;
+    ++numbered_;
   }
-  [[gnu::noinline]] void give_number_back(Slot& slot) {
-    if (!slot.is(Slot::numbered)) return;
-    slot.clear(Slot::numbered);
+  void give_number_back(Slot& slot) {
+    if (slot.is(Slot::numbered)) unlink_number(slot);
+  }
+  [[gnu::noinline]] void unlink_number(Slot& slot) {
     const std::uint32_t index = index_of(slot);
     std::uint32_t* link = &first_in_bucket(slot.fd);
     while (*link != index) link = &slots_[*link].next;
     *link = slot.next;
+    slot.clear(Slot::numbered);
+    --numbered_;
   }
   std::uint64_t token_of(const Slot& slot) const {
     const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity
@@ -4033,6 +4058,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Set when the first handler and the first owner are, so that a program without them does not link that code.
   void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;
   void (*close_owner_)(SlotOwner&) = nullptr;
+  std::uint32_t numbered_ = 0;  // slots that hold their number
 };
 
 }  // namespace detail
@@ -4431,7 +4457,7 @@ class Reactor : detail::Loop {
   // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks.
   // Errors:
   //   EBADF            fd is not an open descriptor.
-  //   EEXIST           the number is registered already.
+  //   EEXIST           the number is registered already, or tasks wait for it (found out in O(slots used so far)).
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
@@ -4455,7 +4481,8 @@ class Reactor : detail::Loop {
   //   ENOMEM, ENOSPC   the kernel's limits.
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
-    return slot != nullptr ? renew_interest(*slot, interest) : Error(ENOENT);
+    if (slot == nullptr) return Error(ENOENT);
+    return renew_interest(*slot, interest);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
   // all tasks that wait for a free slot: O(waiting tasks).

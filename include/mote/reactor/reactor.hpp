@@ -76,7 +76,7 @@ class Reactor : detail::Loop {
   // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks.
   // Errors:
   //   EBADF            fd is not an open descriptor.
-  //   EEXIST           the number is registered already.
+  //   EEXIST           the number is registered already, or tasks wait for it (found out in O(slots used so far)).
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
@@ -100,7 +100,8 @@ class Reactor : detail::Loop {
   //   ENOMEM, ENOSPC   the kernel's limits.
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
-    return slot != nullptr ? renew_interest(*slot, interest) : Error(ENOENT);
+    if (slot == nullptr) return Error(ENOENT);
+    return renew_interest(*slot, interest);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
   // all tasks that wait for a free slot: O(waiting tasks).
