@@ -1588,3 +1588,28 @@ ON_BOTH_SELECTORS("foreign descriptors: modify() where a regular file was closed
   CHECK(turns(loop) == 0);
   CHECK(loop.forget(registration));
 }
+
+ON_BOTH_SELECTORS("foreign descriptors: a number that comes back with what a duplicate left behind is held, too") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Recorder closed, first, second;
+  mote::Fd duplicate(::dup(pair.a.get()));
+  mote::Source source;
+  const int number = pair.a.get();
+  must_watch(source, loop, std::move(pair.a), Interest::read, closed);
+  source.close();
+  REQUIRE(::fcntl(duplicate.get(), F_DUPFD_CLOEXEC, number) == number);
+  const Registration registration = must_add(loop, number, Interest::read, first);  // epoll answers EEXIST
+  ::close(number);
+  duplicate.close();
+  const test::Pair next = test::socket_pair();
+  REQUIRE(::dup2(next.a.get(), number) == number);
+  CHECK(error_of(loop.add(number, Interest::read, second)) == EEXIST);
+  REQUIRE(loop.forget(registration));
+  const Registration again = must_add(loop, number, Interest::read, second);
+  test::send_text(next.b.get(), "x");
+  CHECK(turns(loop, 2) == 2);
+  CHECK(second.calls == 2);
+  REQUIRE(loop.remove(again));
+  ::close(number);
+}

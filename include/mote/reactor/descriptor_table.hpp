@@ -451,18 +451,18 @@ class DescriptorTable : TableWords, public Scheduler {
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
     if (numbered_ != 0 && is_number_taken(slot)) return Error(EEXIST);
-    const Result<void> added = tell_selector(slot, Change::add);
+    Result<void> added = tell_selector(slot, Change::add);
+    if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
+      added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
+    }
     if (added) {
       if (slot.handler) hold_number(slot);
       return added;
     }
-    if (added.error() == EPERM) {
-      slot.set(Slot::always_ready);
-      hold_number(slot);
-      return update_always_ready(slot);
-    }
-    if (added.error() != EEXIST || is_in_set_elsewhere(slot)) return added;
-    return tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
+    if (added.error() != EPERM) return added;
+    slot.set(Slot::always_ready);
+    hold_number(slot);
+    return update_always_ready(slot);
   }
   // O(slots used so far); called only where the selector returns EEXIST.
   [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
