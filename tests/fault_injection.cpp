@@ -255,7 +255,7 @@ template <class S> struct ModifyDescriptor : Operation<S> {
   void on_event(mote::Readiness readiness) { called = readiness == mote::Readiness::writable; }
   static int expected(const Fault& fault) {
     // The number seems to be another file's by now: it is added anew.
-    if (fault.call == Call::epoll_ctl) return fault.error == ENOENT ? recovered : fault.error;
+    if (fault.call == Call::epoll_ctl) return fault.error == ENOENT || fault.error == EPERM ? recovered : fault.error;
     return usual(fault);
   }
   int attempt() {

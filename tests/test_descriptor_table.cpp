@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "support/harness.hpp"
@@ -1239,4 +1240,376 @@ ON_BOTH_SELECTORS("registration: a selector that served another reactor starts a
   must_add(second, new_pair.a.get(), Interest::read, after);
   turns(second, 3);
   CHECK(after.calls == 0);
+}
+
+// --- what changes between an event's arrival and its handler ---------------------------------------------------------
+
+ON_BOTH_SELECTORS("registration: interest changed by another handler of the same turn holds from there on") {
+  struct Side {
+    mote::Reactor* reactor = nullptr;
+    Side* other = nullptr;
+    Registration registration;
+    bool* acted = nullptr;
+    bool modified = false;
+    int unwanted = 0, writable = 0;
+    void on(Readiness readiness) {
+      if (modified && readiness != Readiness::writable) ++unwanted;
+      if (readiness == Readiness::writable) ++writable;
+      if (std::exchange(*acted, true)) return;
+      other->modified = true;
+      CHECK(reactor->modify(other->registration, Interest::write));  // as a proxy does that pauses reading
+    }
+  };
+  test::Loop<S> loop;
+  test::Pair pairs[2] = {test::socket_pair(), test::socket_pair()};
+  bool acted = false;
+  Side sides[2];
+  for (int i = 0; i < 2; ++i) {
+    sides[i].reactor = &loop;
+    sides[i].other = &sides[1 - i];
+    sides[i].acted = &acted;
+    sides[i].registration = must_add(loop, pairs[i].a.get(), Interest::read, mote::Handler::of<&Side::on>(sides[i]));
+    test::send_text(pairs[i].b.get(), "x");
+  }
+  CHECK(turns(loop, 1) == 2);  // both in one batch
+  const Side& changed = sides[0].modified ? sides[0] : sides[1];
+  CHECK(changed.unwanted == 0);
+  CHECK(changed.writable == 0);
+  turns(loop, 4);
+  CHECK(changed.unwanted == 0);
+  CHECK(changed.writable == 4);
+}
+
+ON_BOTH_SELECTORS(
+    "registration: a pause by watch() in the same turn: the paused source is heard when it is set again") {
+  test::Loop<S> loop;
+  test::Pair pairs[2] = {test::socket_pair(), test::socket_pair()};
+  mote::Source sources[2];
+  Recorder recorders[2];
+  bool paused[2] = {};
+  const auto act = [&](std::size_t mine, Readiness readiness) {
+    recorders[mine](readiness);
+    if (paused[0] || paused[1]) return;
+    const std::size_t other = 1 - mine;
+    paused[other] = true;
+    CHECK(sources[other].watch(Interest::none, recorders[other]));
+  };
+  auto first = [&](Readiness readiness) { act(0, readiness); };
+  auto second = [&](Readiness readiness) { act(1, readiness); };
+  must_watch(sources[0], loop, std::move(pairs[0].a), Interest::read, first);
+  must_watch(sources[1], loop, std::move(pairs[1].a), Interest::read, second);
+  for (test::Pair& pair : pairs) test::send_text(pair.b.get(), "x");
+  turns(loop, 3);
+  const std::size_t quiet = paused[0] ? 0 : 1;
+  CHECK(recorders[quiet].calls == 0);
+  CHECK(recorders[1 - quiet].calls == 3);
+  REQUIRE(sources[quiet].watch(Interest::read, recorders[quiet]));
+  turns(loop, 3);
+  CHECK(recorders[quiet].calls == 3);
+}
+
+ON_BOTH_SELECTORS(
+    "registration: modify() within an unasked hang-up, to the same interest too: the next data is heard") {
+  for (const Interest interest : {Interest::read, Interest::none}) {
+    test::Loop<S> loop;
+    test::Pair pipe = test::pipe_pair();
+    const std::string path = "/proc/self/fd/" + std::to_string(pipe.a.get());
+    Registration registration;
+    Recorder recorder;
+    auto handler = [&](Readiness readiness) {
+      recorder(readiness);
+      if (readiness == Readiness::hangup) CHECK(loop.modify(registration, interest));
+    };
+    registration = must_add(loop, pipe.a.get(), interest, handler);
+    pipe.b.close();
+    turns(loop, 2);
+    CHECK(recorder.calls == 2);  // set anew each time, it is told each time
+    pipe.b = mote::Fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    REQUIRE(pipe.b);
+    test::send_text(pipe.b.get(), "x");
+    REQUIRE(loop.modify(registration, Interest::read));
+    turns(loop, 3);
+    CHECK(recorder.calls == 5);
+    CHECK(recorder.last == Readiness::readable);
+  }
+}
+
+ON_BOTH_SELECTORS("registration: modify() in the very hang-up is all that a reader needs to hear of the next writer") {
+  test::Loop<S> loop;
+  test::Pair pipe = test::pipe_pair();
+  const std::string path = "/proc/self/fd/" + std::to_string(pipe.a.get());
+  Registration registration;
+  int data = 0, hangups = 0;
+  auto handler = [&](Readiness) {
+    char bytes[16];
+    if (::read(pipe.a.get(), bytes, sizeof bytes) > 0) {
+      ++data;
+    } else if (++hangups == 1) {
+      CHECK(loop.modify(registration, Interest::read));
+    }
+  };
+  registration = must_add(loop, pipe.a.get(), Interest::read, handler);
+  test::send_text(pipe.b.get(), "1");
+  turns(loop, 1);
+  pipe.b.close();
+  turns(loop, 1);
+  pipe.b = mote::Fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  REQUIRE(pipe.b);
+  test::send_text(pipe.b.get(), "2");
+  turns(loop, 5);
+  CHECK(data == 2);
+  CHECK(hangups == 1);
+}
+
+ON_BOTH_SELECTORS("registration: a handler that removes and re-adds itself in an unasked hang-up is not muted") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Registration registration;
+  int calls = 0;
+  mote::Handler self;
+  auto handler = [&](Readiness readiness) {
+    ++calls;
+    CHECK(readiness == Readiness::hangup);
+    if (calls == 4) return;
+    const Registration old = registration;
+    REQUIRE(loop.remove(old));
+    registration = must_add(loop, pair.a.get(), Interest::none, self);
+    CHECK(registration.slot == old.slot);
+  };
+  self = handler;
+  registration = must_add(loop, pair.a.get(), Interest::none, self);
+  pair.b.close();
+  CHECK(turns(loop) == 4);  // each time it is a new one, that has not been told; the last is muted
+  CHECK(calls == 4);
+}
+
+ON_BOTH_SELECTORS("registration: an error that the handler takes away leaves it hearing") {
+  test::Loop<S> loop;
+  mote::Datagram socket;
+  mote::Endpoint nobody = *mote::Endpoint::parse("127.0.0.1:0");
+  socklen_t size = mote::Endpoint::capacity;
+  mote::Fd peer(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::bind(peer.get(), nobody.address(), nobody.size()) == 0);
+  REQUIRE(::getsockname(peer.get(), nobody.address(), &size) == 0);
+  peer.close();
+  REQUIRE(socket.open(loop, *mote::Endpoint::parse("127.0.0.1:0")));
+  REQUIRE(socket.connect(nobody));
+  int errors = 0, received = 0;
+  auto handler = [&](Readiness) {
+    char bytes[16];
+    const auto got = socket.try_recv(bytes);
+    if (got) ++received;
+    if (error_of(got) == ECONNREFUSED) ++errors;
+  };
+  REQUIRE(socket.watch(Interest::read, handler));
+  for (int i = 1; i <= 3; ++i) {  // in a row: the second is heard as the first
+    REQUIRE(socket.try_send_to(mote::bytes_of("ping")));
+    REQUIRE(test::run_until(loop, [&] { return errors == i; }));
+  }
+  peer = mote::Fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::bind(peer.get(), nobody.address(), nobody.size()) == 0);
+  const mote::Endpoint mine = *socket.local_endpoint();
+  for (int i = 1; i <= 3; ++i) {
+    REQUIRE(::sendto(peer.get(), "data", 4, 0, mine.address(), mine.size()) == 4);
+    REQUIRE(test::run_until(loop, [&] { return received == i; }));
+  }
+}
+
+ON_BOTH_SELECTORS("registration: while it is muted its descriptor cannot be added a second time") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Recorder first, second;
+  const Registration registration = must_add(loop, pair.a.get(), Interest::none, first);
+  pair.b.close();
+  CHECK(turns(loop) == 1);
+  CHECK(error_of(loop.add(pair.a.get(), Interest::read, second)) == EEXIST);
+  REQUIRE(loop.modify(registration, Interest::read));
+  CHECK(turns(loop, 3) == 3);
+  CHECK(first.calls == 4);
+  REQUIRE(loop.modify(registration, Interest::none));
+  CHECK(turns(loop) == 1);
+  REQUIRE(loop.remove(registration));
+  must_add(loop, pair.a.get(), Interest::read, second);
+  CHECK(turns(loop, 3) == 3);
+  CHECK(second.calls == 3);
+}
+
+// --- descriptors that their library closes before it tells -----------------------------------------------------------
+
+namespace {
+
+// A descriptor that is registered, closed without a word, and its number another file's.
+struct Reused {
+  test::Pair old_pair = test::socket_pair(), new_pair = test::socket_pair();
+  const int number = old_pair.a.get();
+  Recorder old_one, new_one;
+  Registration registration;
+  explicit Reused(mote::Reactor& reactor) {
+    registration = must_add(reactor, number, Interest::read, old_one);
+    old_pair.a.close();
+    reuse();
+  }
+  void reuse() {
+    new_pair = test::socket_pair();
+    if (new_pair.a.get() != number) {
+      mote::Fd moved(::fcntl(new_pair.a.get(), F_DUPFD_CLOEXEC, number));
+      REQUIRE(moved.get() == number);
+      new_pair.a = std::move(moved);
+    }
+    test::send_text(new_pair.b.get(), "x");
+  }
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS("foreign descriptors: a number is taken until the registration of what was closed has ended") {
+  for (const bool by_forgetting : {true, false}) {
+    test::Loop<S> loop;
+    Reused it(loop);
+    CHECK(error_of(loop.add(it.number, Interest::read, it.new_one)) == EEXIST);
+    REQUIRE((by_forgetting ? loop.forget(it.registration) : loop.remove(it.registration)));
+    must_add(loop, it.number, Interest::read, it.new_one);
+    CHECK(error_of(loop.forget(it.registration)) == ENOENT);
+    CHECK(error_of(loop.remove(it.registration)) == ENOENT);
+    CHECK(error_of(loop.modify(it.registration, Interest::none)) == ENOENT);
+    turns(loop, 3);
+    CHECK(it.new_one.calls == 3);
+    CHECK(it.new_one.last == Readiness::readable);
+    CHECK(it.old_one.calls == 0);
+    CHECK(loop.stats().selector_rebuilds == 0);
+  }
+}
+
+ON_BOTH_SELECTORS("foreign descriptors: the number of what was closed cannot be watched by a source either") {
+  test::Loop<S> loop;
+  Reused it(loop);
+  mote::Source source;
+  REQUIRE(source.open(loop, std::move(it.new_pair.a)));
+  CHECK(error_of(source.watch(Interest::read, it.new_one)) == EEXIST);
+  REQUIRE(loop.forget(it.registration));
+  REQUIRE(source.watch(Interest::read, it.new_one));
+  turns(loop, 3);
+  CHECK(it.new_one.calls == 3);
+  CHECK(it.old_one.calls == 0);
+}
+
+ON_BOTH_SELECTORS(
+    "foreign descriptors: forgotten before the number comes back, again and again: nothing is left over") {
+  test::Loop<S, 2> loop;
+  for (int i = 0; i < 20; ++i) {
+    test::Pair pair = test::socket_pair();
+    Recorder recorder;
+    const Registration registration = must_add(loop, pair.a.get(), Interest::read, recorder);
+    test::send_text(pair.b.get(), "x");
+    CHECK(turns(loop, 2) == 2);
+    pair.a.close();
+    REQUIRE(loop.forget(registration));
+    CHECK(loop.vacancies() == 2);
+    CHECK(turns(loop) == 0);
+  }
+  test::Pair pair = test::socket_pair();
+  Recorder recorder;
+  must_add(loop, pair.a.get(), Interest::write, recorder);
+  must_add(loop, pair.b.get(), Interest::write, recorder);
+  CHECK(turns(loop, 1) == 2);  // the selector's count is right, too
+}
+
+ON_BOTH_SELECTORS("foreign descriptors: modify() of what was closed tells the kernel, also for the same interest") {
+  test::Loop<S> loop;
+  Reused it(loop);
+  REQUIRE(loop.modify(it.registration, Interest::read));
+  turns(loop, 3);
+  CHECK(it.old_one.calls == 3);
+  CHECK(it.old_one.last == Readiness::readable);
+}
+
+ON_BOTH_SELECTORS(
+    "foreign descriptors: modify() onto the next file of the number: a live duplicate of the old one is not heard") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair(), next = test::socket_pair();
+  Recorder recorder;
+  const int number = pair.a.get();
+  const Registration registration = must_add(loop, number, Interest::read, recorder);
+  const mote::Fd duplicate(::dup(number));  // a forked child's, say
+  pair.a.close();
+  mote::Fd successor(::fcntl(next.a.get(), F_DUPFD_CLOEXEC, number));
+  REQUIRE(successor.get() == number);
+  REQUIRE(loop.modify(registration, Interest::read));
+  test::send_text(pair.b.get(), "to the old one");
+  turns(loop);
+  CHECK(recorder.calls == 0);
+  CHECK(turns(loop) == 0);
+  test::send_text(next.b.get(), "x");
+  CHECK(turns(loop, 3) == 3);
+  CHECK(recorder.calls == 3);
+}
+
+ON_BOTH_SELECTORS(
+    "foreign descriptors: closed with a live duplicate, it is told of a hang-up once, and does not spin") {
+  for (const bool number_comes_back : {false, true}) {
+    test::Loop<S> loop;
+    test::Pair pair = test::socket_pair(), next = test::socket_pair();
+    Recorder recorder;
+    const int number = pair.a.get();
+    must_add(loop, number, Interest::none, recorder);
+    const mote::Fd duplicate(::dup(number));
+    pair.a.close();
+    mote::Fd successor;
+    if (number_comes_back) successor = mote::Fd(::fcntl(next.a.get(), F_DUPFD_CLOEXEC, number));
+    pair.b.close();
+    turns(loop);
+    CHECK(recorder.calls <= 1);
+    CHECK(turns(loop) == 0);
+  }
+}
+
+ON_BOTH_SELECTORS("foreign descriptors: modify() where a regular file was closed, or is now, asks the kernel anew") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  const mote::Fd file(::open("/dev/null", O_RDWR | O_CLOEXEC));
+  Recorder recorder;
+  const int number = ::fcntl(file.get(), F_DUPFD_CLOEXEC, 0);
+  const Registration registration = must_add(loop, number, Interest::read, recorder);
+  CHECK(turns(loop, 2) == 2);
+  REQUIRE(::dup2(pair.a.get(), number) == number);
+  REQUIRE(loop.modify(registration, Interest::read));
+  CHECK(turns(loop) == 0);
+  test::send_text(pair.b.get(), "x");
+  CHECK(turns(loop, 2) == 2);
+  REQUIRE(::dup2(file.get(), number) == number);
+  REQUIRE(loop.modify(registration, Interest::read));
+  CHECK(turns(loop, 2) == 2);
+  ::close(number);
+  if (loop.modify(registration, Interest::read)) {  // poll(2) says so when it is asked
+    turns(loop);
+    CHECK(recorder.last == Readiness::error);
+  }
+  CHECK(error_of(loop.modify(registration, Interest::read)) == EBADF);
+  CHECK(turns(loop) == 0);
+  CHECK(loop.forget(registration));
+}
+
+ON_BOTH_SELECTORS("foreign descriptors: a number that comes back with what a duplicate left behind is held, too") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Recorder closed, first, second;
+  mote::Fd duplicate(::dup(pair.a.get()));
+  mote::Source source;
+  const int number = pair.a.get();
+  must_watch(source, loop, std::move(pair.a), Interest::read, closed);
+  source.close();
+  REQUIRE(::fcntl(duplicate.get(), F_DUPFD_CLOEXEC, number) == number);
+  const Registration registration = must_add(loop, number, Interest::read, first);  // epoll answers EEXIST
+  ::close(number);
+  duplicate.close();
+  const test::Pair next = test::socket_pair();
+  REQUIRE(::dup2(next.a.get(), number) == number);
+  CHECK(error_of(loop.add(number, Interest::read, second)) == EEXIST);
+  REQUIRE(loop.forget(registration));
+  const Registration again = must_add(loop, number, Interest::read, second);
+  test::send_text(next.b.get(), "x");
+  CHECK(turns(loop, 2) == 2);
+  CHECK(second.calls == 2);
+  REQUIRE(loop.remove(again));
+  ::close(number);
 }

@@ -226,3 +226,59 @@ ON_BOTH_SELECTORS("sources: socket options are set, and refused with the kernel'
   CHECK(error_of(p.set_no_delay(true)) == ENOTSOCK);
   CHECK(error_of(none.set_no_delay(true)) == EBADF);
 }
+
+namespace {
+
+struct ReadsTwice : mote::StateMachine {
+  Stream& stream;
+  mote::Event& go_on;
+  Result<std::size_t>& first;
+  Result<std::size_t>& second;
+  Result<void> waited;
+  char bytes[8];
+  ReadsTwice(Stream& s, mote::Event& e, Result<std::size_t>& one, Result<std::size_t>& two)
+      : stream(s), go_on(e), first(one), second(two) {}
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_AWAIT(first, stream.read(bytes));
+    MOTE_AWAIT(waited, go_on.wait());
+    MOTE_AWAIT(second, stream.read(bytes));
+    MOTE_END();
+  }
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS(
+    "sources: a task that waits is told EBUSY once a handler is set, and events come after a second watch()") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Stream stream = open_stream(loop, std::move(pair.a));
+  mote::Event go_on;
+  Result<std::size_t> first, second;
+  mote::TaskPool<ReadsTwice, 1> pool;
+  test::Recorder recorder, another;
+  REQUIRE(pool.spawn(loop, stream, go_on, first, second));
+  test::turn(loop);
+  CHECK(error_of(stream.watch(Interest::read, recorder)) == EBUSY);  // it waits
+  test::send_text(pair.b.get(), "x");
+  REQUIRE(test::run_until(loop, [&] { return static_cast<bool>(first); }));
+  test::turn(loop);
+  REQUIRE(stream.watch(Interest::read, recorder));  // it does not wait now, but what it waited for is still armed
+  go_on.set();
+  REQUIRE(test::run_until(loop, [&] { return loop.stats().tasks == 0; }));
+  CHECK(error_of(second) == EBUSY);
+  test::send_text(pair.b.get(), "y");
+  CHECK(test::turns(loop, 2) == 2);
+  CHECK(recorder.calls == 2);
+  REQUIRE(stream.watch(Interest::none, recorder));
+  CHECK(test::turns(loop) == 0);
+  char bytes[8];
+  CHECK(error_of(stream.try_read(bytes)) == 0);
+  CHECK(error_of(await(loop, [&] { return stream.read(bytes); })) == EBUSY);
+  REQUIRE(stream.watch(Interest::read, another));
+  test::send_text(pair.b.get(), "z");
+  CHECK(test::turns(loop, 2) == 2);
+  CHECK(recorder.calls == 2);
+  CHECK(another.calls == 2);
+}

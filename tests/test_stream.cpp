@@ -852,6 +852,29 @@ ON_BOTH_SELECTORS("streams: a program whose input is a file and whose output is 
   CHECK(is_blocking(file.get()));
 }
 
+ON_BOTH_SELECTORS("streams: a read from fd 0 that exactly fills the buffer does not block the loop the next time") {
+  test::Pair in = blocking_pipe();
+  test::Child child([&] {
+    ::alarm(5);  // it blocks for ever if it does
+    test::Verdict verdict;
+    install(in.a, STDIN_FILENO);
+    test::Loop<S> loop;
+    Stream from;
+    EXPECT(verdict, from.open(loop, Fd(STDIN_FILENO)));
+    char bytes[8];
+    EXPECT(verdict, ::write(in.b.get(), "12345678", 8) == 8);
+    EXPECT(verdict, error_of(await(loop, [&] { return from.read(bytes); })) == 0);
+    Running again(loop, [&] { return from.read(bytes); });
+    EXPECT(verdict, test::comes_to_rest(loop));
+    EXPECT(verdict, !again.done());
+    EXPECT(verdict, ::write(in.b.get(), "9", 1) == 1);
+    EXPECT(verdict, error_of(again.finish()) == 0);
+    EXPECT(verdict, bytes[0] == '9');
+    return verdict.exit_code();
+  });
+  CHECK(child.join() == 0);
+}
+
 ON_BOTH_SELECTORS("streams: a program whose input and output are one blocking socket, as inetd gives it") {
   int fds[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);

@@ -160,7 +160,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // The same for a handler, which is heard again if it was muted. The selector is told in any case.
   Result<void> renew_interest(Slot& slot, Interest interest) {
     const bool was_muted = slot.is(Slot::muted);
-    slot.clear(Slot::muted | Slot::told);
+    slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
     const Interest before = std::exchange(slot.wanted, interest);
     const Result<void> renewed = update_selector(slot, before);
     if (!renewed && was_muted) mute(slot);
@@ -298,7 +298,9 @@ class DescriptorTable : TableWords, public Scheduler {
     handler(heard);
     if (slot.generation != generation || !slot.is(Slot::told)) return;
     slot.clear(Slot::told);
-    if (condition_stays(slot)) mute(slot);
+    // Where it is gone, the event may have come from a descriptor that was closed, lives on in a duplicate, and whose
+    // number is another file's now: the selector then answers ENOENT, and is made anew.
+    if (condition_stays(slot) || !update_selector(slot, slot.wanted)) mute(slot);
   }
   // Whether there is a hang-up or an error, and nothing that is asked for: it would be reported again and again.
   static bool condition_stays(const Slot& slot) {
@@ -307,7 +309,7 @@ class DescriptorTable : TableWords, public Scheduler {
     return is_over && (seen & asked_for(slot.wanted)) == 0;
   }
   void mute(Slot& slot) {
-    leave_selector(slot);
+    leave_but_stay_named(slot);
     hold_number(slot);
     slot.set(Slot::muted);
     set_flag(has_muted);
@@ -445,22 +447,22 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
-      if (modified || modified.error() != ENOENT) return modified;
-      leave_selector(slot);  // closed by somebody else, and the number is another file's by now
+      if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
+      leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
     if (numbered_ != 0 && is_number_taken(slot)) return Error(EEXIST);
-    const Result<void> added = tell_selector(slot, Change::add);
+    Result<void> added = tell_selector(slot, Change::add);
+    if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
+      added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
+    }
     if (added) {
       if (slot.handler) hold_number(slot);
       return added;
     }
-    if (added.error() == EPERM) {
-      slot.set(Slot::always_ready);
-      hold_number(slot);
-      return update_always_ready(slot);
-    }
-    if (added.error() != EEXIST || is_in_set_elsewhere(slot)) return added;
-    return tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
+    if (added.error() != EPERM) return added;
+    slot.set(Slot::always_ready);
+    hold_number(slot);
+    return update_always_ready(slot);
   }
   // O(slots used so far); called only where the selector returns EEXIST.
   [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
@@ -469,16 +471,25 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     return false;
   }
-  void leave_selector(Slot& slot) {
+  // Returns whether the kernel has removed it from the set, now.
+  bool leave_selector(Slot& slot) {
+    Result<void> removed;
     if (slot.is(Slot::in_set)) {
-      const Result<void> removed = selector_->remove(slot.fd);
+      removed = selector_->remove(slot.fd);
       if (!removed) selector_->forget(slot.fd);
-      // ENOENT, EBADF: closed by somebody else, which has removed it from the set, too.
-      if (!removed && !is_one_of(removed.error().code(), ENOENT, EBADF)) set_flag(rebuild_needed);
+      // Closed by somebody else, which has removed it from the set, too. ENOENT, EPERM: the number is in use again.
+      const bool was_closed = !removed && is_one_of(removed.error().code(), EBADF, ENOENT, EPERM);
+      if (!removed && !was_closed) set_flag(rebuild_needed);
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
     if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    return static_cast<bool>(removed);
+  }
+  // The slot goes on under its generation, by which events of a closed descriptor that lives on in a duplicate would
+  // pass as its own.
+  void leave_but_stay_named(Slot& slot) {
+    if (!leave_selector(slot)) set_flag(rebuild_needed);
   }
   // Waiters try again, and are armed anew, or get the error.
   static void wake_all(Slot& slot) {
