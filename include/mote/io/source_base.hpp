@@ -75,7 +75,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    connect_interrupted_ = slot.is(Slot::connecting) && slot.writer.has_task();
+    end_connect(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -84,6 +84,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
+    end_connect(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -126,11 +127,17 @@ class SourceBase : SlotOwner {
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // Closed while a connect() was pending: its next attempt returns ECANCELED rather than beginning anew.
-  bool connect_interrupted_ = false;
+  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
+  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
+  void end_connect(const Slot& slot) {
+    if (slot.is(Slot::connecting)) interrupted_ = slot.next_free;
+  }
+  // A connect() that is pending names the other object, so it ends here, as if that were closed.
   [[gnu::noinline]] void take(SourceBase& other) {
+    if (other.slot_ != nullptr && other.slot_->is(Slot::connecting)) return other.close();
     loop_ = std::exchange(other.loop_, nullptr);
     slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;

@@ -62,7 +62,7 @@ struct Slot {
 
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next_free = 0;
+  std::uint32_t next_free = 0;    // while it is free. While it is being connected: the serial of the task that does it
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;

@@ -140,9 +140,10 @@ struct TaskHeader : ListNode {
   const char* waits_for = nullptr;
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
-  std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // 0, or the errno value that it failed with
-  Instant since{};          // when it was suspended
+  std::uint32_t serial = 0;  // differs from that of each task which its scheduler has started before; 0: none
+  std::int32_t budget = 0;   // operations left in this step
+  int code = 0;              // 0, or the errno value that it failed with
+  Instant since{};           // when it was suspended
 };
 
 inline TaskHeader* RunQueue::pop() {

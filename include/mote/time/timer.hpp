@@ -59,7 +59,8 @@ class Timer : detail::TimerNode {
   }
   bool armed() const { return linked(); }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
-  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+  Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
+  std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
     cancel();
