@@ -2179,6 +2179,8 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
+  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -2199,10 +2201,9 @@ struct TaskHeader : ListNode {
   const char* waits_for = nullptr;
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
-  std::uint32_t serial = 0;  // differs from that of each task which its scheduler has started before; 0: none
-  std::int32_t budget = 0;   // operations left in this step
-  int code = 0;              // 0, or the errno value that it failed with
-  Instant since{};           // when it was suspended
+  std::int32_t budget = 0;  // operations left in this step
+  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
+  Instant since{};          // when it was suspended
 };
 
 inline TaskHeader* RunQueue::pop() {
@@ -2719,8 +2720,9 @@ namespace detail {
 // The record of which task uses an object: the base of an object in which a task leaves something from one attempt to
 // the next (a timer that runs, a tick that has come). What it awaits is never 0 while the object is used, whether the
 // task waits in it or not: so another task is told EBUSY also between the wake-up and the step of the one that uses it.
-// Invariant: the object is used exactly as long as this names a task. When that task ends, `ended` is called: the object
-// ends the use as it does everywhere else.
+//
+// Invariant: the object is used exactly as long as this names a task. When that task ends, `when_ended` is called, and
+// the object ends the use as it does everywhere else.
 // Size on a 32-bit board: 20 bytes.
 class TaskUse : public Waiter {
  public:
@@ -2805,7 +2807,6 @@ class Scheduler : Pinned {
     task.since = now_;
     task.line = 0;
     task.share = limits::operations_per_step;
-    task.code = 0;
     task.state = TaskHeader::State::live;
     task.shields = 0;
     task.in_queues = false;
@@ -2815,7 +2816,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    task.serial = static_cast<std::uint32_t>(stats_.tasks_spawned) * 2 + 1;  // never 0
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
@@ -4571,8 +4572,8 @@ inline namespace MOTE_NAMESPACE {
 // A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
 // must not move.
 //
-// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up by
-// first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
+// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
+// by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
 // something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
 // next use begins anew.
 // Size on a 32-bit board: 72 bytes.
@@ -5549,8 +5550,8 @@ class Stream : public Source {
 
   // ---- connecting ----
   //
-  // Who connects is recorded: in the slot, by the task's serial; and in `begun`, for a coroutine, which may be polled by
-  // another task later.
+  // Who connects is recorded: in the slot, by the task's serial number; and for a coroutine, which another task may poll
+  // later, in `begun`, which is in its frame.
 
   Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
     if (take_interruption(context, begun)) return Error(ECANCELED);
@@ -5577,7 +5578,7 @@ class Stream : public Source {
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = interrupted_ == context.header().serial && is_of_loop(context);
+    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
     const bool is_coroutine = begun && !is_registered_as(begun);
     if (is_task) interrupted_ = 0;
     if (is_coroutine) begun = Registration();
@@ -5588,17 +5589,17 @@ class Stream : public Source {
   }
   bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
   bool is_connected_by(PollContext context) const {
-    return slot_->next_free == context.header().serial && is_of_loop(context);
+    return slot_->next_free == context.header().serial() && is_of_loop(context);
   }
   // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
   bool is_in_use_by_others() const {
     const detail::TaskHeader* const task = slot_->writer.task();
-    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial == slot_->next_free);
+    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next_free);
   }
   Error wait_to_be_connected(PollContext context, Registration& begun) {
     const Error answer = wait_for(context, Interest::write, "a connection");
     if (answer != detail::suspended) return answer;
-    slot_->next_free = context.header().serial;
+    slot_->next_free = context.header().serial();
     begun = {loop_->index_of(*slot_), slot_->generation};
     return answer;
   }
@@ -6493,8 +6494,8 @@ template <class... Op> struct All;
 }
 
 // The results of all_of(), each stored when its operation completes: a named object that outlives the await. If the
-// await is abandoned midway (by with_timeout(), say), the next one goes on with the operations that have not completed;
-// reset() to begin anew.
+// await is abandoned midway (by with_timeout(), or by the end of its task), the next one, of whichever task, goes on
+// with the operations that have not completed, so that no result is lost; reset() to begin anew.
 // Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
@@ -8250,7 +8251,8 @@ template <class T> struct CoFrame {
 
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
-// throws. It can be destroyed at any point: it then leaves everything that it waits for.
+// throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
+// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is

@@ -214,8 +214,8 @@ class Stream : public Source {
 
   // ---- connecting ----
   //
-  // Who connects is recorded: in the slot, by the task's serial; and in `begun`, for a coroutine, which may be polled by
-  // another task later.
+  // Who connects is recorded: in the slot, by the task's serial number; and for a coroutine, which another task may poll
+  // later, in `begun`, which is in its frame.
 
   Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
     if (take_interruption(context, begun)) return Error(ECANCELED);
@@ -242,7 +242,7 @@ class Stream : public Source {
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = interrupted_ == context.header().serial && is_of_loop(context);
+    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
     const bool is_coroutine = begun && !is_registered_as(begun);
     if (is_task) interrupted_ = 0;
     if (is_coroutine) begun = Registration();
@@ -253,17 +253,17 @@ class Stream : public Source {
   }
   bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
   bool is_connected_by(PollContext context) const {
-    return slot_->next_free == context.header().serial && is_of_loop(context);
+    return slot_->next_free == context.header().serial() && is_of_loop(context);
   }
   // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
   bool is_in_use_by_others() const {
     const detail::TaskHeader* const task = slot_->writer.task();
-    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial == slot_->next_free);
+    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next_free);
   }
   Error wait_to_be_connected(PollContext context, Registration& begun) {
     const Error answer = wait_for(context, Interest::write, "a connection");
     if (answer != detail::suspended) return answer;
-    slot_->next_free = context.header().serial;
+    slot_->next_free = context.header().serial();
     begun = {loop_->index_of(*slot_), slot_->generation};
     return answer;
   }

@@ -75,7 +75,6 @@ class Scheduler : Pinned {
     task.since = now_;
     task.line = 0;
     task.share = limits::operations_per_step;
-    task.code = 0;
     task.state = TaskHeader::State::live;
     task.shields = 0;
     task.in_queues = false;
@@ -85,7 +84,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    task.serial = static_cast<std::uint32_t>(stats_.tasks_spawned) * 2 + 1;  // never 0
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }

@@ -17,8 +17,9 @@ namespace detail {
 // The record of which task uses an object: the base of an object in which a task leaves something from one attempt to
 // the next (a timer that runs, a tick that has come). What it awaits is never 0 while the object is used, whether the
 // task waits in it or not: so another task is told EBUSY also between the wake-up and the step of the one that uses it.
-// Invariant: the object is used exactly as long as this names a task. When that task ends, `ended` is called: the object
-// ends the use as it does everywhere else.
+//
+// Invariant: the object is used exactly as long as this names a task. When that task ends, `when_ended` is called, and
+// the object ends the use as it does everywhere else.
 // Size on a 32-bit board: 20 bytes.
 class TaskUse : public Waiter {
  public:

@@ -27,8 +27,8 @@ inline namespace MOTE_NAMESPACE {
 // A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
 // must not move.
 //
-// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up by
-// first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
+// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
+// by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
 // something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
 // next use begins anew.
 // Size on a 32-bit board: 72 bytes.
