@@ -4913,6 +4913,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     slot->flags = flags;
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
@@ -4995,7 +4996,8 @@ class SourceBase : SlotOwner {
   // A connect() that is pending names the other object, so it ends here, as if that were closed.
   [[gnu::noinline]] void take(SourceBase& other) {
     if (other.slot_ != nullptr && other.slot_->is(Slot::connecting)) return other.close();
-    loop_ = std::exchange(other.loop_, nullptr);
+    Loop* const loop = std::exchange(other.loop_, nullptr);
+    if (loop != nullptr) loop_ = loop;  // else tasks that waited for this one find it closed, not never opened
     slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }
@@ -5550,8 +5552,8 @@ class Stream : public Source {
 
   // ---- connecting ----
   //
-  // Who connects is recorded: in the slot, by the task's serial number; and for a coroutine, which another task may poll
-  // later, in `begun`, which is in its frame.
+  // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
+  // another task may poll the coroutine later.
 
   Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
     if (take_interruption(context, begun)) return Error(ECANCELED);

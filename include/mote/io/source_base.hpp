@@ -56,6 +56,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     slot->flags = flags;
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
@@ -138,7 +139,8 @@ class SourceBase : SlotOwner {
   // A connect() that is pending names the other object, so it ends here, as if that were closed.
   [[gnu::noinline]] void take(SourceBase& other) {
     if (other.slot_ != nullptr && other.slot_->is(Slot::connecting)) return other.close();
-    loop_ = std::exchange(other.loop_, nullptr);
+    Loop* const loop = std::exchange(other.loop_, nullptr);
+    if (loop != nullptr) loop_ = loop;  // else tasks that waited for this one find it closed, not never opened
     slot_ = std::exchange(other.slot_, nullptr);
     if (slot_ != nullptr) slot_->owner = this;
   }

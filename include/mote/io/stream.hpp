@@ -214,8 +214,8 @@ class Stream : public Source {
 
   // ---- connecting ----
   //
-  // Who connects is recorded: in the slot, by the task's serial number; and for a coroutine, which another task may poll
-  // later, in `begun`, which is in its frame.
+  // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
+  // another task may poll the coroutine later.
 
   Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
     if (take_interruption(context, begun)) return Error(ECANCELED);
