@@ -284,24 +284,40 @@ ON_BOTH_SELECTORS(
     CAPTURE(woken);
     Connecting<S> loop;
     loop.begin(woken ? loop.quick : loop.slow);
-    const int fd = loop.stream.fd();
-    CHECK(fd >= 0);
+    const int port = loop.stream.local_endpoint()->port();  // no other connection has it
     loop.first.destroy();
     loop.second.use(of(loop.child.back()));
     test::comes_to_rest(loop);
-    CHECK(loop.stream.fd() == fd);
+    CHECK(loop.stream.local_endpoint()->port() == port);
     CHECK(loop.second.error() == (woken ? 0 : -1));
     if (woken) continue;
     // It is the second one's now.
     loop.third.use([&](Task& task) { return as_number(loop.stream.connect(loop.wanted.endpoint).poll(task)); });
     test::comes_to_rest(loop);
     CHECK(loop.third.error() == EBUSY);
-    CHECK(loop.stream.fd() == fd);
+    CHECK(loop.stream.local_endpoint()->port() == port);
     loop.stream.close();
     test::comes_to_rest(loop);
     CHECK(loop.second.error() == ECANCELED);
   }
   CHECK(frames.size() == 0);
+}
+
+ON_BOTH_SELECTORS("uses: a coroutine that connects is that of the task that polls it, also when it has been woken") {
+  Connecting<S> loop;
+  test::comes_to_rest(loop);
+  Child child = connects(frames, loop.stream, loop.quick.endpoint);
+  const Attempt attempt = of(child);
+  REQUIRE_FALSE(attempt(loop.first.task()).ready());
+  loop.first.destroy();
+  REQUIRE_FALSE(attempt(loop.second.task()).ready());
+  while (!loop.second.is_queued()) REQUIRE(loop.run_once(1s));
+  auto other = loop.stream.connect(loop.wanted.endpoint).poll(loop.third.task());
+  REQUIRE(other.ready());
+  CHECK(error_of(*other) == EBUSY);
+  auto own = attempt(loop.second.task());
+  REQUIRE(own.ready());
+  CHECK(error_of(*own) == 0);
 }
 
 ON_BOTH_SELECTORS("uses: a coroutine that connects, from a task that lives: it goes on in another one all the same") {

@@ -903,23 +903,19 @@ ON_BOTH_SELECTORS(
 
 ON_BOTH_SELECTORS(
     "uses: of a stream that two reactors connect in turn: a task of one is not taken for one of the other") {
-  Connecting<S> world;
-  test::Loop<S, 8> other;
-  User second(other);  // the first task of that reactor, as `first` is of this one
-  world.begin(false);
-  world.stream.close();
-  world.first.reset();
-  second.use(world.to(world.wanted));
-  CHECK(test::comes_to_rest(other));
-  CHECK(second.error() == 0);
-  world.stream.close();
-  world.first = std::make_unique<User>(world);
-  world.begin(false);
-  world.first.reset();
-  second.use(world.to(world.wanted));
-  CHECK(test::comes_to_rest(other));
-  CHECK(second.error() == 0);
-  CHECK(world.connected_to() == world.wanted.endpoint.port());
+  for (const bool closed : {false, true}) {
+    CAPTURE(closed);
+    Connecting<S> world;
+    test::Loop<S, 8> other;
+    User second(other);  // the first task of that reactor, as `first` is of this one
+    world.begin(false);
+    if (closed) world.stream.close();
+    world.first.reset();
+    second.use(world.to(world.wanted));
+    CHECK(test::comes_to_rest(other));
+    CHECK(second.error() == 0);
+    CHECK(world.connected_to() == world.wanted.endpoint.port());
+  }
 }
 
 // =====================================================================================================================
