@@ -99,6 +99,7 @@ class Timer : detail::TimerNode {
     callback();
   }
   void start_next_period(Callback callback) {
+    // Ticks are counted from the epoch at the earliest: the difference below would overflow.
     if (TimerNode::deadline < 0) TimerNode::deadline = 0;
     const std::int64_t missed = (loop_->last_known_time() - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
