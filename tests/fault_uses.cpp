@@ -94,10 +94,9 @@ struct Kind {
   virtual int operations() const { return 1; }
   virtual void prepare(int) {}  // what is needed for that one to wait
   virtual Attempt attempt(int) = 0;
-  virtual void complete(int) = 0;  // lets it complete
-  // Whether what lets it complete is still there for the next if a task has been woken for it, and then destroyed.
-  virtual bool keeps() const { return true; }
-  virtual int close() { return 0; }  // the error that a task is told then; 0: it cannot be closed
+  virtual void complete(int) = 0;                // lets it complete
+  virtual bool queues() const { return false; }  // whether many tasks wait for it, in order of arrival
+  virtual int close() { return 0; }              // the error that a task is told then; 0: it cannot be closed
   virtual void reopen() {}
   Reactor& reactor;
 };
@@ -105,6 +104,7 @@ struct Kind {
 struct OfEvent : Kind {
   using Kind::Kind;
   Event event;
+  bool queues() const override { return true; }
   void prepare(int) override { event.clear(); }
   Attempt attempt(int) override {
     return [this](Task& task) { return as_number(event.wait().poll(task)); };
@@ -114,6 +114,7 @@ struct OfEvent : Kind {
 struct OfSemaphore : Kind {
   using Kind::Kind;
   mote::Semaphore semaphore;
+  bool queues() const override { return true; }
   Attempt attempt(int) override {
     return [this](Task& task) { return as_number(semaphore.acquire().poll(task)); };
   }
@@ -123,6 +124,7 @@ struct OfMutex : Kind {
   using Kind::Kind;
   mote::Mutex mutex;
   mote::Mutex::Guard guard;
+  bool queues() const override { return true; }
   void prepare(int) override {
     if (!guard) guard = std::move(*mutex.try_lock());
   }
@@ -135,6 +137,7 @@ struct OfChannel : Kind {  // 0: receive(), 1: send()
   using Kind::Kind;
   mote::Channel<int, 1> channel;
   int value = 7;
+  bool queues() const override { return true; }
   int operations() const override { return 2; }
   void prepare(int operation) override {
     static_cast<void>(channel.try_receive());
@@ -176,6 +179,7 @@ struct OfHandle : Kind {
 struct OfGroup : OfHandle {
   using OfHandle::OfHandle;
   mote::TaskGroup<1> group;
+  bool queues() const override { return true; }
   void prepare(int) override {
     if (event != nullptr) event->set();
     REQUIRE(test::comes_to_rest(reactor));
@@ -188,6 +192,7 @@ struct OfGroup : OfHandle {
 };
 struct OfPool : OfHandle {
   using OfHandle::OfHandle;
+  bool queues() const override { return true; }
   void prepare(int) override {
     OfHandle::prepare(0);
     handle.detach();
@@ -370,6 +375,38 @@ template <class K, class S> void check_kind() {
     }
   }
 }
+// While one waits, another one stands in line behind it, or is told EBUSY and changes nothing.
+template <class K, class S> void check_line() {
+  const std::string kind_name = __PRETTY_FUNCTION__;
+  CAPTURE(kind_name);
+  const int operations = [] {
+    World<S> world;
+    return K(world).operations();
+  }();
+  for (const Ending ending : endings) {
+    for (int operation = 0; operation < operations; ++operation) {
+      const std::string ending_name = name_of(ending);
+      CAPTURE(ending_name);
+      CAPTURE(operation);
+      World<S> world;
+      K kind(world);
+      auto first = std::make_unique<User>(world), second = std::make_unique<User>(world);
+      kind.prepare(operation);
+      first->use(kind.attempt(operation), wrap_for(ending));
+      world.rest();
+      second->use(kind.attempt(operation));
+      world.rest();
+      CHECK(second->error() == (kind.queues() ? -1 : EBUSY));
+      world.end(first, ending, [&] { kind.complete(operation); });
+      world.rest();
+      if (!kind.queues()) continue;
+      if (ending == Ending::destroyed_when_woken) CHECK(second->error() == 0);
+      if (!second->answered) kind.complete(operation);
+      world.rest();
+      CHECK(second->error() == 0);
+    }
+  }
+}
 // Closed: the task that waits is told so once, in its next step; and then the object is as good as new.
 template <class K, class S> void check_closing() {
   const std::string kind_name = __PRETTY_FUNCTION__;
@@ -418,12 +455,18 @@ template <class K, class S> void check_closing() {
 }
 
 template <class S, class... K> void check_kinds() { (check_kind<K, S>(), ...); }
+template <class S, class... K> void check_lines() { (check_line<K, S>(), ...); }
 template <class S, class... K> void check_closings() { (check_closing<K, S>(), ...); }
 
 }  // namespace
 
 ON_BOTH_SELECTORS("uses: whatever way the last one has ended, the next is served as if there had been none") {
   check_kinds<S, OfEvent, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox, OfSignals,
+              OfListener, OfDatagram, OfStream>();
+}
+
+ON_BOTH_SELECTORS("uses: whatever way the first one has ended, the one that stood in line behind it is served") {
+  check_lines<S, OfEvent, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox, OfSignals,
               OfListener, OfDatagram, OfStream>();
 }
 
