@@ -98,6 +98,8 @@ struct Kind {
   virtual bool queues() const { return false; }  // whether many tasks wait for it, in order of arrival
   virtual int close() { return 0; }              // the error that a task is told then; 0: it cannot be closed
   virtual void reopen() {}
+  virtual bool move_away() { return false; }  // false: it cannot be moved
+  virtual void move_back() {}
   Reactor& reactor;
 };
 
@@ -256,6 +258,12 @@ struct OfListener : Kind {
     listener.close();
     return ECANCELED;
   }
+  mote::Listener spare;
+  bool move_away() override {
+    spare = std::move(listener);
+    return true;
+  }
+  void move_back() override { listener = std::move(spare); }
   void reopen() override {
     static int number = 0;
     const std::string name = "@mote-test-uses-" + std::to_string(::getpid()) + "-" + std::to_string(++number);
@@ -275,6 +283,12 @@ struct OfDatagram : Kind {
     socket.close();
     return ECANCELED;
   }
+  mote::Datagram spare;
+  bool move_away() override {
+    spare = std::move(socket);
+    return true;
+  }
+  void move_back() override { socket = std::move(spare); }
   void reopen() override {
     pair = test::socket_pair(SOCK_DGRAM);
     mote::Source& source = socket;
@@ -315,6 +329,12 @@ struct OfStream : Kind {  // 0: read(), 1: read_exactly(), 2: read_line(), 3: wr
     stream.close();
     return ECANCELED;
   }
+  mote::Stream spare;
+  bool move_away() override {
+    spare = std::move(stream);
+    return true;
+  }
+  void move_back() override { stream = std::move(spare); }
   void reopen() override {
     pair = test::socket_pair();
     CHECK(stream.open(reactor, std::move(pair.a)));
@@ -408,7 +428,7 @@ template <class K, class S> void check_line() {
   }
 }
 // Closed: the task that waits is told so once, in its next step; and then the object is as good as new.
-template <class K, class S> void check_closing() {
+template <class K, class S> void check_closing(bool moved) {
   const std::string kind_name = __PRETTY_FUNCTION__;
   CAPTURE(kind_name);
   for (const bool woken : {false, true}) {
@@ -429,12 +449,14 @@ template <class K, class S> void check_closing() {
           if (!first->is_queued()) REQUIRE(world.run_once(0ns));
           REQUIRE_FALSE(first->answered);
         }
-        const int told = kind.close();
+        const int told = moved ? ECANCELED : kind.close();
+        if (moved) REQUIRE(kind.move_away());
         if (destroyed) first.reset();
         world.rest();
         // What had come already may be taken from what keeps it.
         if (first != nullptr) CHECK((first->error() == told || (woken && first->error() == 0)));
-        kind.reopen();
+        if (moved) kind.move_back();
+        else kind.reopen();
         if (woken) {  // what was there may be, or may not
           second->use(kind.attempt(0), Wrap::limited);
           world.rest();
@@ -456,7 +478,7 @@ template <class K, class S> void check_closing() {
 
 template <class S, class... K> void check_kinds() { (check_kind<K, S>(), ...); }
 template <class S, class... K> void check_lines() { (check_line<K, S>(), ...); }
-template <class S, class... K> void check_closings() { (check_closing<K, S>(), ...); }
+template <class S, class... K> void check_closings(bool moved) { (check_closing<K, S>(moved), ...); }
 
 }  // namespace
 
@@ -471,7 +493,11 @@ ON_BOTH_SELECTORS("uses: whatever way the first one has ended, the one that stoo
 }
 
 ON_BOTH_SELECTORS("uses: what is closed under a task tells it once, and when it is opened again tells nobody else") {
-  check_closings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfStream>();
+  check_closings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfStream>(false);
+}
+
+ON_BOTH_SELECTORS("uses: what is moved away under a task tells it at once, and the new object has all that was there") {
+  check_closings<S, OfListener, OfDatagram, OfStream>(true);
 }
 
 // =====================================================================================================================

@@ -136,13 +136,20 @@ class SourceBase : SlotOwner {
   void end_connect(const Slot& slot) {
     if (slot.is(Slot::connecting)) interrupted_ = slot.next_free;
   }
-  // A connect() that is pending names the other object, so it ends here, as if that were closed.
+  // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
+  // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
-    if (other.slot_ != nullptr && other.slot_->is(Slot::connecting)) return other.close();
-    Loop* const loop = std::exchange(other.loop_, nullptr);
-    if (loop != nullptr) loop_ = loop;  // else tasks that waited for this one find it closed, not never opened
+    if (other.loop_ != nullptr) loop_ = other.loop_;
+    if (other.slot_ == nullptr) return;
+    if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
-    if (slot_ != nullptr) slot_->owner = this;
+    slot_->owner = this;
+    dismiss(slot_->reader);
+    dismiss(slot_->writer);
+  }
+  static void dismiss(Waiter& waiter) {
+    waiter.notify();
+    waiter.clear();
   }
 };
 
