@@ -2,10 +2,13 @@
 // Rooms: task/task_use.hpp, time/task_timer.hpp, io/source_base.hpp, io/stream.hpp, and all of sync/.
 // What a task leaves in an object that others use after it: every operation, ended in every way, and then every use of
 // the same object by the same task or another one, against what is right.
+#include <signal.h>
+
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "support/child.hpp"
 #include "support/users.hpp"
 
 using mote::Duration;
@@ -767,6 +770,28 @@ ON_BOTH_SELECTORS("uses: a tick that first_of() gave up keeps its phase, until a
   CHECK(first.error() == -1);
   world.pass(1ns);
   CHECK(first.error() == 0);
+}
+
+ON_BOTH_SELECTORS("uses: of a timer for two things in one await: it traps, or with NDEBUG the second one gives EBUSY") {
+  test::Child child([] {
+    for (const int trap : {SIGILL, SIGTRAP}) ::signal(trap, SIG_DFL);  // else doctest reports it
+    World<S> world;
+    Shared shared;
+    User user(world);
+    const Attempt sleep = shared.attempt(Use::sleep, 1h), tick = shared.attempt(Use::tick, 1h);
+    user.use([&](Task& task) -> Poll<Result<int>> {
+      auto first = mote::first_of(Operation{&sleep}, Operation{&tick}).poll(task);
+      if (!first.ready()) return mote::pending;
+      return (*first)->which == 1 ? (*first)->template get<1>() : Result<int>(0);
+    });
+    return test::comes_to_rest(world) ? user.error() : 255;
+  });
+#ifdef NDEBUG
+  CHECK(child.join() == EBUSY);
+#else
+  const int end = child.join();
+  CHECK((end == 1000 + SIGILL || end == 1000 + SIGTRAP));  // __builtin_trap(), by processor
+#endif
 }
 
 ON_BOTH_SELECTORS("uses: a timer that is reset under a task that sleeps: it sleeps anew, and wakes") {
