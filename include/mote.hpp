@@ -40,7 +40,7 @@
 //                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, look, poll_selector
 //   task       what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
-//                poll_context, operation, scheduler, state_machine, task_handle, task_pool, task_ref
+//                poll_context, operation, task_use, scheduler, state_machine, task_handle, task_pool, task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
 //                slot, descriptor_table, loop, reactor, static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
@@ -2105,6 +2105,7 @@ class Waiter : public detail::ListNode {
   // What the task waits for, as bits where there are several things; 0: it does not wait now.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
+  const detail::TaskHeader* task() const { return task_; }  // null: it names none
 
   // For the library: PollContext::attempt() does this for operations.
   void wait(detail::TaskHeader& task, std::uint32_t what = 1) {
@@ -2240,6 +2241,8 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
+  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -2261,7 +2264,7 @@ struct TaskHeader : ListNode {
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // 0, or the errno value that it failed with
+  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
   Instant since{};          // when it was suspended
 };
 
@@ -2766,6 +2769,52 @@ template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
 #endif  // MOTE_TASK_OPERATION_HPP
 
 // =====================================================================================================================
+// include/mote/task/task_use.hpp
+// =====================================================================================================================
+// The record of which task uses an object, from one attempt to the next.
+#ifndef MOTE_TASK_TASK_USE_HPP
+#define MOTE_TASK_TASK_USE_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// The record of which task uses an object: the base of an object in which a task leaves something from one attempt to
+// the next (a timer that runs, a tick that has come). What it awaits is never 0 while the object is used, whether the
+// task waits in it or not: so another task is told EBUSY also between the wake-up and the step of the one that uses it.
+//
+// Invariant: the object is used exactly as long as this names a task. When that task ends, `when_ended` is called, and
+// the object ends the use as it does everywhere else.
+// Size on a 32-bit board: 20 bytes.
+class TaskUse : public Waiter {
+ public:
+  // A bit of what is awaited; the others are the object's own.
+  static constexpr std::uint32_t in_use = 0x80000000u;
+
+  // The task uses the object from now on.
+  void use(TaskHeader& task, std::uint32_t what, void (*when_ended)(TaskUse&)) {
+    ended_ = when_ended;
+    wait(task, in_use | what);
+  }
+  // For the scheduler: the task that the waiter names ends.
+  static void end(Waiter& waiter) {
+    const bool is_use = (waiter.awaited() & in_use) != 0;
+    waiter.clear();
+    if (!is_use) return;
+    auto& self = static_cast<TaskUse&>(waiter);
+    self.ended_(self);
+  }
+ private:
+  void (*ended_)(TaskUse&) = nullptr;
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TASK_USE_HPP
+
+// =====================================================================================================================
 // include/mote/task/scheduler.hpp
 // =====================================================================================================================
 // The scheduler: steps tasks, and ends them.
@@ -2820,7 +2869,6 @@ class Scheduler : Pinned {
     task.since = now_;
     task.line = 0;
     task.share = limits::operations_per_step;
-    task.code = 0;
     task.state = TaskHeader::State::live;
     task.shields = 0;
     task.in_queues = false;
@@ -2830,6 +2878,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
@@ -3036,7 +3085,7 @@ class Scheduler : Pinned {
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();
-    while (Waiter* const waiter = task.waiters.front()) waiter->clear();
+    while (Waiter* const waiter = task.waiters.front()) TaskUse::end(*waiter);
   }
   std::uint32_t end_all_tasks(bool at_once) {
     const std::uint64_t before = stats_.tasks_destroyed;
@@ -3492,8 +3541,9 @@ struct Slot {
 
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next = 0;         // in the list of free slots, or in its bucket; 0: none
-  std::uint32_t bucket = 0;       // not of this slot: the first one in the bucket of this place; 0: none
+  std::uint32_t next = 0;    // the next free slot, or in its bucket. While it is being connected: the serial of the
+                             // task that does it
+  std::uint32_t bucket = 0;  // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
@@ -4028,7 +4078,8 @@ class DescriptorTable : TableWords, public Scheduler {
   // Whether another slot holds it.
   bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
   void hold_number(Slot& slot) {
-    if (&slot == slots_) return;  // nobody else knows the wake-up descriptor
+    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
+    if (&slot == slots_ || slot.is(Slot::connecting)) return;
     std::uint32_t& link = link_to(slot.fd);
     if (link != 0) return;  // it does already
     slot.set(Slot::numbered);
@@ -4697,7 +4748,8 @@ class Timer : detail::TimerNode {
   }
   bool armed() const { return linked(); }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
-  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+  Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
+  std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
     cancel();
@@ -4736,6 +4788,7 @@ class Timer : detail::TimerNode {
     callback();
   }
   void start_next_period(Callback callback) {
+    // Ticks are counted from the epoch at the earliest: the difference below would overflow.
     if (TimerNode::deadline < 0) TimerNode::deadline = 0;
     const std::int64_t missed = (loop_->last_known_time() - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
@@ -4764,12 +4817,17 @@ class Timer : detail::TimerNode {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A timer to await, for one task and one use at a time: two parts of one await need two. It must not move while it is
-// in use.
+// A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
+// must not move.
+//
+// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
+// by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
+// something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
+// next use begins anew.
 // Size on a 32-bit board: 72 bytes.
-class TaskTimer {
+class TaskTimer : detail::TaskUse {
  public:
-  ~TaskTimer() { waiter_.clear(); }
+  ~TaskTimer() { clear(); }
 
   // Completes after `delay`, never early.
   // Errors:
@@ -4777,72 +4835,125 @@ class TaskTimer {
   //   ECANCELED  the task was cancelled.
   auto sleep(Duration delay) {
     return operation<void>([this, delay](PollContext context) -> Result<void> {
-      const Result<std::uint32_t> expired = wait(context, delay, Use::sleep);
+      const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
     });
   }
-  // Completes at every multiple of `period` from the first call on, without drift, also where an operation made of
-  // others has abandoned it in between. Returns how many ticks have passed: 1, or more if the task was late.
+  // Completes at every multiple of `period` from the first call on, without drift. Returns how many ticks have passed:
+  // 1, or more if the task was late, since ticks are counted while nobody awaits them, too. One that first_of() or the
+  // like has given up keeps its phase: the task's next call of the same period goes on with it, unless another task has
+  // used the timer since. A call with another period begins anew. A period of less than 1 ns counts as 1 ns.
   // Errors:
-  //   EBUSY      another task uses it.
+  //   EBUSY      another task uses it, or is between two of its ticks.
   //   ECANCELED  the task was cancelled. The next call begins anew.
   auto tick(Duration period) {
-    return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
+    if (period < Duration(1)) period = Duration(1);
+    return operation<std::uint32_t>([this, period](PollContext context) { return attempt(context, period, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
-  // time is up. reset() ends it.
-  bool poll_limit(PollContext context, Duration limit) {
-    start(context, limit, Use::limit);
-    return ticks_ != 0;
+  // time is up. end_limit() ends it.
+  // Errors:
+  //   EBUSY      another task uses it.
+  Result<bool> poll_limit(PollContext context, Duration limit) {
+    if (!begin(context, limit, limiting)) return Error(EBUSY);
+    if (expiries_ != 0) return true;
+    wait_again(in_use | limiting | waiting);
+    return false;
   }
-  void reset() {  // ends whatever use it is in
-    timer_.cancel();
-    waiter_.clear();
-    use_ = Use::none;
-    ticks_ = 0;
+  // Ends the task's own time limit, and no other use.
+  void end_limit(PollContext context) {
+    if (is_used(context, limiting)) end();
+  }
+  // Ends whatever use it is in. A task that waits in it begins anew: its sleep lasts `delay` from then on.
+  void reset() {
+    if (is(waiting)) wake();
+    end();
   }
  private:
-  enum class Use : std::uint8_t { none, sleep, tick, limit };
+  // What it awaits, beside in_use: one of the uses, and how it stands.
+  enum What : std::uint32_t {
+    sleeping = 0x01,
+    ticking = 0x02,
+    limiting = 0x04,
+    waiting = 0x10,  // the task is to be woken when it expires
+    given_up = 0x20  // the task has left its tick(), which goes on unless another task needs the timer
+  };
+  bool is(What what) const { return (awaited() & what) != 0; }
+  bool is_used(PollContext context, What use) const { return is(use) && names(context.header()); }
 
-  void start(PollContext context, Duration time, Use use) {
-    // Nobody waits, and no tick is left to be taken: the last use was abandoned, so the timer is free. Not for tick(),
-    // which goes on with its own use, in phase.
-    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
-    // One task must not use it for two things.
-    MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
-    if (use_ != Use::none) return;  // in use; if by another task, the attempt returns EBUSY
+  // ---- the beginning and the end of a use ----
+
+  // Makes sure that the task uses it so: goes on with that use, or begins it. False: it is in use otherwise.
+  bool begin(PollContext context, Duration time, What use) {
+    const bool is_own = names(context.header());
+    if (is_used(context, use)) {
+      if (use != ticking || timer_.period() == time) {
+        wait_again(in_use | use);
+        return true;
+      }
+    } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
+      MOTE_ASSERT(!is_own);  // a task must not use it for two things at once
+      return false;
+    }
+    start(context, time, use);
+    return true;
+  }
+  void start(PollContext context, Duration time, What use) {
+    end();
+    TaskUse::use(context.header(), use, &TaskTimer::end_with_task);
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
-    use_ = use;
-    waiter_.wait(context.header());
-    if (use == Use::tick) timer_.arm_every(context.task().reactor(), time, callback);
+    if (use == ticking) timer_.arm_every(context.task().reactor(), time, callback);
     else timer_.arm(context.task().reactor(), time, callback);
   }
-  Result<std::uint32_t> wait(PollContext context, Duration time, Use use) {
-    start(context, time, use);
-    const Result<std::uint32_t> result = context.attempt(waiter_, "a timer", [this] { return take_ticks(); });
-    if (has_ended(context, result, use)) reset();
-    return result;
+  // The one place where a use ends. Nothing is left of it.
+  void end() {
+    timer_.cancel();
+    clear();
+    expiries_ = 0;
   }
-  Result<std::uint32_t> take_ticks() {
-    if (ticks_ == 0) return Error(EAGAIN);
-    return std::exchange(ticks_, 0u);
+  static void end_with_task(TaskUse& self) { static_cast<TaskTimer&>(self).end(); }
+
+  // ---- using it ----
+
+  Result<std::uint32_t> attempt(PollContext context, Duration time, What use) {
+    Error refusal;
+    if (context.is_abandoning()) {
+      give_up(context, use);
+      return Error(ECANCELED);
+    }
+    const bool begun = begin(context, time, use);
+    if (!context.may_complete(refusal)) return refusal;
+    if (!begun) return Error(EBUSY);
+    if (expiries_ == 0) {
+      if (context.proceed(refusal)) {
+        wait_again(in_use | use | waiting);
+        return context.suspend("a timer");
+      }
+      end();  // cancelled
+      return refusal;
+    }
+    static_cast<void>(context.consume_budget());
+    const std::uint32_t passed = std::exchange(expiries_, 0u);
+    if (use != ticking) end();
+    return passed;
   }
-  // tick() stays in use after each tick, and also where it is abandoned, so that it keeps its phase.
-  static bool has_ended(PollContext context, const Result<std::uint32_t>& result, Use use) {
-    if (result) return use != Use::tick;
-    if (result.error() != ECANCELED) return false;
-    return use != Use::tick || !context.is_abandoning();
+  void give_up(PollContext context, What use) {
+    if (!is_used(context, use)) return;
+    if (use == ticking) wait_again(in_use | ticking | given_up);
+    else end();
   }
   void expire() {
-    const bool somebody_waited = waiter_.notify();
-    // Still armed: a tick(), which counts though nobody waits. Else a sleep() that was abandoned.
-    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();
+    const std::uint32_t passed = 1 + timer_.missed();
+    const std::uint32_t room = UINT32_MAX - expiries_;
+    expiries_ = passed > room ? UINT32_MAX : expiries_ + passed;
+    if (!is(waiting)) return;
+    const std::uint32_t what = awaited();
+    wake();
+    wait_again(what & ~std::uint32_t{waiting});
   }
 
+  std::uint32_t expiries_ = 0;  // that the task has not been told of
   Timer timer_;
-  Waiter waiter_;
-  std::uint32_t ticks_ = 0;
-  Use use_ = Use::none;
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -5050,6 +5161,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
@@ -5069,7 +5181,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    connect_interrupted_ = slot.is(Slot::connecting) && slot.writer.has_task();
+    end_connect(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -5078,6 +5190,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
+    end_connect(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -5125,14 +5238,28 @@ class SourceBase : SlotOwner {
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // Closed while a connect() was pending: its next attempt returns ECANCELED rather than beginning anew.
-  bool connect_interrupted_ = false;
+  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
+  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
+  void end_connect(const Slot& slot) {
+    if (slot.is(Slot::connecting)) interrupted_ = slot.next;
+  }
+  // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
+  // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
-    loop_ = std::exchange(other.loop_, nullptr);
+    if (other.loop_ != nullptr) loop_ = other.loop_;
+    if (other.slot_ == nullptr) return;
+    if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
-    if (slot_ != nullptr) slot_->owner = this;
+    slot_->owner = this;
+    dismiss(slot_->reader);
+    dismiss(slot_->writer);
+  }
+  static void dismiss(Waiter& waiter) {
+    waiter.notify();
+    waiter.clear();
   }
 };
 
@@ -5156,8 +5283,9 @@ inline namespace MOTE_NAMESPACE {
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first. It must not be destroyed while another task's
-// operation on it is pending: close() it, which makes that operation return ECANCELED, and let the task run.
+// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
+// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
+// ECANCELED, and let the task run.
 // Size on a 32-bit board: 12 bytes.
 class Source : protected detail::SourceBase {
  public:
@@ -5594,7 +5722,9 @@ class Stream : public Source {
   }
   void write_all(ByteView&& bytes) = delete;
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
-  // included, the stream is empty again, but for EISCONN and EBUSY.
+  // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
+  // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
+  // task polls it. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
@@ -5604,21 +5734,17 @@ class Stream : public Source {
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
   //   EISCONN                    the stream is not empty; it stays as it is.
-  //   EBUSY                      another task connects it, and is not disturbed.
-  //   ECANCELED                  the task was cancelled, or the stream has been closed.
+  //   ENOTCONN                   it could not be connected, and another operation has been told why.
+  //   EBUSY                      another task connects it, and is not disturbed. Or the stream is watched.
+  //   ECANCELED                  the task was cancelled, or the stream has been closed: this task is told once.
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
   //   ENOSPC                     the kernel's limit on registrations: try later.
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
-    return operation<void>([this, &endpoint](PollContext context) {
-      const Result<void> result = attempt_connect(context, endpoint);
-      const int error = result ? 0 : result.error().code();
-      if (!detail::is_one_of(error, 0, detail::suspended.code(), EISCONN, EBUSY)) {
-        close();
-        connect_interrupted_ = false;
-      }
-      return result;
+    // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
+    return operation<void>([this, &endpoint, begun = Registration()](PollContext context) mutable {
+      return attempt_connect(context, endpoint, begun);
     });
   }
 
@@ -5697,24 +5823,67 @@ class Stream : public Source {
     return 0;
   }
 
-  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint) {
-    const bool interrupted = std::exchange(connect_interrupted_, false);
-    if (interrupted) return Error(ECANCELED);
+  // ---- connecting ----
+  //
+  // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
+  // another task may poll the coroutine later.
+
+  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
+    if (take_interruption(context, begun)) return Error(ECANCELED);
+    const bool is_pending = slot_ != nullptr;
+    if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
-    if (slot_ == nullptr) {
-      if (!context.proceed(refusal)) return refusal;
-      const Result<void> begun = begin_connect(context, endpoint);
-      if (!begun) return begun;
-      MOTE_ASSERT(slot_ != nullptr);
-    } else {
-      if (!slot_->is(Slot::connecting)) return Error(EISCONN);
-      if (!proceed(context, Interest::write, refusal)) return refusal;
-      const Result<void> checked = ask_for_connect_error();
-      if (!checked) return checked;
+    if (!context.proceed(refusal)) {
+      if (is_own && refusal == ECANCELED) drop_connection(begun);
+      return refusal;
     }
-    if (!slot_->may_write()) return wait_for(context, Interest::write, "a connection");
+    if (is_pending && !is_own) {
+      if (is_in_use_by_others()) return Error(EBUSY);
+      drop_connection(begun);
+    }
+    Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
+    if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
+    if (result) {
+      slot_->clear(Slot::connecting);
+    } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
+      drop_connection(begun);
+    }
+    return result;
+  }
+  // Whether what this task, or this coroutine, has begun was closed since it was told last.
+  bool take_interruption(PollContext context, Registration& begun) {
+    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
+    const bool is_coroutine = begun && !is_registered_as(begun);
+    if (is_task) interrupted_ = 0;
+    if (is_coroutine) begun = Registration();
+    return is_task || is_coroutine;
+  }
+  bool is_registered_as(Registration begun) const {
+    return slot_ != nullptr && slot_->generation == begun.generation && loop_->index_of(*slot_) == begun.slot;
+  }
+  bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
+  bool is_connected_by(PollContext context) const {
+    return slot_->next == context.header().serial() && is_of_loop(context);
+  }
+  // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
+  bool is_in_use_by_others() const {
+    const detail::TaskHeader* const task = slot_->writer.task();
+    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next);
+  }
+  Error wait_to_be_connected(PollContext context, Registration& begun) {
+    const Error answer = wait_for(context, Interest::write, "a connection");
+    if (answer != detail::suspended) return answer;
+    slot_->next = context.header().serial();
+    begun = {loop_->index_of(*slot_), slot_->generation};
+    return answer;
+  }
+  // The stream is empty again, and nobody is told.
+  void drop_connection(Registration& begun) {
+    begun = Registration();
+    if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
-    return {};
+    close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
@@ -5737,7 +5906,10 @@ class Stream : public Source {
     int error = 0;
     socklen_t size = sizeof error;
     if (System::getsockopt(slot_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
-    return error == 0 ? Result<void>() : Error(error);
+    if (error != 0) return Error(error);
+    // The kernel tells an error once. If something else has read it, the socket is not connected all the same.
+    const bool has_failed = any(slot_->last() & (Readiness::error | Readiness::hangup));
+    return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };
 
@@ -6597,8 +6769,8 @@ template <class... Op> struct All;
 }
 
 // The results of all_of(), each stored when its operation completes: a named object that outlives the await. If the
-// await is abandoned midway (by with_timeout(), say), the next one goes on with the operations that have not completed;
-// reset() to begin anew.
+// await is abandoned midway (by with_timeout(), or by the end of its task), the next one, of whichever task, goes on
+// with the operations that have not completed, so that no result is lost; reset() to begin anew.
 // Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
@@ -6739,11 +6911,11 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   EAGAIN  the channel is full, or other tasks wait to send.
   //   EPIPE   the channel has been closed.
   Result<void> try_send(T&& value) {
-    if (!senders_.is_next(nullptr)) return Error(EAGAIN);
+    if (!closed_ && !senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(std::move(value));
   }
   Result<void> try_send(const T& value) {
-    if (!senders_.is_next(nullptr)) return Error(EAGAIN);
+    if (!closed_ && !senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(value);
   }
   // Receives a value without waiting.
@@ -6751,7 +6923,8 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   EAGAIN   the channel is empty, or other tasks wait to receive.
   //   ENODATA  the channel has been closed, and all values have been received.
   Result<T> try_receive() {
-    if (!receivers_.is_next(nullptr)) return Error(EAGAIN);
+    const bool is_drained = closed_ && count_ == 0;
+    if (!is_drained && !receivers_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
   // No more can be sent; values that have been sent can still be received. O(waiting tasks).
@@ -7526,18 +7699,19 @@ template <class Op> struct [[nodiscard]] Timed {
     const bool could_complete = context.budget() > 0;
     Poll<Answer<Op>> result = operation.poll(task);
     if (result.ready() || context.is_abandoning()) {
-      timer.reset();
+      timer.end_limit(context);
       return result;
     }
-    if (!timer.poll_limit(context, limit)) return pending;
+    const Result<bool> is_up = timer.poll_limit(context, limit);
+    if (is_up && !*is_up) return pending;
     if (!could_complete) {
       // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
     context.abandon(operation);
-    timer.reset();
-    return Answer<Op>(Error(ETIMEDOUT));
+    timer.end_limit(context);
+    return Answer<Op>(is_up ? Error(ETIMEDOUT) : is_up.error());
   }
 
   TaskTimer& timer;
@@ -7554,6 +7728,7 @@ template <class Op> struct [[nodiscard]] Timed {
 // operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
+//   EBUSY      another task uses the timer, and the operation could not complete at once. It has been given up.
 template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
   return {timer, limit, static_cast<Op&&>(operation)};
 }
@@ -7768,6 +7943,7 @@ struct Chain {
   bool shielded = false;
  private:
   bool resume();
+  void adopt(Task& new_task);
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
@@ -7807,8 +7983,8 @@ struct Awaiter : Pinned {
 
 inline bool Chain::step(Task& stepped_by) {
   if (current_task != &stepped_by) {
+    adopt(stepped_by);
     current_task = &stepped_by;
-    task = TaskRef(stepped_by);
     abandoned = false;
   }
   return resume();
@@ -7816,15 +7992,27 @@ inline bool Chain::step(Task& stepped_by) {
 
 inline bool Chain::poll(Task& polled_by) {
   const PollContext context(polled_by);
+  if (!task.names(polled_by)) {
+    if (context.is_abandoning()) return false;  // it waits for another task, or for none
+    adopt(polled_by);
+  }
   current_task = &polled_by;
   abandoned = context.is_abandoning();
-  if (!task.names(polled_by)) task = TaskRef(polled_by);
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   std::swap(shielded, context.operation_shielded());
   return pending_await == nullptr && !abandoned;
+}
+
+// Another task is to step or poll it from now on. What the one before holds for it ends: if that task lives, it leaves
+// the places where it waits, and its shield is lowered; if it has ended, so has all of that.
+[[gnu::noinline]] inline void Chain::adopt(Task& new_task) {
+  Task* const former = task.get();
+  if (former != nullptr && pending_await != nullptr && !abandoned) PollContext(*former).abandon(*this);
+  shielded = false;
+  task = TaskRef(new_task);
 }
 
 // The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the
@@ -8338,7 +8526,8 @@ template <class T> struct CoFrame {
 
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
-// throws. It can be destroyed at any point: it then leaves everything that it waits for.
+// throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
+// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is

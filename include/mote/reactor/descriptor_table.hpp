@@ -528,7 +528,8 @@ class DescriptorTable : TableWords, public Scheduler {
   // Whether another slot holds it.
   bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
   void hold_number(Slot& slot) {
-    if (&slot == slots_) return;  // nobody else knows the wake-up descriptor
+    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
+    if (&slot == slots_ || slot.is(Slot::connecting)) return;
     std::uint32_t& link = link_to(slot.fd);
     if (link != 0) return;  // it does already
     slot.set(Slot::numbered);

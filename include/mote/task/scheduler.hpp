@@ -25,6 +25,7 @@
 #include <mote/task/task.hpp>
 #include <mote/task/task_header.hpp>
 #include <mote/task/task_store.hpp>
+#include <mote/task/task_use.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
@@ -74,7 +75,6 @@ class Scheduler : Pinned {
     task.since = now_;
     task.line = 0;
     task.share = limits::operations_per_step;
-    task.code = 0;
     task.state = TaskHeader::State::live;
     task.shields = 0;
     task.in_queues = false;
@@ -84,6 +84,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
@@ -290,7 +291,7 @@ class Scheduler : Pinned {
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();
-    while (Waiter* const waiter = task.waiters.front()) waiter->clear();
+    while (Waiter* const waiter = task.waiters.front()) TaskUse::end(*waiter);
   }
   std::uint32_t end_all_tasks(bool at_once) {
     const std::uint64_t before = stats_.tasks_destroyed;

@@ -120,6 +120,8 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
+  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -141,7 +143,7 @@ struct TaskHeader : ListNode {
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // 0, or the errno value that it failed with
+  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
   Instant since{};          // when it was suspended
 };
 

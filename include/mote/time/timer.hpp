@@ -59,7 +59,8 @@ class Timer : detail::TimerNode {
   }
   bool armed() const { return linked(); }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
-  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+  Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
+  std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
     cancel();
@@ -98,6 +99,7 @@ class Timer : detail::TimerNode {
     callback();
   }
   void start_next_period(Callback callback) {
+    // Ticks are counted from the epoch at the earliest: the difference below would overflow.
     if (TimerNode::deadline < 0) TimerNode::deadline = 0;
     const std::int64_t missed = (loop_->last_known_time() - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);

@@ -71,6 +71,7 @@
 #include <mote/task/task_pool.hpp>
 #include <mote/task/task_ref.hpp>
 #include <mote/task/task_store.hpp>
+#include <mote/task/task_use.hpp>
 #include <mote/task/wait_queue.hpp>
 #include <mote/task/waiter.hpp>
 #include <mote/thread/mailbox.hpp>
