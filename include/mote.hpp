@@ -1015,8 +1015,70 @@ struct Clock {
 using Instant = Clock::time_point;
 constexpr Duration forever = Duration::max();
 
+namespace detail {
+
+// How many nanoseconds one tick of a duration has; INT64_MAX stands for that and for all above. 0: no whole number.
+template <class Period> constexpr std::int64_t nanoseconds_per_tick() {
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t numerator = Period::type::num;
+  constexpr std::int64_t denominator = Period::type::den;
+  if (second % denominator != 0) return 0;
+  constexpr std::int64_t factor = denominator <= second ? second / denominator : 1;
+  return numerator > INT64_MAX / factor ? INT64_MAX : numerator * factor;
+}
+
+// Whether it is a std::chrono::duration that counts whole nanoseconds by an integer.
+template <class T> struct CountsNanoseconds : std::false_type {};
+template <class Rep, class Period>
+struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
+    : std::bool_constant<std::is_integral<Rep>::value && nanoseconds_per_tick<Period>() != 0> {};
+
+}  // namespace detail
+
+// A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
+// and saturates: what is longer than Duration can hold is `forever`, also std::chrono::hours::max(). The conversion of
+// std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
+// time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
+// Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
+class AnyDuration {
+ public:
+  constexpr AnyDuration() = default;  // zero
+  constexpr AnyDuration(Duration duration) : duration_(duration) {}
+  template <class Rep, class Period,
+            class = std::enable_if_t<detail::CountsNanoseconds<std::chrono::duration<Rep, Period>>::value>>
+  constexpr AnyDuration(std::chrono::duration<Rep, Period> duration)
+      : duration_(saturated<Period>(Wide<Rep>{duration.count()})) {}
+  // What else converts to a Duration, as types of the user's own, converts by its own rules.
+  template <class T,
+            class = std::enable_if_t<!detail::CountsNanoseconds<T>::value && !std::is_same<T, AnyDuration>::value>,
+            class = std::enable_if_t<std::is_convertible<const T&, Duration>::value>>
+  constexpr AnyDuration(const T& duration) : duration_(duration) {}
+
+  constexpr operator Duration() const { return duration_; }
+ private:
+  // The count, wide enough for the limits. (There may be integers of 128 bits.)
+  template <class Rep>
+  using Wide = std::conditional_t<(sizeof(Rep) > sizeof(std::int64_t)), Rep,
+                                  std::conditional_t<std::is_signed<Rep>::value, std::int64_t, std::uint64_t>>;
+
+  // Compared with limits that the compiler computes: clang for 32-bit ARM has no multiplication of 64 bits that
+  // reports overflow without a library.
+  template <class Period, class Count> static constexpr Duration saturated(Count count) {
+    constexpr std::int64_t tick = detail::nanoseconds_per_tick<Period>();
+    constexpr std::int64_t limit = tick != INT64_MAX ? INT64_MAX / tick : 0;
+    if (count > static_cast<Count>(limit)) return Duration::max();
+    if constexpr (std::is_signed<Count>::value) {
+      if (count < static_cast<Count>(-limit)) return Duration::min();
+    }
+    return Duration(static_cast<std::int64_t>(count) * tick);
+  }
+
+  Duration duration_{};
+};
+
 // Sums saturate: a deadline beyond the end of time is the end of time.
-constexpr Instant saturating_add(Instant t, Duration d) {
+constexpr Instant saturating_add(Instant t, AnyDuration duration) {
+  const Duration d = duration;
   std::int64_t sum = 0;
   const bool overflows = __builtin_add_overflow(t.time_since_epoch().count(), d.count(), &sum);
   if (!overflows) return Instant(Duration(sum));
@@ -1399,7 +1461,8 @@ class Selector : detail::Pinned {
   //   EINVAL   `capacity` is 0; or (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   EBADF    the selector is not open.
   //   ENOMEM   (poll) the kernel has no memory: try again later.
-  Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
+  Result<std::size_t> wait(Ready* ready, std::size_t capacity, AnyDuration limit) {
+    Duration timeout = limit;
     const bool timed = timeout > Duration::zero() && timeout != forever;
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
     for (;;) {
@@ -1410,12 +1473,12 @@ class Selector : detail::Pinned {
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
   }
-  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], Duration timeout) { return wait(to, M, timeout); }
+  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) { return wait(to, M, timeout); }
 
   // One system call. As wait(), but it may return 0 before the time is up, where that lies beyond the kernel's range.
   // Errors: those of wait(), and
   //   EINTR    a signal came first: wait again.
-  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, Duration timeout) {
+  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, AnyDuration timeout) {
     return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
   }
 
@@ -2849,7 +2912,7 @@ class Scheduler : Pinned {
   void observe(Observer observer) { observer_ = observer; }
   void set_slow_step_threshold(Duration threshold) {
     slow_step_ = threshold;
-    measured_ = threshold != Duration::zero() ? &Scheduler::run_measured : nullptr;
+    measured_ = threshold > Duration::zero() ? &Scheduler::run_measured : nullptr;
   }
   [[gnu::cold]] void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
     report({kind, task, error, {}});
@@ -4196,9 +4259,9 @@ class Reactor : detail::Loop {
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
   //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
-  Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
+  Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
-  Result<std::uint32_t> run_once(Duration timeout = forever) { return Loop::run_once(timeout); }
+  Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
   // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler;
   // from there it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
   void stop() { Loop::stop(); }
@@ -4284,8 +4347,8 @@ class Reactor : detail::Loop {
   const Statistics& stats() const { return Loop::stats(); }
   // Without an observer, failures that nobody joins go to standard error.
   void observe(Observer observer) { Loop::observe(observer); }
-  // Zero: off. Else each step is measured, which costs two readings of the clock.
-  void set_slow_step_threshold(Duration threshold) { Loop::set_slow_step_threshold(threshold); }
+  // Zero or less: off. Else each step is measured, which costs two readings of the clock.
+  void set_slow_step_threshold(AnyDuration threshold) { Loop::set_slow_step_threshold(threshold); }
   // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
   // so far).
   template <class F> void for_each_task(F&& visit) {
@@ -4420,23 +4483,29 @@ class Timer : detail::TimerNode {
   ~Timer() { cancel(); }
 
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
-  void arm(Reactor& reactor, Duration delay, Callback callback) {
+  void arm(Reactor& reactor, AnyDuration delay, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
     start(loop, saturating_add(loop.read_clock(), delay), 0, callback);
   }
   void arm_at(Reactor& reactor, Instant deadline, Callback callback) {
     start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
   }
+  // The same where the instant is counted in another unit: it saturates, too.
+  template <class D>
+  void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
+    arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
+  }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
   // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
-  void arm_every(Reactor& reactor, Duration period, Callback callback) {
+  void arm_every(Reactor& reactor, AnyDuration period, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
-    if (period < Duration(1)) period = Duration(1);
-    start(loop, saturating_add(loop.read_clock(), period), period.count(), callback);
+    const Duration tick = period;
+    const std::int64_t ns = tick.count() > 0 ? tick.count() : 1;
+    start(loop, saturating_add(loop.read_clock(), Duration(ns)), ns, callback);
   }
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
-  void rearm(Duration delay) {
+  void rearm(AnyDuration delay) {
     MOTE_ASSERT(loop_ != nullptr);
     const Instant moved = saturating_add(loop_->now(), delay);
     if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
@@ -4530,7 +4599,7 @@ class TaskTimer {
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
-  auto sleep(Duration delay) {
+  auto sleep(AnyDuration delay) {
     return operation<void>([this, delay](PollContext context) -> Result<void> {
       const Result<std::uint32_t> expired = wait(context, delay, Use::sleep);
       return expired ? Result<void>() : expired.error();
@@ -4541,12 +4610,12 @@ class TaskTimer {
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled. The next call begins anew.
-  auto tick(Duration period) {
+  auto tick(AnyDuration period) {
     return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. reset() ends it.
-  bool poll_limit(PollContext context, Duration limit) {
+  bool poll_limit(PollContext context, AnyDuration limit) {
     start(context, limit, Use::limit);
     return ticks_ != 0;
   }
@@ -7081,7 +7150,7 @@ class Watchdog : detail::Pinned {
   //   ENOENT, ENXIO   there is no such device, or no driver for it.
   //   EACCES          the process may not open it.
   //   EMFILE, ENFILE  the system's limits.
-  Result<void> open(Reactor& reactor, const char* path, Duration period) {
+  Result<void> open(Reactor& reactor, const char* path, AnyDuration period) {
     if (fd_) return Error(EBUSY);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
@@ -7091,7 +7160,7 @@ class Watchdog : detail::Pinned {
   // Errors:
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
-  Result<void> open(Reactor& reactor, Fd&& fd, Duration period) {
+  Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
     if (fd_) return Error(EBUSY);
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
@@ -7292,7 +7361,7 @@ template <class Op> struct [[nodiscard]] Timed {
 // operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
-template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, AnyDuration limit, Op&& operation) {
   return {timer, limit, static_cast<Op&&>(operation)};
 }
 
@@ -7335,8 +7404,8 @@ struct ShutdownReport {
 // Size on a 32-bit board: 128 bytes.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
-                   Duration cleanup = std::chrono::milliseconds(500))
+  GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
+                   AnyDuration cleanup = std::chrono::milliseconds(500))
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
 

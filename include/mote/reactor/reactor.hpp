@@ -49,9 +49,9 @@ class Reactor : detail::Loop {
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
   //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
-  Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
+  Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
-  Result<std::uint32_t> run_once(Duration timeout = forever) { return Loop::run_once(timeout); }
+  Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
   // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler;
   // from there it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
   void stop() { Loop::stop(); }
@@ -137,8 +137,8 @@ class Reactor : detail::Loop {
   const Statistics& stats() const { return Loop::stats(); }
   // Without an observer, failures that nobody joins go to standard error.
   void observe(Observer observer) { Loop::observe(observer); }
-  // Zero: off. Else each step is measured, which costs two readings of the clock.
-  void set_slow_step_threshold(Duration threshold) { Loop::set_slow_step_threshold(threshold); }
+  // Zero or less: off. Else each step is measured, which costs two readings of the clock.
+  void set_slow_step_threshold(AnyDuration threshold) { Loop::set_slow_step_threshold(threshold); }
   // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
   // so far).
   template <class F> void for_each_task(F&& visit) {

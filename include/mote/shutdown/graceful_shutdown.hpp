@@ -47,8 +47,8 @@ struct ShutdownReport {
 // Size on a 32-bit board: 128 bytes.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
-                   Duration cleanup = std::chrono::milliseconds(500))
+  GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
+                   AnyDuration cleanup = std::chrono::milliseconds(500))
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
 

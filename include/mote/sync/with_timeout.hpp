@@ -54,7 +54,7 @@ template <class Op> struct [[nodiscard]] Timed {
 // operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
-template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, AnyDuration limit, Op&& operation) {
   return {timer, limit, static_cast<Op&&>(operation)};
 }
 

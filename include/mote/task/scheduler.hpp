@@ -165,7 +165,7 @@ class Scheduler : Pinned {
   void observe(Observer observer) { observer_ = observer; }
   void set_slow_step_threshold(Duration threshold) {
     slow_step_ = threshold;
-    measured_ = threshold != Duration::zero() ? &Scheduler::run_measured : nullptr;
+    measured_ = threshold > Duration::zero() ? &Scheduler::run_measured : nullptr;
   }
   [[gnu::cold]] void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
     report({kind, task, error, {}});

@@ -34,7 +34,7 @@ class TaskTimer {
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
-  auto sleep(Duration delay) {
+  auto sleep(AnyDuration delay) {
     return operation<void>([this, delay](PollContext context) -> Result<void> {
       const Result<std::uint32_t> expired = wait(context, delay, Use::sleep);
       return expired ? Result<void>() : expired.error();
@@ -45,12 +45,12 @@ class TaskTimer {
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled. The next call begins anew.
-  auto tick(Duration period) {
+  auto tick(AnyDuration period) {
     return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. reset() ends it.
-  bool poll_limit(PollContext context, Duration limit) {
+  bool poll_limit(PollContext context, AnyDuration limit) {
     start(context, limit, Use::limit);
     return ticks_ != 0;
   }

@@ -4,6 +4,7 @@
 #ifndef MOTE_TIME_TIMER_HPP
 #define MOTE_TIME_TIMER_HPP
 
+#include <chrono>   // Duration and Instant
 #include <cstdint>  // integers of fixed width
 
 #include <mote/base/config.hpp>
@@ -27,23 +28,29 @@ class Timer : detail::TimerNode {
   ~Timer() { cancel(); }
 
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
-  void arm(Reactor& reactor, Duration delay, Callback callback) {
+  void arm(Reactor& reactor, AnyDuration delay, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
     start(loop, saturating_add(loop.read_clock(), delay), 0, callback);
   }
   void arm_at(Reactor& reactor, Instant deadline, Callback callback) {
     start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
   }
+  // The same where the instant is counted in another unit: it saturates, too.
+  template <class D>
+  void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
+    arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
+  }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
   // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
-  void arm_every(Reactor& reactor, Duration period, Callback callback) {
+  void arm_every(Reactor& reactor, AnyDuration period, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
-    if (period < Duration(1)) period = Duration(1);
-    start(loop, saturating_add(loop.read_clock(), period), period.count(), callback);
+    const Duration tick = period;
+    const std::int64_t ns = tick.count() > 0 ? tick.count() : 1;
+    start(loop, saturating_add(loop.read_clock(), Duration(ns)), ns, callback);
   }
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
-  void rearm(Duration delay) {
+  void rearm(AnyDuration delay) {
     MOTE_ASSERT(loop_ != nullptr);
     const Instant moved = saturating_add(loop_->now(), delay);
     if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
