@@ -2257,7 +2257,8 @@ struct TaskHeader : ListNode {
   List<Waiter> waiters;  // that name it
   QueuePlace places[limits::queues_per_task];
   Waiter joiner;  // the task that waits for its end
-  // What it waits for, in words, since its last wait; null: none yet, or it is being stepped. After its end: its name.
+  // What its last step has noted as waited for, in words; null: nothing. What of it still holds says
+  // Task::waits_for(), so that waking a task need not clear it. After its end: its name.
   const char* waits_for = nullptr;
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
@@ -2518,9 +2519,9 @@ class Task : detail::TaskHeader {
   }
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
-  // What it waits for, in words, or has waited for if it has been woken since; null before its first wait, and while it
-  // is stepped.
-  const char* waits_for() const { return TaskHeader::waits_for; }
+  // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
+  // its first one, and after wake()), or has ended.
+  const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
  protected:
@@ -3076,6 +3077,10 @@ struct SchedulerRef {
 }  // namespace detail
 
 inline Result<void> Task::set_priority(std::uint32_t level) { return store->scheduler()->set_priority(*this, level); }
+inline const char* Task::waits_for() const {
+  const bool is_suspended = is_live() && !linked() && !store->scheduler()->is_running(*this);
+  return is_suspended ? TaskHeader::waits_for : nullptr;
+}
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -4684,6 +4689,9 @@ class TaskTimer {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+// The family of an address, where no address is given yet.
+enum class Family : int { ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
+
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
 // Size on a 32-bit board: 116 bytes.
 class Endpoint {
@@ -5235,10 +5243,10 @@ class Datagram : public Source {
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Opens a socket of that family (AF_INET, AF_INET6, AF_UNIX), which the first send binds. Errors: as above, but for
-  // those of the address.
-  Result<void> open(Reactor& reactor, int family) {
-    Fd fd(System::socket(family, SOCK_DGRAM));
+  // Opens a socket of that family, which the first send binds. Errors: as above, but for those of the address.
+  Result<void> open(Reactor& reactor, Family family) {
+    if (slot_ != nullptr) return Error(EBUSY);
+    Fd fd(System::socket(static_cast<int>(family), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }

@@ -23,6 +23,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+// The family of an address, where no address is given yet.
+enum class Family : int { ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
+
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
 // Size on a 32-bit board: 116 bytes.
 class Endpoint {

@@ -329,6 +329,10 @@ struct SchedulerRef {
 }  // namespace detail
 
 inline Result<void> Task::set_priority(std::uint32_t level) { return store->scheduler()->set_priority(*this, level); }
+inline const char* Task::waits_for() const {
+  const bool is_suspended = is_live() && !linked() && !store->scheduler()->is_running(*this);
+  return is_suspended ? TaskHeader::waits_for : nullptr;
+}
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
