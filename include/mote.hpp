@@ -148,6 +148,7 @@ namespace limits {
 constexpr int operations_per_step = 32;
 // Steps in one turn of each priority below the highest.
 constexpr std::uint32_t steps_per_lower_priority = 16;
+[[deprecated("renamed: steps_per_lower_priority")]] constexpr std::uint32_t steps_below = steps_per_lower_priority;
 // Connections of a listening socket, in a row, that are found dead before accepting pauses.
 constexpr int accepts_per_poll = 16;
 
@@ -228,6 +229,7 @@ using ByteSpan = BasicBytes<unsigned char>;
 
 // The bytes of a string, without the NUL at its end. O(its length).
 inline ByteView bytes_of(const char* string) { return {string, ::strlen(string)}; }
+[[deprecated("renamed: mote::bytes_of")]] inline ByteView text(const char* string) { return bytes_of(string); }
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -501,6 +503,9 @@ template <class T> class [[nodiscard]] Result {
     result.error_ = filled ? 0 : filled.error().code();
     return result;
   }
+  template <class Fill> [[deprecated("renamed: in_place")]] static Result filled_in(Fill&& fill) {
+    return in_place(static_cast<Fill&&>(fill));
+  }
  private:
   friend struct detail::Assignment;
   T value_{};
@@ -617,6 +622,9 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
+  template <class Fill> [[deprecated("renamed: in_place")]] static Poll filled_in(Fill&& fill) {
+    return in_place(static_cast<Fill&&>(fill));
+  }
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
   constexpr Result<T>& operator*() {
@@ -4264,6 +4272,9 @@ class Reactor : detail::Loop {
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
   //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
+  // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
+  // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
+  // wait.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
   Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }

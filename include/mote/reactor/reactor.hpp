@@ -49,6 +49,9 @@ class Reactor : detail::Loop {
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: further runs return EBADF.
   //   EBADF           (epoll) the selector has been closed, by somebody else or by that failure: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
+  // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
+  // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
+  // wait.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
   Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
