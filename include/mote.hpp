@@ -33,7 +33,7 @@
 // Contents: the layers, each with its files. A layer uses only itself and those listed before it.
 //
 //   base       vocabulary: configuration, Error and Result, views of bytes, intrusive lists, the timing wheel
-//                config, bytes, delegate, error, pinned, list, result, poll, timing_wheel
+//                config, bytes, delegate, error, exceptions, pinned, list, result, poll, timing_wheel
 //   system     the seam where all system calls are made, clocks, owned descriptors
 //                clock, linux_system, system, fd
 //   selector   waiting for many descriptors: epoll and poll, usable alone
@@ -319,6 +319,57 @@ class Error {
 }  // namespace mote
 
 #endif  // MOTE_BASE_ERROR_HPP
+
+// =====================================================================================================================
+// include/mote/base/exceptions.hpp
+// =====================================================================================================================
+// What the library does about exceptions of the program's own. It throws none itself, and can be built without.
+#ifndef MOTE_BASE_EXCEPTIONS_HPP
+#define MOTE_BASE_EXCEPTIONS_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+#ifdef __cpp_exceptions
+constexpr bool has_exceptions = true;
+#else
+constexpr bool has_exceptions = false;  // -fno-exceptions
+#endif
+
+// Calls `repair` where its scope is left by an exception: dismiss() is called at the scope's normal end. `repair` must
+// not throw. Built without exceptions, nothing is left of it.
+template <class Repair> class OnException {
+ public:
+  explicit OnException(Repair repair) : repair_(repair) {}
+  OnException(const OnException&) = delete;
+  OnException& operator=(const OnException&) = delete;
+  ~OnException() {
+    if (!dismissed_) repair_();
+  }
+  void dismiss() { dismissed_ = true; }
+ private:
+  Repair repair_;
+  bool dismissed_ = false;
+};
+
+// Calls what may throw from where nothing may be thrown: a destructor, or a repair after another exception. What it
+// throws is dropped.
+template <class Call> void drop_exceptions(Call&& call) noexcept {
+#ifdef __cpp_exceptions
+  try {
+    call();
+  } catch (...) {}
+#else
+  call();
+#endif
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_EXCEPTIONS_HPP
 
 // =====================================================================================================================
 // include/mote/base/pinned.hpp
@@ -760,6 +811,14 @@ class TimingWheel {
     if (now_tick > base_) base_ = now_tick;
     while (TimerNode* const node = lists_[postponed_list].pop_front()) place(*node);
     return false;
+  }
+
+  // Where an exception ends the firing: takes what is left in `due` back, to be handed out first, and refreshes.
+  void put_back(List<TimerNode>& due) {
+    is_firing_ = false;
+    while (TimerNode* const node = due.pop_front()) place(*node);
+    while (TimerNode* const node = lists_[postponed_list].pop_front()) place(*node);
+    refresh();
   }
 
   // Finds the next deadline again. Exact if the first list is of level 0 or has at most limits::timers_per_scan timers;
@@ -1481,7 +1540,9 @@ class Selector : detail::Pinned {
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
   }
-  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) { return wait(to, M, timeout); }
+  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) {
+    return wait(to, M, timeout);
+  }
 
   // One system call. As wait(), but it may return 0 before the time is up, where that lies beyond the kernel's range.
   // Errors: those of wait(), and
@@ -2823,6 +2884,12 @@ class Scheduler : Pinned {
     hold(holder, *task);
     return {};
   }
+  // Gives the slot back: the task's constructor has thrown.
+  static void unclaim(TaskHolder& holder) {
+    TaskHeader& task = *std::exchange(holder.task, nullptr);
+    task.holder = nullptr;
+    task.store->release(task);
+  }
   // Queues the first step of a task whose object has been made.
   void start(TaskHeader& task) {
     task.step = task.store->type().step;
@@ -2843,7 +2910,8 @@ class Scheduler : Pinned {
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
-  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. O(slots used so far).
+  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. What callbacks throw
+  // meanwhile is dropped. O(slots used so far).
   static void close(TaskStore& store) {
     if (store.scheduler() == nullptr) return;
     Scheduler& self = *store.scheduler();
@@ -2851,8 +2919,8 @@ class Scheduler : Pinned {
     const bool outer = std::exchange(self.destroying_, true);
     for (std::uint32_t i = 0; i < store.fresh(); ++i) {
       TaskHeader& task = store.at(i);
-      if (task.is_live()) self.destroy(task);
-      if (task.holder != nullptr) detach(*task.holder);
+      if (task.is_live()) drop_exceptions([&self, &task] { self.destroy(task); });
+      if (task.holder != nullptr) drop_exceptions([&task] { detach(*task.holder); });
     }
     self.destroying_ = outer;
     store.vacancy().notify_all();
@@ -2867,17 +2935,18 @@ class Scheduler : Pinned {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty. May throw what
+  // the observer throws.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
     task->holder = nullptr;
     task->joiner.notify();
     if (task->state != TaskHeader::State::finished) return;
+    const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
       task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
     }
-    task->store->release(*task);
   }
 
   // ---- ends ----
@@ -2886,8 +2955,10 @@ class Scheduler : Pinned {
   [[gnu::noinline]] void destroy(TaskHeader& task) {
     MOTE_ASSERT(&task != current_);
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+    OnException restore([this, outer] { destroying_ = outer; });
     ++stats_.tasks_destroyed;
     finish(task, ECANCELED);
+    restore.dismiss();
     destroying_ = outer;
   }
   bool is_running(const TaskHeader& task) const { return &task == current_; }
@@ -2955,6 +3026,9 @@ class Scheduler : Pinned {
 
   // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn; but
   // what a task of a higher priority wakes in a lower one may run in this turn.
+  //
+  // A task whose step throws has failed with ENOTRECOVERABLE. Those that have not been stepped then stay in
+  // running_tasks_: finish_ready_tasks() steps them, and must be called before the next run_ready_tasks().
   [[gnu::always_inline]] void run_ready_tasks() {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {
@@ -2962,6 +3036,10 @@ class Scheduler : Pinned {
       limit = limits::steps_per_lower_priority;
     }
     run_tasks(ready_, limit);
+  }
+  // After an exception: the rest of the tasks that were ready.
+  void finish_ready_tasks() {
+    if (!running_tasks_.empty()) step_running_tasks(UINT32_MAX);
   }
 
   TaskStore* first_store() { return stores_.front(); }
@@ -2976,6 +3054,13 @@ class Scheduler : Pinned {
   [[gnu::always_inline]] void run_tasks(RunQueue& queue, std::uint32_t limit) {
     if (queue.empty()) return;
     running_tasks_.move_all_from(queue);
+    step_running_tasks(limit);
+    if (running_tasks_.empty()) return;
+    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
+    queue.move_all_from(running_tasks_);
+  }
+  [[gnu::always_inline]] void step_running_tasks(std::uint32_t limit) {
+    OnException fail([this] { fail_running_task(); });
     do {
       TaskHeader* const task = running_tasks_.pop();
       current_ = task;
@@ -2993,9 +3078,14 @@ class Scheduler : Pinned {
       // Counted in the condition: as a statement of its own it costs an instruction in each turn.
     } while (!running_tasks_.empty() && --limit != 0);
     current_ = nullptr;
-    if (running_tasks_.empty()) return;
-    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
-    queue.move_all_from(running_tasks_);
+    fail.dismiss();
+  }
+  // After an exception: of the step of the running task, if one is running; else what was called at a task's end has
+  // thrown. What an observer or a group's callback throws now, while the other exception is under way, is dropped.
+  [[gnu::cold]] void fail_running_task() {
+    TaskHeader* const task = std::exchange(current_, nullptr);
+    if (task == nullptr) return;
+    drop_exceptions([this, task] { finish(*task, ENOTRECOVERABLE); });
   }
   // Steps all tasks of the highest priority, and a few of each other one: so how long the highest waits does not depend
   // on the others.
@@ -3012,11 +3102,27 @@ class Scheduler : Pinned {
     const Step step = task.step(task);
     const Duration taken = Clock::now() - start;
     if (taken > self.stats_.longest_step) self.stats_.longest_step = taken;
-    if (taken >= self.slow_step_) self.report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    if (taken >= self.slow_step_) self.report_slow_step(task, step, taken);
     return step;
   }
+  // Where the observer throws, the step counts all the same: the task goes on, or ends as it said.
+  void report_slow_step(TaskHeader& task, Step step, Duration taken) {
+    OnException settle([this, &task, step] {
+      current_ = nullptr;
+      task.since = now_;
+      if (!step.is_pending()) drop_exceptions([this, &task, step] { finish(task, step.code); });
+    });
+    report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    settle.dismiss();
+  }
 
-  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken.
+  // Releases the slot of a task that has ended, after it has been reported to an observer, which may throw.
+  struct Release {
+    TaskHeader& task;
+    ~Release() { task.store->release(task); }
+  };
+  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken. May throw
+  // what an observer or a group's callback throws; the task has ended then, too.
   void finish(TaskHeader& task, int code) {
     if (code != 0 || task.holder != nullptr) {
       // The object is destroyed below; Task::name() returns this from then on.
@@ -3041,8 +3147,8 @@ class Scheduler : Pinned {
       task.joiner.notify();
       return;
     }
+    const Release release_at_end{task};
     if (failure) report(Observation::task_failed, &TaskAccess::task(task), Error(code));
-    task.store->release(task);
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();
@@ -3205,11 +3311,11 @@ class TaskHandle : detail::TaskHolder {
   TaskHandle(TaskHandle&& other) noexcept { take(other); }
   TaskHandle& operator=(TaskHandle&& other) noexcept {
     if (this == &other) return *this;
-    detach();
+    drop();
     take(other);
     return *this;
   }
-  ~TaskHandle() { detach(); }
+  ~TaskHandle() { drop(); }
 
   explicit operator bool() const { return task != nullptr; }
   Task* get() const { return task != nullptr ? &detail::TaskAccess::task(*task) : nullptr; }  // null: an empty handle
@@ -3248,6 +3354,10 @@ class TaskHandle : detail::TaskHolder {
   }
  private:
   friend struct detail::HandleAccess;
+  // As detach(), where nothing may be thrown: what the observer throws is dropped.
+  void drop() noexcept {
+    detail::drop_exceptions([this] { detach(); });
+  }
   Result<Outcome> take_outcome() {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
@@ -3325,8 +3435,8 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   constexpr TaskPool() = default;
   ~TaskPool() { detail::Scheduler::close(*this); }
 
-  // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are
-  // zeroed), and queues its first step. `reactor` is a Reactor.
+  // Makes a T by its constructor, or member by member (the others, large buffers too, are zeroed), and queues its first
+  // step. `reactor` is a Reactor. What the constructor throws is passed on: then there is no task.
   // Errors:
   //   ENOBUFS    the pool is full: await vacancy(). The arguments are as they were.
   //   EINVAL     the pool has tasks of another reactor.
@@ -3339,7 +3449,9 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
       const Result<void> claimed = scheduler.claim(*this, slots_, type, holder);
       if (claimed) {
         Task& task = detail::TaskAccess::task(*holder.task);
+        detail::OnException give_back([&holder] { detail::Scheduler::unclaim(holder); });
         T* const made = detail::construct<T>(static_cast<Slot&>(task).bytes, std::forward<A>(arguments)...);
+        give_back.dismiss();
         if constexpr (std::is_base_of<StateMachine, T>::value) detail::StateMachineAccess::set_task(*made, task);
         // Read anew: kept since claim(), it would take a register that is saved even where the pool is full.
         TaskStore::scheduler()->start(*holder.task);
@@ -3376,7 +3488,10 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
     if constexpr (detail::HasPlainStep<T>::value) return object(header).step();
     else return object(header).step(detail::TaskAccess::task(header));
   }
-  static void destroy(detail::TaskHeader& header) { object(header).~T(); }
+  static void destroy(detail::TaskHeader& header) {
+    static_assert(std::is_nothrow_destructible<T>::value, "a task's destructor must not throw");
+    object(header).~T();
+  }
   static const char* name(detail::TaskHeader& header) { return detail::TaskName<T>::of(object(header)); }
 
   Slot slots_[N];
@@ -3537,7 +3652,8 @@ enum LoopFlag : std::uint32_t {
   woken = 1,           // another thread or a signal handler has woken the loop
   draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
-  never_waiting = 8    // the descriptors of some handlers are always ready, or were until now
+  never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
+  unfinished = 16      // an exception has left a turn: the next run begins with the rest of it
 };
 
 // Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
@@ -3730,7 +3846,7 @@ class DescriptorTable : TableWords, public Scheduler {
       set_flag(rebuild_needed);
       return fresh;
     }
-    clear_flag(rebuild_needed);
+    set_flag(rebuild_needed);  // until the end: a handler that is told of a failure may throw
     ++stats().selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       if (!slots_[i].is(Slot::in_set)) continue;
@@ -3738,11 +3854,11 @@ class DescriptorTable : TableWords, public Scheduler {
       if (added) continue;
       if (i == 0) {
         slots_[0].set(Slot::in_set);
-        set_flag(rebuild_needed);
         return added;
       }
       tell_failure(slots_[i]);
     }
+    clear_flag(rebuild_needed);
     report(Observation::selector_rebuilt);
     return {};
   }
@@ -3760,6 +3876,10 @@ class DescriptorTable : TableWords, public Scheduler {
   bool has_any_flag() const { return flags_ != 0; }
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
+
+  // After a handler has thrown: the events of the batch that are left, or the slot from which the handlers that are
+  // always ready are called. 0: none, or all.
+  std::uint32_t left_ = 0;
  private:
   // An event that carries nothing that was asked for, a hang-up or an error, cannot be masked and would come again at
   // once: the handler is told once, and then the descriptor is taken out of the set until it is modified.
@@ -3814,14 +3934,17 @@ class DescriptorTable : TableWords, public Scheduler {
     }
   }
   static void dispatch_always_ready(DescriptorTable& self) {
-    self.clear_flag(never_waiting);
-    for (std::uint32_t i = 1; i <= self.fresh_; ++i) {
+    const std::uint32_t first = has_exceptions ? std::exchange(self.left_, 0u) : 0;
+    if (first == 0) self.clear_flag(never_waiting);
+    for (std::uint32_t i = first == 0 ? 1 : first; i <= self.fresh_; ++i) {
       const Slot& slot = self.slots_[i];
       const Handler handler = slot.handler;
       if (!slot.is(Slot::always_ready) || !handler || !any(slot.known)) continue;
       ++self.stats().events;
       self.set_flag(never_waiting);
+      OnException resume_later([&self, i] { self.left_ = i + 1; });
       handler(static_cast<Readiness>(slot.known));
+      resume_later.dismiss();
     }
   }
   // Either the registration was removed earlier in this batch. Or its descriptor was closed while a duplicate, here or
@@ -3947,8 +4070,11 @@ struct LoopWords {
   // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
   // descriptor readable.
   enum Sleep : std::uint32_t { asleep, awake, notified };
+  // The parts of a turn, in their order, from which the next run goes on after an exception.
+  enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
   bool running_ = false;
+  Phase unfinished_phase_ = Phase::tasks;  // where the flag `unfinished` is set: what comes next
   Ready* batch_ = nullptr;
   std::uint32_t batch_size_ = 0;
   std::atomic<std::uint32_t> stop_{0};
@@ -4099,7 +4225,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
-  bool has_work_at_once() const { return has_flag(woken | never_waiting) || has_ready_task(); }
+  bool has_work_at_once() const { return has_flag(woken | never_waiting | unfinished) || has_ready_task(); }
   bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
   bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
@@ -4113,7 +4239,11 @@ class Loop : LoopWords, public DescriptorTable {
     const bool endless = !once && limit == Instant::max();
     const bool no_limit_no_priorities = endless && !has_priorities();
     Result<void> result;
-    enter();
+    const Run run(*this);
+    if (has_exceptions && has_flag(unfinished) && (once || !is_over())) {
+      result = finish_turn(limit);
+      if (!result || once) return result;
+    }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
         if (stats().tasks != 0) result = Error(EDEADLK);
@@ -4123,10 +4253,19 @@ class Loop : LoopWords, public DescriptorTable {
       if (!result || (!endless && is_last_turn(limit, once))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
-    leave();
     return result;
   }
   bool is_last_turn(Instant limit, bool once) { return once || (limit != Instant::max() && now() >= limit); }
+  // A run, which an exception may leave, too.
+  class Run {
+   public:
+    [[gnu::always_inline]] explicit Run(Loop& loop) : loop_(loop) { loop_.enter(); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    [[gnu::always_inline]] ~Run() { loop_.leave(); }
+   private:
+    Loop& loop_;
+  };
   void enter() {
     running_ = true;
     if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) set_flag(woken);
@@ -4138,7 +4277,12 @@ class Loop : LoopWords, public DescriptorTable {
 
   // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
+    OnException finish_later([this] { leave_unfinished(Phase::tasks); });
     run_ready_tasks();
+    finish_later.dismiss();
+    return wait_and_dispatch(limit, no_limit_no_priorities);
+  }
+  [[gnu::always_inline]] Result<void> wait_and_dispatch(Instant limit, bool no_limit_no_priorities) {
     Duration timeout = forever;
     const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
     if (!waits_forever) timeout = time_to_wait(limit);
@@ -4154,8 +4298,11 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_any_flag()) {
       if (const Result<void> handled = handle_flags(); !handled) return handled;
     }
-    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
+    fire_due_timers();
     return {};
+  }
+  [[gnu::always_inline]] void fire_due_timers() {
+    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
   }
   // The usual case, found by few tests: there is nothing but events to wait for. Only for a run without a limit and
   // without higher priorities.
@@ -4179,7 +4326,10 @@ class Loop : LoopWords, public DescriptorTable {
   [[gnu::always_inline]] void dispatch_batch(std::size_t received) {
     stats().events += received;
     const Ready* const end = batch_ + received;
-    for (const Ready* ready = batch_; ready != end; ++ready) dispatch(*ready);
+    const Ready* ready = batch_;
+    OnException keep([this, &ready, end] { keep_batch(ready + 1, end); });
+    for (; ready != end; ++ready) dispatch(*ready);
+    keep.dismiss();
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
     if (has_work_at_once() || is_over()) return Duration::zero();
@@ -4191,19 +4341,35 @@ class Loop : LoopWords, public DescriptorTable {
     const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
-  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
-    if (has_flag(never_waiting)) dispatch_always_ready_handlers();
-    if (has_flag(rebuild_needed)) {
-      if (const Result<void> rebuilt = rebuild(); !rebuilt) return rebuilt;
+  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() { return handle_flags_from(Phase::always_ready); }
+  [[gnu::always_inline]] Result<void> handle_flags_from(Phase phase) {
+    OnException finish_later([this, &phase] { leave_unfinished(phase); });
+    if (phase == Phase::always_ready) {
+      if (has_flag(never_waiting)) dispatch_always_ready_handlers();
+      phase = Phase::rebuilding;
     }
-    if (has_flag(woken)) {
+    if (phase == Phase::rebuilding && has_flag(rebuild_needed)) {
+      if (const Result<void> rebuilt = rebuild(); !rebuilt) {
+        finish_later.dismiss();
+        return rebuilt;
+      }
+    }
+    if (phase != Phase::timers && has_flag(woken)) {
+      phase = Phase::timers;
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
     }
+    finish_later.dismiss();
     return {};
   }
   [[gnu::noinline]] void fire_timers() {
+    OnException renew([this] { renew_accept_pause(); });
     if (expire_timers_ != nullptr) expire_timers_(*this, true);
+    renew.dismiss();
+    renew_accept_pause();
+  }
+  // The wheel has been searched anew, and does not know of the pause.
+  void renew_accept_pause() {
     if (accept_again_ == Instant()) return;
     wheel_.forget();
     if (accept_again_ > last_known_time()) return expect_accept_retry();
@@ -4212,6 +4378,40 @@ class Loop : LoopWords, public DescriptorTable {
     accept_retry().notify_all();
   }
   [[gnu::noinline]] void expect_accept_retry() { wheel_.expect(accept_again_.time_since_epoch().count()); }
+
+  // ---- after an exception ----
+  //
+  // What a task, a handler or a callback throws leaves the run. The rest of the turn is not lost: the next run begins
+  // with it, and goes on behind what has thrown. So what throws each time does not keep the others from their share.
+
+  [[gnu::cold]] void leave_unfinished(Phase phase) {
+    unfinished_phase_ = phase;
+    set_flag(unfinished);
+  }
+  // Keeps events that have been received and not been dispatched: an edge would not be reported again.
+  [[gnu::cold]] void keep_batch(const Ready* begin, const Ready* end) {
+    left_ = static_cast<std::uint32_t>(end - begin);
+    stats().events -= left_;  // counted when they are dispatched
+    for (std::uint32_t i = 0; i < left_; ++i) batch_[i] = begin[i];
+    leave_unfinished(Phase::events);
+  }
+  [[gnu::cold, gnu::noinline]] Result<void> finish_turn(Instant limit) {
+    const Phase phase = unfinished_phase_;
+    clear_flag(unfinished);
+    if (phase == Phase::tasks) {
+      OnException finish_later([this] { leave_unfinished(Phase::tasks); });
+      finish_ready_tasks();
+      finish_later.dismiss();
+      return wait_and_dispatch(limit, false);
+    }
+    now_known_ = false;
+    if (phase == Phase::events) dispatch_batch(std::exchange(left_, 0u));
+    const Phase next = phase == Phase::events ? Phase::always_ready : phase;
+    if (const Result<void> handled = handle_flags_from(next); !handled) return handled;
+    fire_due_timers();
+    return {};
+  }
+
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
     retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
@@ -4507,8 +4707,7 @@ class Timer : detail::TimerNode {
     start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
   }
   // The same where the instant is counted in another unit: it saturates, too.
-  template <class D>
-  void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
+  template <class D> void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
     arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
   }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
@@ -4553,18 +4752,23 @@ class Timer : detail::TimerNode {
   // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
     detail::List<detail::TimerNode> due;
+    detail::OnException put_back([&loop, &due] {
+      loop.set_firing_until(Instant());
+      loop.wheel().put_back(due);
+    });
     loop.set_firing_until(loop.last_known_time());
     const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
     while (loop.wheel().expire(until, due)) {
       while (detail::TimerNode* const node = due.front()) {
         if (fire) {
-          static_cast<Timer*>(node)->fire();
           ++loop.stats().timers_fired;
+          static_cast<Timer*>(node)->fire();
         } else {
           loop.wheel().erase(*node);
         }
       }
     }
+    put_back.dismiss();
     loop.set_firing_until(Instant());
     loop.wheel().refresh();
   }
@@ -5960,12 +6164,14 @@ class WakerCore : InboxNode {
     waiter_.clear();
   }
 
-  // Errors: those of Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback) {
+  // `calls_again`: a callback that throws is called again, since it may have left something. Errors: those of
+  // Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback, bool calls_again = false) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
+    calls_again_ = calls_again;
     signalled_ = false;
     closed_ = false;
     loop.join_inbox(*this, &WakerCore::serve_inbox);
@@ -6020,10 +6226,23 @@ class WakerCore : InboxNode {
     if (!deliver) return close_all(loop);
     List<InboxNode> batch;
     batch.append_all(loop.inbox());
-    while (InboxNode* const node = batch.pop_front()) {
+    InboxNode* node = nullptr;
+    OnException put_back([&] { put_back_after_exception(loop, batch, node); });
+    for (node = batch.pop_front(); node != nullptr; node = batch.pop_front()) {
       loop.inbox().push_back(*node);
       of(*node).deliver();
     }
+    put_back.dismiss();
+  }
+  // What the callback of `last` has thrown ends the delivery: the rest comes first in the next one.
+  [[gnu::cold]] static void put_back_after_exception(Loop& loop, List<InboxNode>& rest, const InboxNode* last) {
+    // The callback may have destroyed it: then it is not in the inbox any more.
+    InboxNode* node = loop.inbox().front();
+    while (node != nullptr && node != last) node = loop.inbox().after(*node);
+    if (node != nullptr && of(*node).calls_again_) of(*node).pending_.store(1);
+    rest.append_all(loop.inbox());
+    loop.inbox().append_all(rest);
+    loop.set_flag(woken);
   }
   static void close_all(Loop& loop) {
     while (InboxNode* const node = loop.inbox().front()) of(*node).close();
@@ -6040,6 +6259,7 @@ class WakerCore : InboxNode {
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
+  bool calls_again_ = false;
   std::atomic<Loop*> loop_{nullptr};
   std::atomic<std::uint32_t> pending_{0};  // woken, and not yet delivered
   Delegate<void()> callback_;
@@ -6111,7 +6331,7 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
 
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). Without a
   // callback, await receive(). Errors: those of Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback, true); }
   // Messages that are in it stay there, and can still be taken with try_receive().
   void close() { waker_.close(); }
 
@@ -6294,7 +6514,7 @@ class Signals : detail::Pinned {
     for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
       if (is_claimed(signal)) return Error(EBUSY);
     }
-    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), true);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();
@@ -7467,16 +7687,31 @@ class GracefulShutdown {
     loop_.remove_background();
     signals_.close();
     requests_ = 0;
+    if (!detail::has_exceptions) return;
+    report_left_ = {};
+    left_ = {};
   }
   // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
-  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Errors:
-  // those of open() and of Reactor::run().
-  Result<ShutdownReport> run() {
+  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Where an
+  // exception leaves it, the signals stay taken over, and the next run() goes on: in the same period, with what is left
+  // of its time. Errors: those of open() and of Reactor::run(). Always inlined: called once in a program, it is smaller so.
+  [[gnu::always_inline]] Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
     const Result<void> opened = open();
     if (!opened) return opened.error();
     ShutdownReport report;
-    const Result<void> ran = run_phases(report);
+    Progress progress;
+    if (detail::has_exceptions) {
+      report = report_left_;
+      progress = left_;
+    }
+    detail::OnException go_on_later([this, &report, &progress] {
+      report_left_ = report;
+      left_ = progress;
+    });
+    const Result<void> ran = run_phases(report, progress);
+    go_on_later.dismiss();
+    report.forced = is_forced();
     close();
     if (!ran) return ran.error();
     return report;
@@ -7488,6 +7723,12 @@ class GracefulShutdown {
   void hold() { loop_.hold(); }
   void release() { loop_.release_hold(); }
  private:
+  enum class Phase : std::uint8_t { serve, drain, clean_up };
+  struct Progress {
+    Phase phase = Phase::serve;
+    Instant end{};  // of the grace period, or of the clean-up period; known only where there are exceptions
+  };
+
   // Notes a signal, or a request (0), and ends the current phase if that makes more of them than the phase allows.
   void advance(int signal) {
     ++requests_;
@@ -7497,20 +7738,24 @@ class GracefulShutdown {
   bool is_forced() const { return requests_ > 1; }
   bool has_work() const { return loop_.stats().tasks != 0 || loop_.is_held(); }
 
-  Result<void> run_phases(ShutdownReport& report) {
+  Result<void> run_phases(ShutdownReport& report, Progress& progress) {
+    if (detail::has_exceptions && progress.phase != Phase::serve) return go_on(report, progress);
     const Result<void> served = serve();
     if (!served || !requested()) return served;
     report.signal = signal_;
+    enter_phase(progress, Phase::drain, grace_);
     begin();
-    const Result<void> drained = drain(report);
-    if (!drained) return drained;
-    if (has_work()) {
-      const Result<void> cleaned_up = clean_up(report);
-      if (!cleaned_up) return cleaned_up;
-      report.destroyed = loop_.destroy_all_tasks();
-    }
-    report.forced = is_forced();
-    return {};
+    return drain(report, progress, grace_);
+  }
+  // In the phase that an exception has left.
+  Result<void> go_on(ShutdownReport& report, Progress& progress) {
+    const Instant now = Clock::now();
+    const Duration left = progress.end > now ? progress.end - now : Duration::zero();
+    return progress.phase == Phase::drain ? drain(report, progress, left) : clean_up(report, left);
+  }
+  static void enter_phase(Progress& progress, Phase phase, Duration duration) {
+    progress.phase = phase;
+    if (detail::has_exceptions) progress.end = saturating_add(Clock::now(), duration);
   }
   // Runs the reactor until the first request.
   Result<void> serve() {
@@ -7521,27 +7766,39 @@ class GracefulShutdown {
     loop_.close_listeners();
     if (on_begin_) on_begin_();
   }
-  // The grace period, which a second request ends.
-  Result<void> drain(ShutdownReport& report) { return run_phase(grace_, 1, report.drained); }
-  // Cancels the tasks that remain. A second request ends this period; if it has come already, they have one turn.
-  Result<void> clean_up(ShutdownReport& report) {
+  // The grace period, which a second request ends; and then what has to be done with the tasks that remain.
+  Result<void> drain(ShutdownReport& report, Progress& progress, Duration duration) {
+    const Result<void> drained = run_phase(duration, 1, report.drained);
+    if (!drained || !has_work()) return drained;
+    enter_phase(progress, Phase::clean_up, cleanup_);
     loop_.cancel_all_tasks();
-    if (is_forced()) return run_phase(Duration::zero(), UINT32_MAX, report.cancelled);
-    return run_phase(cleanup_, 1, report.cancelled);
+    return clean_up(report, cleanup_);
   }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests. Stores in `ended` how
+  // The clean-up period. A second request ends it; if that has come already, the tasks have one turn.
+  Result<void> clean_up(ShutdownReport& report, Duration duration) {
+    const Result<void> cleaned_up = is_forced() ? run_phase(Duration::zero(), UINT32_MAX, report.cancelled)
+                                                : run_phase(duration, 1, report.cancelled);
+    if (cleaned_up) report.destroyed = loop_.destroy_all_tasks();
+    return cleaned_up;
+  }
+  // Runs until all is done, the time is up, or there have been more than `requests` requests. Adds to `ended` how
   // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = loop_.stats().tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
     requests_allowed_ = requests;
     if (requested()) loop_.set_flag(detail::draining);
+    detail::OnException leave([this, before, &ended] { leave_phase(before, ended); });
     Result<void> ran;
     if (requests_ <= requests_allowed_) ran = loop_.run_until(end);
+    leave.dismiss();
+    leave_phase(before, ended);
+    return ran;
+  }
+  [[gnu::always_inline]] void leave_phase(std::uint64_t ended_before, std::uint32_t& ended) {
     requests_allowed_ = UINT32_MAX;
     loop_.clear_flag(detail::draining);
-    ended = static_cast<std::uint32_t>(loop_.stats().tasks_ended - before);
-    return ran;
+    ended += static_cast<std::uint32_t>(loop_.stats().tasks_ended - ended_before);
   }
 
   bool open_ = false;
@@ -7554,6 +7811,8 @@ class GracefulShutdown {
   std::uint32_t requests_ = 0;
   std::uint32_t requests_allowed_ = UINT32_MAX;  // in the current phase: more of them end it
   int signal_ = 0;                               // the signal that began the shutdown; 0: a request
+  ShutdownReport report_left_;                   // of a run that an exception has left
+  Progress left_;                                // the same
 };
 
 }  // namespace MOTE_NAMESPACE

@@ -8,9 +8,11 @@
 
 #include <cstddef>  // size_t, ptrdiff_t
 #include <cstdint>  // integers of fixed width
+#include <utility>  // move, forward, exchange
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/result.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
@@ -31,7 +33,8 @@ enum LoopFlag : std::uint32_t {
   woken = 1,           // another thread or a signal handler has woken the loop
   draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
-  never_waiting = 8    // the descriptors of some handlers are always ready, or were until now
+  never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
+  unfinished = 16      // an exception has left a turn: the next run begins with the rest of it
 };
 
 // Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
@@ -224,7 +227,7 @@ class DescriptorTable : TableWords, public Scheduler {
       set_flag(rebuild_needed);
       return fresh;
     }
-    clear_flag(rebuild_needed);
+    set_flag(rebuild_needed);  // until the end: a handler that is told of a failure may throw
     ++stats().selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       if (!slots_[i].is(Slot::in_set)) continue;
@@ -232,11 +235,11 @@ class DescriptorTable : TableWords, public Scheduler {
       if (added) continue;
       if (i == 0) {
         slots_[0].set(Slot::in_set);
-        set_flag(rebuild_needed);
         return added;
       }
       tell_failure(slots_[i]);
     }
+    clear_flag(rebuild_needed);
     report(Observation::selector_rebuilt);
     return {};
   }
@@ -254,6 +257,10 @@ class DescriptorTable : TableWords, public Scheduler {
   bool has_any_flag() const { return flags_ != 0; }
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
+
+  // After a handler has thrown: the events of the batch that are left, or the slot from which the handlers that are
+  // always ready are called. 0: none, or all.
+  std::uint32_t left_ = 0;
  private:
   // An event that carries nothing that was asked for, a hang-up or an error, cannot be masked and would come again at
   // once: the handler is told once, and then the descriptor is taken out of the set until it is modified.
@@ -308,14 +315,17 @@ class DescriptorTable : TableWords, public Scheduler {
     }
   }
   static void dispatch_always_ready(DescriptorTable& self) {
-    self.clear_flag(never_waiting);
-    for (std::uint32_t i = 1; i <= self.fresh_; ++i) {
+    const std::uint32_t first = has_exceptions ? std::exchange(self.left_, 0u) : 0;
+    if (first == 0) self.clear_flag(never_waiting);
+    for (std::uint32_t i = first == 0 ? 1 : first; i <= self.fresh_; ++i) {
       const Slot& slot = self.slots_[i];
       const Handler handler = slot.handler;
       if (!slot.is(Slot::always_ready) || !handler || !any(slot.known)) continue;
       ++self.stats().events;
       self.set_flag(never_waiting);
+      OnException resume_later([&self, i] { self.left_ = i + 1; });
       handler(static_cast<Readiness>(slot.known));
+      resume_later.dismiss();
     }
   }
   // Either the registration was removed earlier in this batch. Or its descriptor was closed while a duplicate, here or

@@ -120,7 +120,9 @@ class Selector : detail::Pinned {
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
   }
-  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) { return wait(to, M, timeout); }
+  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) {
+    return wait(to, M, timeout);
+  }
 
   // One system call. As wait(), but it may return 0 before the time is up, where that lies beyond the kernel's range.
   // Errors: those of wait(), and

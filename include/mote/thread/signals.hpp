@@ -82,7 +82,7 @@ class Signals : detail::Pinned {
     for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
       if (is_claimed(signal)) return Error(EBUSY);
     }
-    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), true);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();

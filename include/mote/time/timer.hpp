@@ -9,6 +9,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/timing_wheel.hpp>
 #include <mote/reactor/loop.hpp>
@@ -36,8 +37,7 @@ class Timer : detail::TimerNode {
     start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
   }
   // The same where the instant is counted in another unit: it saturates, too.
-  template <class D>
-  void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
+  template <class D> void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
     arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
   }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
@@ -82,18 +82,23 @@ class Timer : detail::TimerNode {
   // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
     detail::List<detail::TimerNode> due;
+    detail::OnException put_back([&loop, &due] {
+      loop.set_firing_until(Instant());
+      loop.wheel().put_back(due);
+    });
     loop.set_firing_until(loop.last_known_time());
     const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
     while (loop.wheel().expire(until, due)) {
       while (detail::TimerNode* const node = due.front()) {
         if (fire) {
-          static_cast<Timer*>(node)->fire();
           ++loop.stats().timers_fired;
+          static_cast<Timer*>(node)->fire();
         } else {
           loop.wheel().erase(*node);
         }
       }
     }
+    put_back.dismiss();
     loop.set_firing_until(Instant());
     loop.wheel().refresh();
   }
