@@ -4112,6 +4112,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
+  void forget_stop() { stop_.store(0, std::memory_order_relaxed); }
   // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
@@ -4241,8 +4242,10 @@ class Loop : LoopWords, public DescriptorTable {
     Result<void> result;
     const Run run(*this);
     if (has_exceptions && has_flag(unfinished) && (once || !is_over())) {
+      const std::uint64_t before = work_done();
       result = finish_turn(limit);
-      if (!result || once) return result;
+      if (!result) return result;
+      if (once && work_done() != before) limit = Instant::min();  // the turn that follows does not wait
     }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
@@ -7788,7 +7791,10 @@ class GracefulShutdown {
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
     requests_allowed_ = requests;
     if (requested()) loop_.set_flag(detail::draining);
-    detail::OnException leave([this, before, &ended] { leave_phase(before, ended); });
+    detail::OnException leave([this, before, &ended] {
+      if (requests_ > requests_allowed_) loop_.forget_stop();  // this phase is over: the next one is not to be ended
+      leave_phase(before, ended);
+    });
     Result<void> ran;
     if (requests_ <= requests_allowed_) ran = loop_.run_until(end);
     leave.dismiss();

@@ -172,7 +172,10 @@ class GracefulShutdown {
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
     requests_allowed_ = requests;
     if (requested()) loop_.set_flag(detail::draining);
-    detail::OnException leave([this, before, &ended] { leave_phase(before, ended); });
+    detail::OnException leave([this, before, &ended] {
+      if (requests_ > requests_allowed_) loop_.forget_stop();  // this phase is over: the next one is not to be ended
+      leave_phase(before, ended);
+    });
     Result<void> ran;
     if (requests_ <= requests_allowed_) ran = loop_.run_until(end);
     leave.dismiss();
