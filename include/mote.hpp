@@ -2712,10 +2712,15 @@ class PollContext {
   template <class Op> void abandon(Op& operation) const {
     const std::int32_t budget = header_->budget;
     const bool outer = std::exchange(header_->abandoning, true);
+    const auto restore = [this, budget, outer] {
+      header_->abandoning = outer;
+      header_->budget = is_cancelling() ? 0 : budget;
+    };
+    detail::OnException restore_too(restore);
     header_->budget = 0;
     static_cast<void>(operation.poll(task()));
-    header_->abandoning = outer;
-    header_->budget = is_cancelling() ? 0 : budget;
+    restore_too.dismiss();
+    restore();
   }
   // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }
@@ -8570,7 +8575,13 @@ template <class T> struct PromiseOf : PromiseBase {
   static Co<T> get_return_object_on_allocation_failure() noexcept {
     return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
   }
-  void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
+  // Not by assigning to it: the exception may be one that the value's own assignment has thrown.
+  void unhandled_exception() noexcept {
+    using Kept = Result<Value>;
+    result.~Kept();
+    ::new (static_cast<void*>(&result)) Kept(Error(ENOTRECOVERABLE));
+    code = ENOTRECOVERABLE;
+  }
   void keep(Result<Value>&& returned) {
     result = std::move(returned);
     code = result ? 0 : result.error().code();

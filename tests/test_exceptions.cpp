@@ -2,6 +2,8 @@
 // Rooms: base/exceptions.hpp, reactor/loop.hpp, task/scheduler.hpp, time/timer.hpp, thread/waker.hpp.
 // A program that is built with exceptions: whatever throws, in whatever the loop calls, leaves the run; nothing is lost,
 // and the next run goes on.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <csignal>
 #include <exception>
@@ -41,6 +43,7 @@ template <class Run> int caught(Run&& run) {
   } catch (const Thrown& thrown) { return thrown.by; }
   return -1;
 }
+void ignore(const mote::Observation&) {}
 int caught_in_turn(mote::Reactor& loop) {
   return caught([&] { return loop.run_once(0ns); });
 }
@@ -166,8 +169,7 @@ ON_BOTH_SELECTORS("exceptions: an event that is kept is dropped if its registrat
   CHECK(loop.stats().selector_rebuilds == 0);  // it is known as an event of this very turn
 }
 
-ON_BOTH_SELECTORS(
-    "exceptions: of due timers the rest fires in order; a periodic one goes on; a pause of accepts ends") {
+ON_BOTH_SELECTORS("exceptions: of due timers the rest fires in order; a periodic one goes on") {
   test::Loop<S> loop;
   std::vector<int> order;
   struct Numbered {
@@ -199,6 +201,57 @@ ON_BOTH_SELECTORS(
   periodic.timer.cancel();
   CHECK(loop.run());
   CHECK(order.size() == 8);
+}
+
+ON_BOTH_SELECTORS("exceptions: a pause of accepts ends in its time though a timer throws meanwhile") {
+  test::Loop<S> loop;
+  mote::Listener listener;
+  REQUIRE(listener.open(loop, *mote::Endpoint::parse("127.0.0.1:0")));
+  const mote::Endpoint address = *listener.local_endpoint();
+  const mote::Fd client(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  test::Running accepting(loop, [&] { return listener.accept(); });
+  turn(loop);
+  std::vector<mote::Fd> all;
+  rlimit before;
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  rlimit few = before;
+  few.rlim_cur = 64;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  do all.emplace_back(::dup(client.get()));
+  while (all.back());
+  REQUIRE(::connect(client.get(), address.address(), address.size()) == 0);
+  turn(loop, 3);  // EMFILE
+  all.clear();
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  CHECK_FALSE(accepting.done());
+  mote::Timer timer;
+  const auto throws = [] { throw Thrown{1}; };
+  timer.arm(loop, 1ms, throws);
+  CHECK(caught([&] { return loop.run_for(1h); }) == 1);
+  CHECK(loop.next_deadline() < mote::Clock::now() + 1s);
+  CHECK(accepting.finish());
+}
+
+ON_BOTH_SELECTORS("exceptions: a handler's that is told of its failure when the selector is made anew") {
+  test::Loop<S> loop;
+  test::Pair closed = test::pipe_pair(), pair = test::pipe_pair();
+  const auto throws = [](Readiness) { throw Thrown{1}; };
+  int calls = 0;
+  const auto counts = [&](Readiness) {
+    ++calls;
+    loop.stop();
+  };
+  const mote::Registration registration = *loop.add(closed.a.get(), Interest::read, throws);
+  REQUIRE(loop.add(pair.a.get(), Interest::read, counts));
+  closed.a.close();
+  int thrown = caught([&] { return loop.after_fork_in_child(); }) == 1;  // (poll finds out when it waits)
+  for (int i = 0; i < 3; ++i) thrown += caught_in_turn(loop) == 1;
+  CHECK(thrown > 0);
+  REQUIRE(loop.remove(registration));
+  REQUIRE(test::send_text(pair.b.get(), "x") == 1);
+  CHECK(loop.run_for(10s));
+  CHECK(calls > 0);
+  CHECK(loop.stats().selector_rebuilds == (std::is_same<S, test::OnEpoll>::value ? 2 : 1));
 }
 
 ON_BOTH_SELECTORS("exceptions: of wake-ups in delivery the rest comes, of messages and signals what is left") {
@@ -473,6 +526,7 @@ TEST_CASE("exceptions: a reactor, its tasks and its pool are destroyed by the ex
   CHECK(caught([&] {
           TaskPool<Waits, 3> pool;
           test::Loop<test::OnEpoll> loop;
+          loop.observe(mote::Observer::of<&ignore>());
           for (const bool throws : {false, true, false}) REQUIRE(pool.spawn(loop, test::Witness(destroyed), throws));
           return loop.run();
         }) == 1);
@@ -558,4 +612,341 @@ ON_BOTH_SELECTORS(
   REQUIRE(report);
   CHECK(report->drained == 1);
   CHECK(report->cancelled == 0);
+}
+
+// =====================================================================================================================
+// All together, at random
+// =====================================================================================================================
+//
+// Tasks, handlers, timers, wakers, a mailbox, signals, a group and an observer, each of which throws now and then. What
+// each of them is owed is counted when it is caused; in the end all of it has been given, once.
+
+namespace {
+
+struct Random {
+  std::uint32_t state;
+  std::uint32_t below(std::uint32_t limit) {  // xorshift
+    state ^= state << 13;
+    state ^= state >> 17;
+    state ^= state << 5;
+    return state % limit;
+  }
+  bool one_in(std::uint32_t n) { return below(n) == 0; }
+};
+
+template <class S> struct World {
+  static constexpr int streams = 4;
+  static constexpr int pipes = 4;
+  static constexpr int one_shots = 8;
+  static constexpr int wakers = 4;
+  static constexpr int always_ready = 2;
+  static constexpr int calls_of_always_ready = 20;
+
+  explicit World(std::uint32_t seed) : random{seed * 2654435761u + 1} { open(); }
+
+  // ---- throwing ----
+
+  void maybe_throw() {
+    if (!random.one_in(8)) return;
+    // While another exception is under way, what is thrown is dropped by the library.
+    if (std::uncaught_exceptions() == 0) ++thrown;
+    throw Thrown{0};
+  }
+  template <class Run> void run_caught(Run&& run) {
+    try {
+      if (!run()) ++errors;
+    } catch (const Thrown&) { ++caught; }
+    if (loop.running()) ++errors;
+  }
+
+  // ---- tasks ----
+
+  struct Worker : mote::StateMachine {
+    World& world;
+    test::Witness witness;
+    int rounds;
+    mote::TaskTimer timer;
+    Result<void> got;
+    Worker(World& of, int how_many) : world(of), witness(of.destroyed), rounds(how_many) {}
+
+    Step step() {
+      MOTE_BEGIN();
+      for (; rounds > 0; --rounds) {
+        begin_round();
+        if (world.random.one_in(2)) MOTE_YIELD();
+        MOTE_AWAIT(got, timer.sleep(Duration(world.random.below(50'000))));
+        begin_round();
+      }
+      ++world.done;
+      MOTE_END();
+    }
+    void begin_round() {
+      if (!world.random.one_in(12)) return;
+      ++world.thrown;
+      ++world.failed;
+      throw Thrown{1};
+    }
+  };
+  struct Reader : mote::StateMachine {
+    World& world;
+    mote::Stream stream;
+    Result<std::size_t> got;
+    char bytes[64];
+    Reader(World& of, mote::Stream&& from) : world(of), stream(std::move(from)) {}
+    Step step() {
+      MOTE_BEGIN();
+      for (;;) {
+        MOTE_AWAIT(got, stream.read(bytes));
+        if (!got || *got == 0) return mote::done();
+        world.read += *got;
+      }
+      MOTE_END();
+    }
+  };
+
+  void spawn() {
+    if (spawned == 80) return;
+    const int rounds = static_cast<int>(random.below(6));
+    if (random.one_in(3)) {
+      if (group.spawn(workers, loop, *this, rounds)) ++spawned;
+      return;
+    }
+    Result<TaskHandle> handle = workers.spawn(loop, *this, rounds);
+    if (!handle) return;
+    ++spawned;
+    if (random.one_in(2)) held.push_back(std::move(*handle));
+  }
+  void on_end(const Task&, Outcome outcome) {
+    told += outcome.kind == Outcome::Kind::failed;
+    maybe_throw();
+  }
+  void observe(const mote::Observation& seen) {
+    told += seen.kind == mote::Observation::task_failed;
+    maybe_throw();
+  }
+  void look_at_held() {
+    for (TaskHandle& handle : held) {
+      const Outcome outcome = handle.outcome();
+      if (outcome.kind == Outcome::Kind::none) continue;
+      if (outcome.kind == Outcome::Kind::failed && outcome.error == ENOTRECOVERABLE) ++told;
+      TaskPool<test::Joiner, 1> joiner;
+      Result<Outcome> end;
+      REQUIRE(joiner.spawn(loop, handle, end));
+      while (!end) run_caught([&] { return loop.run_once(0ns); });
+    }
+    held.erase(std::remove_if(held.begin(), held.end(), [](const TaskHandle& each) { return !each; }), held.end());
+  }
+
+  // ---- everything else ----
+
+  struct Piped {
+    World& world;
+    test::Pair pair = test::pipe_pair();
+    explicit Piped(World& of) : world(of) {}
+    void operator()(Readiness) {
+      world.maybe_throw();
+      char byte;
+      if (::read(pair.a.get(), &byte, 1) == 1) ++world.taken;
+      world.maybe_throw();
+    }
+  };
+  struct Always {
+    World& world;
+    mote::Fd null{::open("/dev/null", O_RDONLY | O_CLOEXEC)};
+    mote::Registration registration;
+    int calls = 0;
+    explicit Always(World& of) : world(of) {}
+    void operator()(Readiness) {
+      ++calls;
+      if (calls == calls_of_always_ready && !world.loop.remove(registration)) ++world.errors;
+      world.maybe_throw();
+    }
+  };
+  struct Timed {
+    World& world;
+    mote::Timer timer;
+    mote::Instant first{};
+    Duration period{};
+    std::int64_t ticks = 0;
+    explicit Timed(World& of) : world(of) {}
+    void fire() {
+      ++world.fired;
+      world.maybe_throw();
+    }
+    void tick() {
+      ticks += 1 + timer.missed();
+      if (!timer.armed() || timer.deadline() != first + ticks * period) ++world.errors;
+      world.maybe_throw();
+    }
+  };
+  struct Woken {
+    World& world;
+    mote::Waker waker;
+    bool owed = false;
+    explicit Woken(World& of) : world(of) {}
+    void operator()() {
+      if (!std::exchange(owed, false)) ++world.errors;  // once for a wake-up, and not again
+      world.maybe_throw();
+    }
+  };
+  void receive() {
+    while (const Result<int> message = mailbox.try_receive()) {
+      if (*message != received) ++errors;  // in their order
+      ++received;
+      maybe_throw();
+    }
+  }
+  void on_signal(int signal) {
+    if (!std::exchange(raised[signal == SIGUSR1 ? 0 : 1], false)) ++errors;
+    maybe_throw();
+  }
+
+  void open() {
+    loop.observe(mote::Observer::of<&World::observe>(*this));
+    group.on_end(mote::Delegate<void(const Task&, Outcome)>::of<&World::on_end>(*this));
+    mote::Listener listener;
+    REQUIRE(listener.open(loop, *mote::Endpoint::parse("127.0.0.1:0")));
+    const mote::Endpoint address = *listener.local_endpoint();
+    for (mote::Fd& peer : peers) {
+      peer = mote::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      REQUIRE(::connect(peer.get(), address.address(), address.size()) == 0);
+      Result<mote::Stream> accepted = test::await(loop, [&] { return listener.accept(); });
+      REQUIRE(accepted);
+      REQUIRE(readers.spawn(loop, *this, std::move(*accepted)));
+    }
+    for (int i = 0; i < pipes; ++i) {
+      piped.push_back(std::make_unique<Piped>(*this));
+      REQUIRE(loop.add(piped[std::size_t(i)]->pair.a.get(), Interest::read, *piped[std::size_t(i)]));
+    }
+    for (int i = 0; i < always_ready; ++i) {
+      always.push_back(std::make_unique<Always>(*this));
+      Always& each = *always.back();
+      each.registration = *loop.add(each.null.get(), Interest::read, each);
+    }
+    for (int i = 0; i < one_shots; ++i) timers.push_back(std::make_unique<Timed>(*this));
+    for (const Duration period : {Duration(1), Duration(7'000), Duration(100'000)}) {
+      periodic.push_back(std::make_unique<Timed>(*this));
+      Timed& each = *periodic.back();
+      each.period = period;
+      each.timer.arm_every(loop, period, mote::Timer::Callback::template of<&Timed::tick>(each));
+      each.first = each.timer.deadline();
+    }
+    for (int i = 0; i < wakers; ++i) {
+      woken.push_back(std::make_unique<Woken>(*this));
+      REQUIRE(woken.back()->waker.open(loop, *woken.back()));
+    }
+    REQUIRE(mailbox.open(loop, mote::Delegate<void()>::of<&World::receive>(*this)));
+    REQUIRE(signals.open(loop, {SIGUSR1, SIGUSR2}, mote::Delegate<void(int)>::of<&World::on_signal>(*this)));
+  }
+  void act() {
+    switch (random.below(8)) {
+      case 0: return spawn();
+      case 1: sent += test::send_text(peers[random.below(streams)].get(), "some data"); return;
+      case 2: put += test::send_text(piped[random.below(pipes)]->pair.b.get(), "x"); return;
+      case 3: {
+        Timed& timer = *timers[random.below(one_shots)];
+        if (timer.timer.armed()) return;
+        ++armed;
+        return timer.timer.arm(loop, Duration(random.below(100'000)),
+                               mote::Timer::Callback::template of<&Timed::fire>(timer));
+      }
+      case 4: {
+        Woken& one = *woken[random.below(wakers)];
+        one.owed = true;
+        return one.waker.wake();
+      }
+      case 5:
+        if (mailbox.post(posted)) ++posted;
+        return;
+      case 6: {
+        const bool first = random.one_in(2);
+        raised[first ? 0 : 1] = true;
+        REQUIRE(::raise(first ? SIGUSR1 : SIGUSR2) == 0);
+        return;
+      }
+      default: return look_at_held();
+    }
+  }
+  void run_somehow() {
+    switch (random.below(3)) {
+      case 0: return run_caught([&] { return loop.run_once(0ns); });
+      case 1: return run_caught([&] { return loop.run_once(100us); });
+      default: return run_caught([&] { return loop.run_for(50us); });
+    }
+  }
+  bool all_is_given() {
+    look_at_held();
+    bool given = read == sent && taken == put && fired == armed && received == posted && !raised[0] && !raised[1];
+    for (const auto& each : woken) given = given && !each->owed;
+    for (const auto& each : always) given = given && each->calls == calls_of_always_ready;
+    return given && workers.size() == 0 && held.empty();
+  }
+  void check() {
+    const mote::Instant limit = mote::Clock::now() + 20s;
+    while (!all_is_given() && mote::Clock::now() < limit) run_somehow();
+    CHECK(all_is_given());
+    CHECK(errors == 0);
+    CHECK(caught == thrown);
+    CHECK(told == failed);
+    CHECK(destroyed == spawned);
+    CHECK(done + failed == spawned);
+    CHECK(loop.stats().tasks_failed == static_cast<std::uint64_t>(failed));
+    CHECK(loop.stats().tasks == streams);
+    for (const auto& each : periodic) CHECK(each->ticks > 0);
+  }
+
+  Random random;
+  int thrown = 0, caught = 0, errors = 0;
+  int spawned = 0, done = 0, failed = 0, told = 0, destroyed = 0;
+  std::size_t sent = 0, read = 0, put = 0, taken = 0;
+  int armed = 0, fired = 0, posted = 0, received = 0;
+  bool raised[2] = {};
+  mote::Fd peers[streams];
+  test::Loop<S, 32> loop;
+  mote::TaskGroup<4> group;
+  TaskPool<Worker, 12> workers;
+  TaskPool<Reader, streams> readers;
+  std::vector<TaskHandle> held;
+  std::vector<std::unique_ptr<Piped>> piped;
+  std::vector<std::unique_ptr<Always>> always;
+  std::vector<std::unique_ptr<Timed>> timers, periodic;
+  std::vector<std::unique_ptr<Woken>> woken;
+  mote::Mailbox<int, 8> mailbox;
+  mote::Signals signals;
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS(
+    "exceptions: thrown at random from everything, and caught around the run: each gets all that it is owed") {
+  int caught = 0;
+  for (std::uint32_t seed = 1; seed <= 25; ++seed) {
+    World<S> world(seed);
+    for (int i = 0; i < 400; ++i) {
+      for (std::uint32_t n = world.random.below(8); n != 0; --n) world.act();
+      world.run_somehow();
+    }
+    world.check();
+    caught += world.caught;
+  }
+  CHECK(caught > 1000);
+}
+
+ON_BOTH_SELECTORS(
+    "exceptions: thrown at random, and then all is destroyed: nothing traps, and every task is destroyed") {
+  for (std::uint32_t seed = 100; seed < 200; ++seed) {
+    int destroyed = 0, spawned = 0;
+    {
+      World<S> world(seed);
+      for (std::uint32_t i = 0; i < seed; ++i) {
+        for (std::uint32_t n = world.random.below(8); n != 0; --n) world.act();
+        world.run_somehow();
+      }
+      CHECK(world.errors == 0);
+      while (world.caught == 0) world.run_somehow();
+      spawned = world.spawned;
+      destroyed = world.destroyed + static_cast<int>(world.loop.stats().tasks) - World<S>::streams;
+    }
+    CHECK(destroyed == spawned);
+  }
 }
