@@ -4466,6 +4466,11 @@ struct ReactorAccess;
 // events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
 // of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
 // others from their share.
+//
+// The library throws nothing. What a program's own task, handler, callback or observer throws leaves run(), run_for()
+// or run_once(); a task whose step threw has failed with ENOTRECOVERABLE. The next run begins with the rest of that
+// turn, so nothing is lost. (What a callback or an observer throws is dropped where nothing may be thrown: in
+// destructors, and while another exception is under way.)
 class Reactor : detail::Loop {
  public:
   // ---- running ----
@@ -4699,7 +4704,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
+// has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
@@ -6278,8 +6284,9 @@ class WakerCore : InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
-// once the waker's own destructor has begun. It must not move.
+// task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
+// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun. It
+// must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
@@ -6337,8 +6344,9 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
     while (try_receive()) continue;
   }
 
-  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). Without a
-  // callback, await receive(). Errors: those of Waker::open().
+  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
+  // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
+  // Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback, true); }
   // Messages that are in it stay there, and can still be taken with try_receive().
   void close() { waker_.close(); }
@@ -6509,8 +6517,8 @@ class Signals : detail::Pinned {
  public:
   ~Signals() { close(); }
 
-  // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
-  // next(). On failure nothing is changed.
+  // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
+  // not keep the other signals from coming); without one, await next(). On failure nothing is changed.
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
   //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
@@ -7669,7 +7677,7 @@ struct ShutdownReport {
 //   destroy   the tasks that are left are destroyed
 //
 // It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 128 bytes.
+// Size on a 32-bit board: 168 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
@@ -7702,7 +7710,8 @@ class GracefulShutdown {
   // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
   // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Where an
   // exception leaves it, the signals stay taken over, and the next run() goes on: in the same period, with what is left
-  // of its time. Errors: those of open() and of Reactor::run(). Always inlined: called once in a program, it is smaller so.
+  // of its time. Errors: those of open() and of Reactor::run().
+  // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
     const Result<void> opened = open();

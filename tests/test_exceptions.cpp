@@ -561,10 +561,8 @@ ON_BOTH_SELECTORS("exceptions: a shutdown goes on in the next run(): in its peri
   mote::Timer timer, in_grace, in_cleanup;
   timer.arm(loop, 0ns, request_and_throw);
   TaskPool<Plain, 3> pool;
-  int steps = 0;
   const auto stubborn = [&](Task& task) -> Step {
     if (task.cancel_requested()) mote::PollContext(task).acknowledge_cancellation();
-    ++steps;
     return mote::pending;
   };
   const auto drains = [&](Task&) -> Step { return begun != 0 ? mote::done() : Step(mote::pending); };

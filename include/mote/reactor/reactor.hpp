@@ -35,6 +35,11 @@ struct ReactorAccess;
 // events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
 // of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
 // others from their share.
+//
+// The library throws nothing. What a program's own task, handler, callback or observer throws leaves run(), run_for()
+// or run_once(); a task whose step threw has failed with ENOTRECOVERABLE. The next run begins with the rest of that
+// turn, so nothing is lost. (What a callback or an observer throws is dropped where nothing may be thrown: in
+// destructors, and while another exception is under way.)
 class Reactor : detail::Loop {
  public:
   // ---- running ----

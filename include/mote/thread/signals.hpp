@@ -69,8 +69,8 @@ class Signals : detail::Pinned {
  public:
   ~Signals() { close(); }
 
-  // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
-  // next(). On failure nothing is changed.
+  // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
+  // not keep the other signals from coming); without one, await next(). On failure nothing is changed.
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
   //   EBUSY                           it is open already, or one of the signals belongs to another Signals.

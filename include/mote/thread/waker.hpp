@@ -145,8 +145,9 @@ class WakerCore : InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
-// once the waker's own destructor has begun. It must not move.
+// task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
+// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun. It
+// must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
