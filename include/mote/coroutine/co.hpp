@@ -11,6 +11,7 @@
 #include <coroutine>    // coroutine_handle, suspend_always
 #include <cstddef>      // size_t, ptrdiff_t
 #include <cstdint>      // integers of fixed width
+#include <new>          // placement new
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
@@ -200,7 +201,13 @@ template <class T> struct PromiseOf : PromiseBase {
   static Co<T> get_return_object_on_allocation_failure() noexcept {
     return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
   }
-  void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
+  // Not by assigning to it: the exception may be one that the value's own assignment has thrown.
+  void unhandled_exception() noexcept {
+    using Kept = Result<Value>;
+    result.~Kept();
+    ::new (static_cast<void*>(&result)) Kept(Error(ENOTRECOVERABLE));
+    code = ENOTRECOVERABLE;
+  }
   void keep(Result<Value>&& returned) {
     result = std::move(returned);
     code = result ? 0 : result.error().code();

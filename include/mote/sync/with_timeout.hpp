@@ -57,7 +57,7 @@ template <class Op> struct [[nodiscard]] Timed {
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
 //   EBUSY      another task uses the timer, and the operation could not complete at once. It has been given up.
-template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, AnyDuration limit, Op&& operation) {
   return {timer, limit, static_cast<Op&&>(operation)};
 }
 

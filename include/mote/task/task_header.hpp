@@ -138,7 +138,8 @@ struct TaskHeader : ListNode {
   List<Waiter> waiters;  // that name it
   QueuePlace places[limits::queues_per_task];
   Waiter joiner;  // the task that waits for its end
-  // What it waits for, in words, since its last wait; null: none yet, or it is being stepped. After its end: its name.
+  // What its last step has noted as waited for, in words; null: nothing. What of it still holds says
+  // Task::waits_for(), so that waking a task need not clear it. After its end: its name.
   const char* waits_for = nullptr;
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;

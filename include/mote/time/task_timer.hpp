@@ -40,7 +40,7 @@ class TaskTimer : detail::TaskUse {
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
-  auto sleep(Duration delay) {
+  auto sleep(AnyDuration delay) {
     return operation<void>([this, delay](PollContext context) -> Result<void> {
       const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
@@ -53,15 +53,15 @@ class TaskTimer : detail::TaskUse {
   // Errors:
   //   EBUSY      another task uses it, or is between two of its ticks.
   //   ECANCELED  the task was cancelled. The next call begins anew.
-  auto tick(Duration period) {
-    if (period < Duration(1)) period = Duration(1);
-    return operation<std::uint32_t>([this, period](PollContext context) { return attempt(context, period, ticking); });
+  auto tick(AnyDuration period) {
+    const Duration every = period < Duration(1) ? Duration(1) : Duration(period);
+    return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. end_limit() ends it.
   // Errors:
   //   EBUSY      another task uses it.
-  Result<bool> poll_limit(PollContext context, Duration limit) {
+  Result<bool> poll_limit(PollContext context, AnyDuration limit) {
     if (!begin(context, limit, limiting)) return Error(EBUSY);
     if (expiries_ != 0) return true;
     wait_again(in_use | limiting | waiting);
