@@ -3924,10 +3924,12 @@ class WakeCell : Pinned {
   void notify() {
     if (notify_if_awake() || !enter()) return;
     const int saved_errno = errno;
-    std::uint32_t state = state_.load();
+    std::uint32_t state = state_.load(std::memory_order_relaxed);
     const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
     retry([&] { return System::write(fd_, &one, sizeof one); });
-    if (is_asleep(state)) state_.compare_exchange_strong(state, notified);
+    if (is_asleep(state)) {
+      state_.compare_exchange_strong(state, notified, std::memory_order_release, std::memory_order_relaxed);
+    }
     leave();
     errno = saved_errno;
   }
@@ -3948,7 +3950,7 @@ class WakeCell : Pinned {
   }
   // From here to leave() the cell and its eventfd stay those of one loop. False: the loop has gone.
   bool enter() {
-    std::uint32_t users = users_.load();
+    std::uint32_t users = users_.load(std::memory_order_relaxed);
     while ((users & opened) != 0) {
       if (users_.compare_exchange_weak(users, users + 1)) return true;
     }
@@ -6398,7 +6400,7 @@ struct SignalTable {
     // Who holds the signal, as one word so that taking it is one step: a process's id and bits of State. Without such a
     // bit the handler tells the owner. 0: nobody. Another process's id: a forked child has inherited it.
     std::atomic<std::uint32_t> holder{0};
-    std::atomic<std::uint32_t> cell{0};    // of the owner's loop: see number_of(); 0: there is no loop to wake
+    std::atomic<std::uint32_t> cell{0};    // of the owner's loop, which may have gone: see number_of()
     std::atomic<Signals*> owner{nullptr};  // only compared
     Saved saved;
   };
@@ -6442,17 +6444,7 @@ class Signals : detail::WakerCore {
   };
 
   // Leaves what has been swallowed as it is: see swallow().
-  ~Signals() {
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
-      SignalTable::Entry& entry = entry_of(signal);
-      if (entry.owner.load() != this) continue;
-      if (is_swallowed(entry)) {
-        entry.owner.store(nullptr);
-      } else {
-        give_back(signal);
-      }
-    }
-  }
+  ~Signals() { change(Change::destroy); }
 
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
   // next(). On failure nothing is changed. Several threads may open signals at the same time.
@@ -6482,7 +6474,7 @@ class Signals : detail::WakerCore {
   }
   // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
   void close() {
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) give_back(signal);
+    change(Change::close);
     process_ = 0;
     WakerCore::close();
   }
@@ -6490,12 +6482,7 @@ class Signals : detail::WakerCore {
   // signal is to have no effect any more. So it stays until close(), or until these signals are opened again, by this
   // or by another object; this one's destructor does not change it.
   void swallow() {
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
-      SignalTable::Entry& entry = entry_of(signal);
-      if (entry.owner.load() != this) continue;
-      entry.cell.store(0);
-      entry.holder.fetch_or(SignalTable::swallowing);
-    }
+    change(Change::swallow);
     process_ = 0;
     WakerCore::close();
   }
@@ -6512,7 +6499,7 @@ class Signals : detail::WakerCore {
   static SignalTable& table() { return detail::signal_table; }
   static SignalTable::Entry& entry_of(int signal) { return table().entries[signal]; }
   static bool is_swallowed(const SignalTable::Entry& entry) {
-    return (entry.holder.load() & SignalTable::swallowing) != 0;
+    return (entry.holder.load(std::memory_order_relaxed) & SignalTable::swallowing) != 0;
   }
   static std::uint32_t this_process() { return static_cast<std::uint32_t>(System::process()); }
 
@@ -6521,18 +6508,15 @@ class Signals : detail::WakerCore {
   // A handler may run late, in a thread that was interrupted before its first instruction. So where nobody holds the
   // signal any more, it does nothing.
   static void on_signal(int signal, siginfo_t* information, void*) {
-    const int saved_errno = errno;
     SignalTable::Entry& entry = entry_of(signal);
     const std::uint32_t holder = entry.holder.load();
     const std::uint32_t process = this_process();
     if (holder == process) {
       table().note_arrival(signal);
-      const std::uint32_t cell = entry.cell.load();
-      if (cell != 0) detail::wake_cell_of(cell).notify();
+      detail::wake_cell_of(entry.cell.load(std::memory_order_relaxed)).notify();
     } else if (is_of_another_process(holder, process)) {
       pass_on(signal, information);
     }
-    errno = saved_errno;
   }
   static bool is_of_another_process(std::uint32_t holder, std::uint32_t process) {
     const std::uint32_t id = id_of(holder);
@@ -6541,13 +6525,14 @@ class Signals : detail::WakerCore {
   // Gives the signal the effect that it had before the handler was installed. A child of vfork() has its own
   // dispositions, but its parent's memory: so nothing is written.
   [[gnu::noinline, gnu::cold]] static void pass_on(int signal, siginfo_t* information) {
-    System::Action action;
+    const int saved_errno = errno;
     // If not: another handler has been installed over this one, and has called it.
-    if (!is_installed(signal, action)) return;
-    if (!put_back(signal, action)) return;
-    // Another thread of this process has taken the signal meanwhile.
-    if (entry_of(signal).holder.load() == this_process()) static_cast<void>(install(signal, action));
-    System::send_again(signal, information);
+    if (put_back(signal)) {
+      // Another thread of this process has taken the signal meanwhile.
+      if (entry_of(signal).holder.load() == this_process()) static_cast<void>(install(signal));
+      System::send_again(signal, information);
+    }
+    errno = saved_errno;
   }
 
   // ---- dispositions ----
@@ -6555,24 +6540,20 @@ class Signals : detail::WakerCore {
   static bool is_ours(const System::Action& action) {
     return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &Signals::on_signal;
   }
-  static bool is_installed(int signal, System::Action& action) {
-    return System::sigaction(signal, nullptr, &action) == 0 && is_ours(action);
-  }
-  static bool put_back(int signal, System::Action& action) {
-    entry_of(signal).saved.copy_to(action);
-    return System::sigaction(signal, &action, nullptr) == 0;
-  }
-  static int install(int signal, System::Action& old) {
+  static Result<void> install(int signal) {
     System::Action ours;
     ::memset(&ours, 0, sizeof ours);
     ours.sa_sigaction = &Signals::on_signal;
     // SA_RESTART: for blocking calls elsewhere in the program; waits for descriptors never restart.
     ours.sa_flags = SA_RESTART | SA_SIGINFO;
-    return System::sigaction(signal, &ours, &old);
+    return detail::check(System::sigaction(signal, &ours, nullptr));
   }
-  // In a forked child our own handler was there: what was saved when it was installed still stands.
-  static void save(int signal, const System::Action& old) {
-    if (!is_ours(old)) entry_of(signal).saved.keep(old);
+  // Puts back what was there before, if our handler is installed. False: it is not.
+  static bool put_back(int signal) {
+    System::Action action;
+    if (System::sigaction(signal, nullptr, &action) != 0 || !is_ours(action)) return false;
+    entry_of(signal).saved.copy_to(action);
+    return System::sigaction(signal, &action, nullptr) == 0;
   }
 
   // ---- who holds a signal ----
@@ -6590,21 +6571,20 @@ class Signals : detail::WakerCore {
   Result<void> claim(int signal) {
     SignalTable::Entry& entry = entry_of(signal);
     const std::uint32_t process = this_process();
-    std::uint32_t before = entry.holder.load();
+    std::uint32_t before = entry.holder.load(std::memory_order_relaxed);
     do {
       if (is_taken(before, process)) return Error(EBUSY);
     } while (
         !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
     table().forget_arrival(signal);
-    entry.cell.store(cell_number());
-    entry.owner.store(this);
-    const Result<void> installed = take_disposition(signal, process);
-    if (!installed) {
-      entry.owner.store(nullptr);
-      entry.cell.store(0);
+    entry.cell.store(cell_number(), std::memory_order_relaxed);
+    entry.owner.store(this, std::memory_order_relaxed);
+    const Result<void> taken = take_disposition(signal, process);
+    if (!taken) {
+      entry.owner.store(nullptr, std::memory_order_relaxed);
       entry.holder.store(before);
     }
-    return installed;
+    return taken;
   }
   static std::uint32_t id_of(std::uint32_t holder) { return holder & SignalTable::process_bits; }
   // Whether another Signals of this process has it, or is about to take it or to give it back.
@@ -6617,30 +6597,45 @@ class Signals : detail::WakerCore {
     if (holder == 0) return 0;
     return id_of(holder) == process ? SignalTable::swallowing : SignalTable::inherited;
   }
-  // What was there is saved before the handler can run, and the signal is held before, too.
+  // What was there is saved before the handler can run, and the signal is held before, too. In a forked child our own
+  // handler was there: what was saved when it was installed still stands.
   static Result<void> take_disposition(int signal, std::uint32_t process) {
     System::Action old;
     if (System::sigaction(signal, nullptr, &old) != 0) return detail::last_error();
-    save(signal, old);
-    entry_of(signal).holder.store(process);
-    if (install(signal, old) != 0) return detail::last_error();
-    save(signal, old);  // somebody may have changed it in between
-    return {};
+    SignalTable::Entry& entry = entry_of(signal);
+    if (!is_ours(old)) entry.saved.keep(old);
+    entry.holder.store(process);
+    return install(signal);
   }
-  // Puts back what was there before, if the signal is this object's, and nobody has replaced our handler.
+  enum class Change { close, swallow, destroy, take_over };
+  // Changes what becomes of all signals that are this object's, also of those that it has swallowed.
+  [[gnu::noinline]] void change(Change what) {
+    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
+      SignalTable::Entry& entry = entry_of(signal);
+      if (entry.owner.load(std::memory_order_relaxed) != this) continue;
+      const bool swallowed = is_swallowed(entry);
+      if (what == Change::swallow) {
+        entry.holder.fetch_or(SignalTable::swallowing);
+      } else if (what == Change::take_over) {
+        if (!swallowed) static_cast<void>(claim(signal));  // cannot fail: it could be caught in the parent
+      } else if (what == Change::destroy && swallowed) {
+        entry.owner.store(nullptr, std::memory_order_relaxed);
+      } else {
+        give_back(signal);
+      }
+    }
+  }
+  // Puts back what was there before, if nobody has replaced our handler. Meanwhile the handler does nothing.
   void give_back(int signal) {
     SignalTable::Entry& entry = entry_of(signal);
-    std::uint32_t holder = entry.holder.load();
-    if (entry.owner.load() != this) return;
     const std::uint32_t process = this_process();
-    // In a forked child another thread may have taken what this object has inherited, or be about to.
+    std::uint32_t holder = entry.holder.load(std::memory_order_relaxed);
+    // In a forked child another thread may be about to take what this object has inherited.
     if (holder == (process | SignalTable::claiming | SignalTable::inherited)) return;
     constexpr std::uint32_t giving = SignalTable::claiming | SignalTable::swallowing;
     if (!entry.holder.compare_exchange_strong(holder, process | giving)) return;
-    System::Action action;
-    if (is_installed(signal, action)) static_cast<void>(put_back(signal, action));
-    entry.cell.store(0);
-    entry.owner.store(nullptr);
+    static_cast<void>(put_back(signal));
+    entry.owner.store(nullptr, std::memory_order_relaxed);
     entry.holder.store(0);
   }
 
@@ -6667,21 +6662,10 @@ class Signals : detail::WakerCore {
   static void serve(detail::InboxNode& node, detail::InboxEvent event) {
     Signals& self = static_cast<Signals&>(node);
     if (event == detail::InboxEvent::deliver && self.first_arrived(0) != 0) self.announce();
-    if (event == detail::InboxEvent::close) self.lose_loop();
-    if (event == detail::InboxEvent::forked) self.take_over();
-  }
-  void lose_loop() {
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
-      if (entry_of(signal).owner.load() == this) entry_of(signal).cell.store(0);
-    }
-    WakerCore::close();
-  }
-  // In a forked child. What had arrived before the fork was the parent's. An error is impossible: the signals could be
-  // caught in the parent.
-  void take_over() {
-    process_ = System::process();
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
-      if (tells(signal)) static_cast<void>(claim(signal));
+    if (event == detail::InboxEvent::close) self.WakerCore::close();  // the signals stay this object's
+    if (event == detail::InboxEvent::forked) {
+      self.process_ = System::process();
+      self.change(Change::take_over);  // what had arrived before the fork was the parent's
     }
   }
   // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
@@ -6714,7 +6698,7 @@ class Signals : detail::WakerCore {
   // Whether the signal is this object's. Reads no member.
   bool tells(int signal) const {
     const SignalTable::Entry& entry = entry_of(signal);
-    return entry.owner.load() == this && !is_swallowed(entry);
+    return entry.owner.load(std::memory_order_relaxed) == this && !is_swallowed(entry);
   }
 
   Delegate<void(int)> callback_;

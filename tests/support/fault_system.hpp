@@ -91,6 +91,7 @@ struct FaultScript {
     bool stuck = false;  // there were that many, or a wait without limit found nothing for 5 real seconds
     void (*before_wait)(void*) = nullptr;  // called before each wait: the peers act here
     void* context = nullptr;
+    void (*at_write)(bool done) = nullptr;  // called before and after each write: a thread may be held here
 
     std::uint32_t count(Call call) const { return counts[static_cast<unsigned>(call)]; }
     std::uint32_t waits() const { return count(Call::epoll_wait) + count(Call::epoll_pwait2) + count(Call::poll); }
@@ -150,7 +151,12 @@ struct FaultSystem : LinuxSystem, FaultScript {
     return fails(Call::read) ? -1 : LinuxSystem::read(fd, data, received(size));
   }
   static ssize_t write(int fd, const void* data, std::size_t size) {
-    return fails(Call::write) ? -1 : LinuxSystem::write(fd, data, sent(size));
+    if (fails(Call::write)) return -1;
+    const auto at_write = state.at_write;
+    if (at_write != nullptr) at_write(false);
+    const ssize_t written = LinuxSystem::write(fd, data, sent(size));
+    if (at_write != nullptr) at_write(true);
+    return written;
   }
   static int open(const char* path, int flags) { return fails(Call::open) ? -1 : LinuxSystem::open(path, flags); }
   static int close(int fd) {  // Linux closes the descriptor even when it answers an error

@@ -81,10 +81,12 @@ class WakeCell : Pinned {
   void notify() {
     if (notify_if_awake() || !enter()) return;
     const int saved_errno = errno;
-    std::uint32_t state = state_.load();
+    std::uint32_t state = state_.load(std::memory_order_relaxed);
     const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
     retry([&] { return System::write(fd_, &one, sizeof one); });
-    if (is_asleep(state)) state_.compare_exchange_strong(state, notified);
+    if (is_asleep(state)) {
+      state_.compare_exchange_strong(state, notified, std::memory_order_release, std::memory_order_relaxed);
+    }
     leave();
     errno = saved_errno;
   }
@@ -105,7 +107,7 @@ class WakeCell : Pinned {
   }
   // From here to leave() the cell and its eventfd stay those of one loop. False: the loop has gone.
   bool enter() {
-    std::uint32_t users = users_.load();
+    std::uint32_t users = users_.load(std::memory_order_relaxed);
     while ((users & opened) != 0) {
       if (users_.compare_exchange_weak(users, users + 1)) return true;
     }
