@@ -151,7 +151,8 @@ ON_BOTH_SELECTORS("wake: a thread that is preempted in its write keeps the cell,
   }
 }
 
-ON_BOTH_SELECTORS("wake: wake-ups of a sleeping loop make one system call each at most, and one in all if none is late") {
+ON_BOTH_SELECTORS(
+    "wake: wake-ups of a sleeping loop make one system call each at most, and one in all if none is late") {
   Loop<S> loop;
   Counter counter;
   Waker first, second;
