@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-// Rooms: reactor/wake_cell.hpp, reactor/loop.hpp (wake-ups), thread/waker.hpp.
+// Rooms: reactor/wake_cell.hpp, reactor/loop.hpp (wake-ups), thread/waker.hpp, thread/signals.hpp.
 // A thread that is preempted in the midst of wake(), at each of the moments at which it matters: in the seam's write()
 // it is held for as long as the test wants.
+#include <signal.h>
+
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -205,4 +207,42 @@ ON_BOTH_SELECTORS("wake: leaves errno as it is, also where the write fails") {
   const int after = errno;
   Seam::state = Seam::State();
   CHECK(after == ENOTTY);
+}
+
+// open() looks who has the signal, asks for its process, and takes the signal. In between another thread takes it.
+ON_BOTH_SELECTORS("signal: one that another thread opens between the look and the claim is EBUSY, and the other's") {
+  struct Other {
+    Loop<S> loop;
+    mote::Signals signals;
+    int heard = 0;
+    void open() { REQUIRE(signals.open(loop, {SIGUSR1}, mote::Delegate<void(int)>::of<&Other::hear>(*this))); }
+    void hear(int) { ++heard; }
+  };
+  Loop<S> loop;
+  REQUIRE(loop.enable_wakeups());
+  mote::Signals signals;
+  for (const bool free_again : {false, true}) {
+    static Other* other;
+    static bool closes;
+    Other made;
+    other = &made;
+    closes = free_again;
+    REQUIRE(made.loop.enable_wakeups());
+    Seam::state = Seam::State();
+    // The first call of it is open()'s own, the second claim()'s.
+    Seam::state.at_process = [] {
+      Seam::state.at_process = [] {
+        other->open();
+        if (closes) other->signals.close();
+      };
+    };
+    const mote::Result<void> opened = signals.open(loop, {SIGUSR1});
+    CHECK((Seam::state.at_process == nullptr));
+    CHECK(test::error_of(opened) == (free_again ? 0 : EBUSY));
+    REQUIRE(::raise(SIGUSR1) == 0);
+    REQUIRE(made.loop.run_once(0ns));
+    CHECK(made.heard == (free_again ? 0 : 1));
+    signals.close();
+  }
+  Seam::state = Seam::State();
 }

@@ -91,6 +91,7 @@ struct FaultScript {
     bool stuck = false;  // there were that many, or a wait without limit found nothing for 5 real seconds
     void (*before_wait)(void*) = nullptr;  // called before each wait: the peers act here
     void* context = nullptr;
+    void (*at_process)() = nullptr;         // called at each getpid(), once: what another thread does meanwhile
     void (*at_write)(bool done) = nullptr;  // called before and after each write: a thread may be held here
 
     std::uint32_t count(Call call) const { return counts[static_cast<unsigned>(call)]; }
@@ -125,6 +126,8 @@ struct FaultSystem : LinuxSystem, FaultScript {
   }
   static pid_t process() {
     count(Call::process);
+    const auto at_process = std::exchange(state.at_process, nullptr);
+    if (at_process != nullptr) at_process();
     return LinuxSystem::process();
   }
 

@@ -235,8 +235,8 @@ class Signals : detail::WakerCore {
   //   EINVAL  no such signal, or one that cannot be caught.
   Result<void> claim(int signal) {
     SignalTable::Entry& entry = entry_of(signal);
-    const std::uint32_t process = this_process();
     std::uint32_t before = entry.holder.load(std::memory_order_relaxed);
+    const std::uint32_t process = this_process();
     do {
       if (is_taken(before, process)) return Error(EBUSY);
     } while (
