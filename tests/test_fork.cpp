@@ -741,8 +741,6 @@ template <class S> struct Shared {
   Signals signals;
   int woken = 0, signalled = 0;
   Shared() {
-    auto ignore = [] {};
-    static_cast<void>(ignore);
     REQUIRE(mailbox.open(loop));
     REQUIRE(waker.open(loop, mote::Delegate<void()>::of<&Shared::on_wake>(*this)));
     REQUIRE(signals.open(loop, {SIGUSR1}, mote::Delegate<void(int)>::of<&Shared::on_signal>(*this)));
@@ -824,6 +822,9 @@ ON_BOTH_SELECTORS("fork: at every instruction of another thread's wake() and sto
       shared.waker.wake();
       shared.waker.wake();
     });
+  }
+  SUBCASE("stop()") {
+    fork_at_every_instruction<S>([](Shared<S>& shared) { shared.loop.stop(); });
   }
 }
 

@@ -93,7 +93,7 @@ class Interruption {
   }
   static bool wait_for(pid_t child, int& status) {
     pid_t waited = 0;
-    do waited = ::waitpid(child, &status, 0);
+    do waited = ::waitpid(child, &status, WUNTRACED);  // without ptrace() it is stopped all the same
     while (waited < 0 && errno == EINTR);
     return waited == child;
   }
