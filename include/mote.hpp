@@ -7746,7 +7746,7 @@ struct ShutdownReport {
 // before it forks.
 //
 // It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 128 bytes.
+// Size on a 32-bit board: 120 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
