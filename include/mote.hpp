@@ -6503,6 +6503,19 @@ class Signals : detail::WakerCore {
     process_ = 0;
     WakerCore::close();
   }
+  // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
+  // delivered in the next turn. The loop calls it; after the last turn of a run it tells what has come since.
+  void deliver() {
+    int last = 0;
+    while (callback_) {
+      const Result<int> signal = take_arrived(last);
+      if (!signal) return;
+      last = *signal;
+      const Delegate<void(int)> callback = callback_;
+      callback(last);
+      if (!tells(last)) return;  // the callback may have closed or destroyed this object: then no member may be used
+    }
+  }
   bool is_open() const { return WakerCore::is_open(); }  // and the reactor is still there
   // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
   // Errors:
@@ -6683,19 +6696,6 @@ class Signals : detail::WakerCore {
     if (event == detail::InboxEvent::forked) {
       self.process_ = System::process();
       self.change(Change::take_over);  // what had arrived before the fork was the parent's
-    }
-  }
-  // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
-  // delivered in the next turn.
-  void deliver() {
-    int last = 0;
-    while (callback_) {
-      const Result<int> signal = take_arrived(last);
-      if (!signal) return;
-      last = *signal;
-      const Delegate<void(int)> callback = callback_;
-      callback(last);
-      if (!tells(last)) return;  // the callback may have closed or destroyed this object: then no member may be used
     }
   }
   // Takes the lowest signal above `after` that has arrived. EAGAIN: none has.
@@ -7834,7 +7834,9 @@ class GracefulShutdown {
   // Runs the reactor until the first request.
   Result<void> serve() {
     std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
-    return run_phase(forever, 0, ended_before);
+    const Result<void> ran = run_phase(forever, 0, ended_before);
+    signals_.deliver();  // one that came in the last moment of the run is not to be lost
+    return ran;
   }
   void begin() {
     loop_.close_listeners();

@@ -549,7 +549,8 @@ ON_BOTH_SELECTORS("shutdown: after it has ended the signals have no effect, and 
   CHECK(disposition_is(SIG_DFL));
 }
 
-ON_BOTH_SELECTORS("shutdown: after it has ended the signals have no effect, also when it is destroyed and the loop too") {
+ON_BOTH_SELECTORS(
+    "shutdown: after it has ended the signals have no effect, also when it is destroyed and the loop too") {
   test::Child child([] {
     test::Verdict verdict;
     {
@@ -582,6 +583,27 @@ ON_BOTH_SELECTORS("shutdown: a run that ends without one gives the signals back"
   SUBCASE("by stop()") { loop.stop(); }
   CHECK(shutdown.run());
   CHECK(disposition_is(SIG_DFL));
+}
+
+ON_BOTH_SELECTORS("shutdown: a signal that comes in the last moment of a run begins it, and is not lost") {
+  test::Loop<S> loop;
+  TaskPool<Stuck, 1> pool;
+  GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+  bool stops = false;
+  SUBCASE("since there is nothing left to do") {}
+  SUBCASE("by stop()") {
+    stops = true;
+    REQUIRE(pool.spawn(loop));
+  }
+  auto signal = [&] {
+    REQUIRE(::raise(SIGUSR1) == 0);
+    if (stops) loop.stop();
+  };
+  const Trigger trigger(loop, 0ns, signal);
+  const Timed run(shutdown);
+  CHECK(run.report->signal == SIGUSR1);
+  CHECK(run.report->cancelled == (stops ? 1 : 0));
+  shutdown.close();
 }
 
 ON_BOTH_SELECTORS("shutdown: run() of the reactor works after one has ended") {

@@ -140,7 +140,9 @@ class GracefulShutdown {
   // Runs the reactor until the first request.
   Result<void> serve() {
     std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
-    return run_phase(forever, 0, ended_before);
+    const Result<void> ran = run_phase(forever, 0, ended_before);
+    signals_.deliver();  // one that came in the last moment of the run is not to be lost
+    return ran;
   }
   void begin() {
     loop_.close_listeners();
