@@ -4337,7 +4337,7 @@ class Loop : LoopWords, public DescriptorTable {
     wake_cell_ = nullptr;
   }
 
-  pid_t process_ = 0;
+  pid_t process_ = 0;  // that has enabled wake-ups: its threads and signal handlers wake the loop
   std::uint32_t inbox_size_ = 0;
   std::uint32_t background_ = 0;
   std::uint32_t holds_ = 0;
@@ -6489,7 +6489,8 @@ class Signals : detail::WakerCore {
     if (!done) close();
     return done;
   }
-  // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open. A
+  // task that awaits next() gets ECANCELED.
   void close() {
     change(Change::close);
     process_ = 0;
@@ -6606,8 +6607,8 @@ class Signals : detail::WakerCore {
       if (is_taken(before, process)) return Error(EBUSY);
     } while (
         !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
-    table().forget_arrival(signal);
     entry.cell.store(cell_number(), std::memory_order_relaxed);
+    table().forget_arrival(signal);  // a late handler that notes an arrival after this finds the cell
     entry.owner.store(this, std::memory_order_relaxed);
     const Result<void> taken = take_disposition(signal, process);
     if (!taken) {

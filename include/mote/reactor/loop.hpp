@@ -367,7 +367,7 @@ class Loop : LoopWords, public DescriptorTable {
     wake_cell_ = nullptr;
   }
 
-  pid_t process_ = 0;
+  pid_t process_ = 0;  // that has enabled wake-ups: its threads and signal handlers wake the loop
   std::uint32_t inbox_size_ = 0;
   std::uint32_t background_ = 0;
   std::uint32_t holds_ = 0;

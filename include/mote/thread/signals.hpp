@@ -137,7 +137,8 @@ class Signals : detail::WakerCore {
     if (!done) close();
     return done;
   }
-  // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open. A
+  // task that awaits next() gets ECANCELED.
   void close() {
     change(Change::close);
     process_ = 0;
@@ -254,8 +255,8 @@ class Signals : detail::WakerCore {
       if (is_taken(before, process)) return Error(EBUSY);
     } while (
         !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
-    table().forget_arrival(signal);
     entry.cell.store(cell_number(), std::memory_order_relaxed);
+    table().forget_arrival(signal);  // a late handler that notes an arrival after this finds the cell
     entry.owner.store(this, std::memory_order_relaxed);
     const Result<void> taken = take_disposition(signal, process);
     if (!taken) {
