@@ -3875,8 +3875,8 @@ namespace detail {
 // would swallow the wake-ups of all others. By then the loop may have been awake and have fallen asleep again, so each
 // sleep has a number of its own, and a thread says `notified` only of the sleep that it has ended.
 //
-// All of it is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop, after it has said
-// `awake`, sees what the waking side had noted before it looked.
+// What both sides look at is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop,
+// after it has said `awake`, sees what the waking side had noted before it looked.
 // Size on a 32-bit board: 12 bytes.
 class WakeCell : Pinned {
  public:
@@ -4213,8 +4213,8 @@ class Loop : LoopWords, public DescriptorTable {
     running_ = false;
     if (wake_cell_ != nullptr && wake_cell_->publish(sleep_state())) wake_cell_->notify();
   }
-  // A turn sleeps once, and the wake-up descriptor is read only after that turn has been counted: so the number of turns
-  // tells the sleeps apart.
+  // A turn sleeps once, and the wake-up descriptor is read only after that turn has been counted: so the number of
+  // turns tells the sleeps apart.
   std::uint32_t asleep() const { return WakeCell::asleep(static_cast<std::uint32_t>(stats().turns)); }
   std::uint32_t sleep_state() const { return running_ ? WakeCell::awake : asleep(); }
 
@@ -6150,8 +6150,8 @@ class WakerCore : public InboxNode {
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
 // task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
-// once the waker's own destructor has begun, but it need not have returned: a waker may be destroyed as soon as the last
-// wake-up has been delivered. It must not move.
+// once the waker's own destructor has begun, but it need not have returned: a waker may be destroyed as soon as the
+// last wake-up has been delivered. It must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
@@ -6229,8 +6229,8 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   // Puts a T, which is constructed from `message`, into the queue. Any thread, also before open() and after close().
   // T's constructor must not throw.
   // Errors:
-  //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or the loop
-  //            is just taking, has its place still.
+  //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or that
+  //            the loop is just taking, has its place still.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
@@ -6489,8 +6489,8 @@ class Signals : detail::WakerCore {
     if (!done) close();
     return done;
   }
-  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open. A
-  // task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open.
+  // A task that awaits next() gets ECANCELED.
   void close() {
     change(Change::close);
     process_ = 0;
@@ -7738,13 +7738,13 @@ struct ShutdownReport {
 //             signal
 //   destroy   the tasks that are left are destroyed
 //
-// After a shutdown the signals stay taken, and have no effect: a program is on its way out by then, and a user who presses
-// Ctrl-C again and again is not to end it by the signal in the place of its exit code. So it stays when this object is
-// destroyed; close() gives the signals back, and another run() begins from the start.
+// After a shutdown the signals stay taken, and have no effect: a program is on its way out by then, and a user who
+// presses Ctrl-C again and again is not to end it by the signal in the place of its exit code. So it stays when this
+// object is destroyed; close() gives the signals back, and another run() begins from the start.
 //
-// A signal that the calling thread's mask blocks is unblocked, since a daemon whose parent has blocked SIGTERM is to end
-// all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens everything
-// before it forks.
+// A signal that the calling thread's mask blocks is unblocked, since a daemon whose parent has blocked SIGTERM is to
+// end all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens
+// everything before it forks.
 //
 // It must not move. Everything is for the loop's thread.
 // Size on a 32-bit board: 120 bytes.

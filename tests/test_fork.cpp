@@ -605,7 +605,7 @@ ON_BOTH_SELECTORS("fork: children of vfork() and posix_spawn() are as without th
   CHECK(busy.works());
 }
 
-// ------------------------------------------------------------------------------------------------ what a child inherits
+// ------------------------------------------------------------------------------------------- what a child inherits
 
 ON_BOTH_SELECTORS("fork: child that goes on with the loop has its signals, and gives them back") {
   const Disposition ignored(SIGUSR1, SIG_IGN);

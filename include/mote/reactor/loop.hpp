@@ -243,8 +243,8 @@ class Loop : LoopWords, public DescriptorTable {
     running_ = false;
     if (wake_cell_ != nullptr && wake_cell_->publish(sleep_state())) wake_cell_->notify();
   }
-  // A turn sleeps once, and the wake-up descriptor is read only after that turn has been counted: so the number of turns
-  // tells the sleeps apart.
+  // A turn sleeps once, and the wake-up descriptor is read only after that turn has been counted: so the number of
+  // turns tells the sleeps apart.
   std::uint32_t asleep() const { return WakeCell::asleep(static_cast<std::uint32_t>(stats().turns)); }
   std::uint32_t sleep_state() const { return running_ ? WakeCell::awake : asleep(); }
 

@@ -32,8 +32,8 @@ namespace detail {
 // would swallow the wake-ups of all others. By then the loop may have been awake and have fallen asleep again, so each
 // sleep has a number of its own, and a thread says `notified` only of the sleep that it has ended.
 //
-// All of it is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop, after it has said
-// `awake`, sees what the waking side had noted before it looked.
+// What both sides look at is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop,
+// after it has said `awake`, sees what the waking side had noted before it looked.
 // Size on a 32-bit board: 12 bytes.
 class WakeCell : Pinned {
  public:

@@ -43,13 +43,13 @@ struct ShutdownReport {
 //             signal
 //   destroy   the tasks that are left are destroyed
 //
-// After a shutdown the signals stay taken, and have no effect: a program is on its way out by then, and a user who presses
-// Ctrl-C again and again is not to end it by the signal in the place of its exit code. So it stays when this object is
-// destroyed; close() gives the signals back, and another run() begins from the start.
+// After a shutdown the signals stay taken, and have no effect: a program is on its way out by then, and a user who
+// presses Ctrl-C again and again is not to end it by the signal in the place of its exit code. So it stays when this
+// object is destroyed; close() gives the signals back, and another run() begins from the start.
 //
-// A signal that the calling thread's mask blocks is unblocked, since a daemon whose parent has blocked SIGTERM is to end
-// all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens everything
-// before it forks.
+// A signal that the calling thread's mask blocks is unblocked, since a daemon whose parent has blocked SIGTERM is to
+// end all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens
+// everything before it forks.
 //
 // It must not move. Everything is for the loop's thread.
 // Size on a 32-bit board: 120 bytes.

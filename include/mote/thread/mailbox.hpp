@@ -56,8 +56,8 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   // Puts a T, which is constructed from `message`, into the queue. Any thread, also before open() and after close().
   // T's constructor must not throw.
   // Errors:
-  //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or the loop
-  //            is just taking, has its place still.
+  //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or that
+  //            the loop is just taking, has its place still.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {

@@ -137,8 +137,8 @@ class Signals : detail::WakerCore {
     if (!done) close();
     return done;
   }
-  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open. A
-  // task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open.
+  // A task that awaits next() gets ECANCELED.
   void close() {
     change(Change::close);
     process_ = 0;

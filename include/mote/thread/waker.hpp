@@ -124,8 +124,8 @@ class WakerCore : public InboxNode {
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
 // task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
-// once the waker's own destructor has begun, but it need not have returned: a waker may be destroyed as soon as the last
-// wake-up has been delivered. It must not move.
+// once the waker's own destructor has begun, but it need not have returned: a waker may be destroyed as soon as the
+// last wake-up has been delivered. It must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
