@@ -846,8 +846,8 @@ template <class S> class Crowd {
     REQUIRE(loop.add(pair_.a.get(), Interest::read, mote::Handler::of<&Crowd::on_readable>(*this)));
     REQUIRE(test::send_text(pair_.b.get(), "x") == 1);
     REQUIRE(pool_.spawn(loop, *this));
-    for (std::thread& thread : threads_) {
-      thread = std::thread([this] {
+    for (auto& thread : threads_) {
+      thread = std::make_unique<std::thread>([this] {
         for (int i = 0; !stop_.load(); ++i) {
           wakers[static_cast<std::size_t>(i % 3)].wake();
           static_cast<void>(mailbox.post(i));
@@ -859,8 +859,9 @@ template <class S> class Crowd {
   ~Crowd() { join(); }
   void join() {
     stop_.store(true);
-    for (std::thread& thread : threads_) {
-      if (thread.joinable()) thread.join();
+    for (auto& thread : threads_) {
+      if (thread) thread->join();
+      thread.reset();
     }
   }
 
@@ -917,7 +918,7 @@ template <class S> class Crowd {
     if (child != 0) return;
     ::alarm(20);
     in_child = true;
-    for (std::thread& thread : threads_) thread.detach();  // they are not here
+    for (auto& thread : threads_) static_cast<void>(thread.release());  // they are not here
     if (!loop.after_fork_in_child()) ::_exit(250);
   }
   template <int Which> void on_wake() {
@@ -943,7 +944,7 @@ template <class S> class Crowd {
   test::Pair pair_ = test::socket_pair();
   mote::TaskPool<Forking, 1> pool_;
   std::atomic<bool> stop_{false};
-  std::array<std::thread, 2> threads_;
+  std::array<std::unique_ptr<std::thread>, 2> threads_;
 };
 
 // What the child does, in an order that the number chooses.
