@@ -42,7 +42,7 @@
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
 //                poll_context, operation, task_use, scheduler, state_machine, task_handle, task_pool, task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
-//                slot, descriptor_table, loop, reactor, static_reactor
+//                slot, descriptor_table, wake_cell, loop, reactor, static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
 //                timer, task_timer
 //   io         sockets and other descriptors that tasks read and write
@@ -72,8 +72,7 @@
 #include <netinet/in.h>   // sockaddr_in, sockaddr_in6
 #include <netinet/tcp.h>  // TCP_NODELAY, keep-alive options
 #include <poll.h>         // poll
-#include <sched.h>        // sched_yield
-#include <signal.h>       // sigaction
+#include <signal.h>       // sigaction, sigprocmask, _NSIG
 #include <stdio.h>        // snprintf
 #include <stdlib.h>       // getenv, strtoul, strtoull
 #include <string.h>       // memory and strings
@@ -81,7 +80,7 @@
 #include <sys/eventfd.h>  // eventfd, the wake-up descriptor
 #include <sys/ioctl.h>    // TIOCEXCL
 #include <sys/socket.h>   // sockets
-#include <sys/syscall.h>  // SYS_epoll_pwait2, which older C libraries do not wrap
+#include <sys/syscall.h>  // SYS_*: calls that not every C library wraps
 #include <sys/types.h>    // pid_t
 #include <sys/un.h>       // sockaddr_un
 #include <sys/utsname.h>  // uname
@@ -159,6 +158,8 @@ constexpr int accepts_per_poll = 16;
 constexpr int queues_per_task = 3;
 // Timers that are looked at to find the exact next deadline.
 constexpr std::uint32_t timers_per_scan = 32;
+// Reactors of a process that can be woken by other threads and signal handlers at the same time: 12 bytes each.
+constexpr int reactors_with_wakeups = 32;
 
 // ---- times ----
 
@@ -1181,7 +1182,6 @@ struct LinuxSystem {
     return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
   }
   static pid_t process() { return ::getpid(); }
-  static void yield() { ::sched_yield(); }
   // Whether the kernel's version is this one or a later one. False where it is not known.
   static bool is_at_least(unsigned major, unsigned minor) {
     utsname kernel;
@@ -1241,6 +1241,15 @@ struct LinuxSystem {
 
   using Action = struct sigaction;
   static int sigaction(int signal, const Action* action, Action* old) { return ::sigaction(signal, action, old); }
+  static int sigprocmask(int how, const sigset_t* change, sigset_t* old) { return ::sigprocmask(how, change, old); }
+  // Sends a signal to the calling thread, as it has come: with the same information, before Linux 2.6.31 without.
+  // Async-signal-safe, also in a child of vfork().
+  static int send_again(int signal, siginfo_t* information) {
+    const long thread = ::syscall(SYS_gettid);
+    long sent = ::syscall(SYS_rt_tgsigqueueinfo, process(), thread, signal, information);
+    if (sent < 0) sent = ::syscall(SYS_tgkill, process(), thread, signal);
+    return static_cast<int>(sent);
+  }
 
   static int set_exclusive(int fd) { return ::ioctl(fd, TIOCEXCL); }
   static int tcgetattr(int fd, termios* settings) { return ::tcgetattr(fd, settings); }
@@ -4317,6 +4326,146 @@ class DescriptorTable : TableWords, public Scheduler {
 #endif  // MOTE_REACTOR_DESCRIPTOR_TABLE_HPP
 
 // =====================================================================================================================
+// include/mote/reactor/wake_cell.hpp
+// =====================================================================================================================
+// WakeCell: what other threads and signal handlers touch in order to wake a loop.
+#ifndef MOTE_REACTOR_WAKE_CELL_HPP
+#define MOTE_REACTOR_WAKE_CELL_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// Whether a loop sleeps, and the eventfd that wakes it. Cells lie in static storage, and a loop has one for as long as
+// it lives. So a thread that is about to wake a loop never touches memory that has been freed, and nobody has to wait
+// for such a thread, not even the destructor of the reactor. A thread that is late may find the cell in use by another
+// loop, which it then wakes for nothing.
+//
+// The loop publishes whether it sleeps:
+//
+//   asleep     it waits, or is about to. Whoever wakes it writes to the eventfd.
+//   awake      it looks again before it sleeps. Whoever wakes it makes that `notified`, and no system call.
+//   notified   somebody has woken it: there is nothing to be done.
+//
+// A thread first writes, and says `notified` only then. The other way around, a thread that is preempted in between
+// would swallow the wake-ups of all others. By then the loop may have been awake and have fallen asleep again, so each
+// sleep has a number of its own, and a thread says `notified` only of the sleep that it has ended.
+//
+// What both sides look at is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop,
+// after it has said `awake`, sees what the waking side had noted before it looked.
+// Size on a 32-bit board: 12 bytes.
+class WakeCell : Pinned {
+ public:
+  static constexpr std::uint32_t awake = 1;
+  // `sleep` tells this sleep from the ones before.
+  static constexpr std::uint32_t asleep(std::uint32_t sleep) { return sleep << 2; }
+
+  // ---- for the loop's thread ----
+
+  // Takes the cell, if it is free.
+  bool claim() {
+    std::uint32_t expected = 0;
+    return users_.compare_exchange_strong(expected, claimed);
+  }
+  // Lets threads in. The eventfd belongs to the cell from then on.
+  void open(int event_fd, std::uint32_t state) {
+    fd_ = event_fd;
+    state_.store(state);
+    users_.store(claimed | opened);
+  }
+  // Gives the cell back. The last of those that are inside closes the eventfd, so that its number is not used again
+  // while a thread may still write to it.
+  void close() {
+    const std::uint32_t users = users_.fetch_and(~opened);
+    if (users == (claimed | opened)) release();
+  }
+  // The two for a forked child, in which those that were inside do not exist.
+  void close_in_child() { release(); }
+  void reopen_in_child(int event_fd, std::uint32_t state) {
+    System::close(fd_);
+    open(event_fd, state);
+  }
+  // Gives back a cell that has not been opened.
+  void unclaim() { users_.store(0); }
+  int event_fd() const { return fd_; }
+
+  // Publishes `awake`, or asleep(...). Returns whether the loop had been notified.
+  bool publish(std::uint32_t state) { return state_.exchange(state) == notified; }
+  bool is_notified() const { return state_.load(std::memory_order_relaxed) == notified; }
+
+  // ---- for any thread and any signal handler ----
+
+  // Wakes the loop: at most one write(), and none while it is awake. It leaves errno as it is. If the loop has gone
+  // meanwhile, there may be a close(). Each of its loops is repeated only if another thread has got on meanwhile.
+  void notify() {
+    if (notify_if_awake() || !enter()) return;
+    const int saved_errno = errno;
+    std::uint32_t state = state_.load(std::memory_order_relaxed);
+    const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
+    retry([&] { return System::write(fd_, &one, sizeof one); });
+    if (is_asleep(state)) {
+      state_.compare_exchange_strong(state, notified, std::memory_order_release, std::memory_order_relaxed);
+    }
+    leave();
+    errno = saved_errno;
+  }
+ private:
+  static constexpr std::uint32_t notified = 2;
+  static constexpr bool is_asleep(std::uint32_t state) { return (state & 3u) == 0; }
+  // Bits of users_. The rest of it counts those that are inside.
+  static constexpr std::uint32_t claimed = 1u << 31;  // a loop has the cell, or somebody is still inside
+  static constexpr std::uint32_t opened = 1u << 30;   // threads may enter
+
+  // False: it sleeps.
+  bool notify_if_awake() {
+    std::uint32_t state = state_.load();
+    while (state == awake) {
+      if (state_.compare_exchange_weak(state, notified)) return true;
+    }
+    return state == notified;
+  }
+  // From here to leave() the cell and its eventfd stay those of one loop. False: the loop has gone.
+  bool enter() {
+    std::uint32_t users = users_.load(std::memory_order_relaxed);
+    while ((users & opened) != 0) {
+      if (users_.compare_exchange_weak(users, users + 1)) return true;
+    }
+    return false;
+  }
+  void leave() {
+    if (users_.fetch_sub(1) == claimed + 1) release();  // the loop has gone, and this was the last
+  }
+  void release() {
+    System::close(fd_);
+    users_.store(0);
+  }
+
+  std::atomic<std::uint32_t> users_{0};
+  std::atomic<std::uint32_t> state_{0};
+  int fd_ = 0;
+};
+
+inline WakeCell wake_cells[limits::reactors_with_wakeups];
+
+// Names a cell in an atomic word: 1 for the first. 0 names none.
+inline std::uint32_t number_of(const WakeCell& cell) { return static_cast<std::uint32_t>(&cell - wake_cells) + 1; }
+inline WakeCell& wake_cell_of(std::uint32_t number) { return wake_cells[number - 1]; }
+
+// Null: all are in use.
+inline WakeCell* claim_wake_cell() {
+  for (WakeCell& cell : wake_cells) {
+    if (cell.claim()) return &cell;
+  }
+  return nullptr;
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_REACTOR_WAKE_CELL_HPP
+
+// =====================================================================================================================
 // include/mote/reactor/loop.hpp
 // =====================================================================================================================
 // The loop: its turn, its runs, and how it is woken.
@@ -4334,19 +4483,24 @@ class Loop;
 
 // Fires the timers that are due; with `fire` false it cancels all timers.
 using ExpireHook = void (*)(Loop&, bool fire);
-// Delivers the wake-ups that have come to the nodes of the inbox; with `deliver` false it closes all of them.
-using InboxHook = void (*)(Loop&, bool deliver);
+// What can happen to the inbox, and to each node of it.
+enum class InboxEvent {
+  deliver,  // wake-ups have come: see whether there is one for you
+  close,    // the reactor goes
+  forked,   // this is a forked child, which goes on with the loop: put right what the fork may have caught half-way
+  thrown    // your callback has thrown while you delivered: what it may have left is delivered in the next turn
+};
+using InboxHook = void (*)(Loop&, InboxEvent);
+// An object that others wake the loop by.
 struct InboxNode : ListNode {
-  std::atomic<std::uint32_t> users{0};  // threads and signal handlers that are about to wake the loop by it
+  using Hook = void (*)(InboxNode&, InboxEvent);
+  Hook hook = nullptr;  // null: no object, but a mark in the list
 };
 // The base of the objects from which coroutine frames are taken. The loop only keeps the pointer.
 struct FrameStore {};
 
 // Members that every turn needs, in front of the rest: see TableWords.
 struct LoopWords {
-  // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
-  // descriptor readable.
-  enum Sleep : std::uint32_t { asleep, awake, notified };
   // The parts of a turn, in their order, from which the next run goes on after an exception.
   enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
@@ -4355,8 +4509,9 @@ struct LoopWords {
   Ready* batch_ = nullptr;
   std::uint32_t batch_size_ = 0;
   std::atomic<std::uint32_t> stop_{0};
-  std::atomic<std::uint32_t> sleep_{asleep};
-  Fd wake_fd_;
+  // Null: wake-ups are not enabled. The loop counts as asleep also while it does not run, so that a wake-up makes the
+  // pollable descriptor readable.
+  WakeCell* wake_cell_ = nullptr;
 };
 
 // The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
@@ -4384,8 +4539,8 @@ class Loop : LoopWords, public DescriptorTable {
   bool is_running() const { return running_; }
   // May be called by any thread and signal handler.
   void stop() {
-    stop_.store(1, std::memory_order_release);
-    notify();
+    stop_.store(1);
+    if (wake_cell_ != nullptr) wake_cell_->notify();
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
@@ -4427,53 +4582,54 @@ class Loop : LoopWords, public DescriptorTable {
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
   //   ENXIO                           the reactor is not open.
+  //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
   Result<void> enable_wakeups() {
     if (!is_open()) return Error(ENXIO);
-    if (wake_fd_) return {};
+    if (wake_cell_ != nullptr) return {};
     Fd fresh(System::event_fd());
     if (!fresh) return last_error();
+    WakeCell* const cell = claim_wake_cell();
+    if (cell == nullptr) return Error(ENOBUFS);
     Slot& slot = wake_slot();
     slot.fd = fresh.get();
     slot.generation = 1;
     slot.handler = Handler::of<&Loop::drain_wake_descriptor>(*this);
     const Result<void> added = set_interest(slot, Interest::read);
-    if (!added) return added;
-    wake_fd_ = std::move(fresh);
+    if (!added) {
+      cell->unclaim();
+      return added;
+    }
+    cell->open(fresh.release(), sleep_state());
+    wake_cell_ = cell;
     process_ = System::process();
+    serve_inbox_ = &Loop::serve_inbox;
     return {};
   }
-  // May be called by any thread and signal handler. At most one system call, and none while the loop is awake.
-  void notify() {
-    if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
-    const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
-    retry([&] { return System::write(wake_fd_.get(), &one, sizeof one); });
-  }
-  // The process whose threads and signal handlers wake the loop.
-  pid_t process() const { return process_; }
-  List<InboxNode>& inbox() { return inbox_; }
-  void join_inbox(InboxNode& node, InboxHook hook) {
+  // Where wake-ups are enabled: the cell by which the loop is woken.
+  WakeCell& wake_cell() { return *wake_cell_; }
+  void join_inbox(InboxNode& node, InboxNode::Hook hook) {
+    node.hook = hook;
     inbox_.push_back(node);
     ++inbox_size_;
-    serve_inbox_ = hook;
   }
   void leave_inbox(InboxNode& node) {
     node.unlink();
     --inbox_size_;
   }
-  // In a forked child: makes a selector and a wake-up descriptor of its own. Errors: those of enable_wakeups().
+  // In a forked child: makes a selector and a wake-up descriptor of its own, and tells the nodes of the inbox.
+  // Errors: those of enable_wakeups(), and those of rebuild().
   Result<void> after_fork_in_child() {
     if (!is_open()) return Error(ENXIO);
-    if (wake_fd_) {
+    // In the same process once more, other threads may be using the descriptor by now.
+    if (wake_cell_ != nullptr && process_ != System::process()) {
       Fd fresh(System::event_fd());
       if (!fresh) return last_error();
-      wake_fd_ = std::move(fresh);
-      wake_slot().fd = wake_fd_.get();
+      wake_slot().fd = fresh.get();
+      wake_cell_->reopen_in_child(fresh.release(), sleep_state());
+      process_ = System::process();
+      serve_inbox_(*this, InboxEvent::forked);
     }
-    // The threads that may have been about to wake it are not in the child. (What else the layers above inherit, they
-    // tell by process().)
-    for (InboxNode* node = inbox_.front(); node != nullptr; node = inbox_.after(*node)) node->users.store(0);
-    process_ = System::process();
     set_flag(woken);
     return rebuild();
   }
@@ -4498,16 +4654,16 @@ class Loop : LoopWords, public DescriptorTable {
   void close() {
     destroy_all_tasks();
     while (TaskStore* const store = first_store()) Scheduler::close(*store);
-    if (serve_inbox_ != nullptr) serve_inbox_(*this, false);
+    if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::close);
     if (expire_timers_ != nullptr) expire_timers_(*this, false);
     close_owners(0);
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
   bool has_work_at_once() const { return has_flag(woken | never_waiting | unfinished) || has_ready_task(); }
-  bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
+  bool is_quiet() const { return (flags() | stop_.load()) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
-  bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
+  bool is_over() const { return stop_.load() != 0 || is_drained(); }
   bool nothing_can_happen() const {
     return stats().descriptors == 0 && inbox_size_ == background_ && wheel_.empty() && !has_work_at_once();
   }
@@ -4550,12 +4706,16 @@ class Loop : LoopWords, public DescriptorTable {
   };
   void enter() {
     running_ = true;
-    if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) set_flag(woken);
+    if (wake_cell_ != nullptr && wake_cell_->publish(WakeCell::awake)) set_flag(woken);
   }
   void leave() {
     running_ = false;
-    if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
+    if (wake_cell_ != nullptr && wake_cell_->publish(sleep_state())) wake_cell_->notify();
   }
+  // A turn sleeps once, and the wake-up descriptor is read only after that turn has been counted: so the number of
+  // turns tells the sleeps apart.
+  std::uint32_t asleep() const { return WakeCell::asleep(static_cast<std::uint32_t>(stats().turns)); }
+  std::uint32_t sleep_state() const { return running_ ? WakeCell::awake : asleep(); }
 
   // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
@@ -4570,9 +4730,9 @@ class Loop : LoopWords, public DescriptorTable {
     if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
     const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
-    // If this overwrites `notified`, nothing is lost: that notify() found the loop asleep and wrote to the wake-up
-    // descriptor, which this wait or the next one reports.
-    if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
+    // If this replaces `notified`, nothing is lost: whoever said so had written to the wake-up descriptor, which this
+    // wait or the next one reports. An exchange, so that what this turn looks at is looked at after it.
+    if (may_sleep) wake_cell_->publish(WakeCell::awake);
     now_known_ = false;
     ++stats().turns;
     if (!events && events.error() != EINTR) return events.error();
@@ -4591,13 +4751,14 @@ class Loop : LoopWords, public DescriptorTable {
   bool waits_for_events_alone() const {
     return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
   }
-  // Before each wait. If it may block, publishes `asleep`. A notify() since the last wait made no system call, as the
-  // loop was awake: it is found here, sets `woken`, and makes the timeout 0. Returns whether sleep_ is `asleep` and
-  // must be set to `awake` after the wait.
+  // Before each wait. If it may block, says `asleep`. A notify() since the last wait made no system call, as the loop
+  // was awake: it is found here, sets `woken`, and makes the timeout 0. Returns whether `asleep` has been said, and
+  // `awake` must be after the wait.
   [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
-    const bool may_sleep = wake_fd_ && timeout > Duration::zero();
-    if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
-      const bool was_notified = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+    if (wake_cell_ == nullptr) return false;
+    const bool may_sleep = timeout > Duration::zero();
+    if (may_sleep || wake_cell_->is_notified()) {
+      const bool was_notified = wake_cell_->publish(may_sleep ? asleep() : WakeCell::awake);
       if (was_notified) {
         set_flag(woken);
         timeout = Duration::zero();
@@ -4643,7 +4804,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (phase != Phase::timers && has_flag(woken)) {
       phase = Phase::timers;
       clear_flag(woken);
-      if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
+      if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::deliver);
     }
     finish_later.dismiss();
     return {};
@@ -4700,11 +4861,58 @@ class Loop : LoopWords, public DescriptorTable {
 
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
-    retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
+    retry([&] { return System::read(wake_cell_->event_fd(), &count, sizeof count); });
     set_flag(woken);
   }
+  // The hook for all that wake-ups need: set when they are enabled, so that a program without them does not link it.
+  static void serve_inbox(Loop& loop, InboxEvent event) {
+    if (event == InboxEvent::deliver) return loop.deliver_wakeups();
+    if (event == InboxEvent::close) return loop.close_inbox();
+    for (InboxNode* node = loop.inbox_.front(); node != nullptr; node = loop.inbox_.after(*node)) {
+      if (node->hook != nullptr) node->hook(*node, event);
+    }
+  }
+  // Goes once around: each node is put behind a mark before it is called, so that the callbacks may open and close
+  // what they like, and one that forks leaves all nodes in the list.
+  void deliver_wakeups() {
+    struct Mark : InboxNode {
+      ~Mark() { unlink(); }
+    } mark;
+    inbox_.push_back(mark);
+    InboxNode* node = nullptr;
+    OnException deliver_rest_later([this, &node] { deliver_later(node); });
+    for (node = inbox_.pop_front(); node != &mark; node = inbox_.pop_front()) {
+      inbox_.push_back(*node);
+      if (node->hook != nullptr) node->hook(*node, InboxEvent::deliver);
+    }
+    deliver_rest_later.dismiss();
+  }
+  // What a callback has thrown ends the delivery: the rest comes first in the next one.
+  [[gnu::cold]] void deliver_later(const InboxNode* thrown) {
+    set_flag(woken);
+    InboxNode* node = inbox_.front();
+    while (node != nullptr && node != thrown) node = inbox_.after(*node);
+    const bool is_there = node != nullptr && node->hook != nullptr;  // the callback may have destroyed it
+    if (is_there) node->hook(*node, InboxEvent::thrown);
+  }
+  void close_inbox() {
+    while (InboxNode* const node = inbox_.front()) {
+      if (node->hook == nullptr) {
+        node->unlink();  // a forked child destroys the loop in a callback of its own
+      } else {
+        node->hook(*node, InboxEvent::close);
+      }
+    }
+    const bool is_inherited = process_ != System::process();
+    if (is_inherited) {
+      wake_cell_->close_in_child();
+    } else {
+      wake_cell_->close();
+    }
+    wake_cell_ = nullptr;
+  }
 
-  pid_t process_ = 0;
+  pid_t process_ = 0;  // that has enabled wake-ups: its threads and signal handlers wake the loop
   std::uint32_t inbox_size_ = 0;
   std::uint32_t background_ = 0;
   std::uint32_t holds_ = 0;
@@ -4859,11 +5067,28 @@ class Reactor : detail::Loop {
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
   //   ENXIO                           open() has not been called.
+  //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits.
   Result<void> enable_wakeups() { return Loop::enable_wakeups(); }
-  // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
-  // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // Errors: those of enable_wakeups(), and EBADF if the selector was closed by somebody else.
+  // To be called in a child that goes on with the loop, after fork() and before anything else of the reactor: makes a
+  // selector and a wake-up descriptor of the child's own. The loop's own thread must have forked, inside of run() or
+  // outside. After an error call it again. A child that only execs, or only closes what it inherited, need not call it.
+  //
+  // What the child has of each kind of object, independent of the parent's:
+  //   descriptors, sources  registered as before. But both processes have the same file or connection: one of them
+  //                         should close each, and who reads takes the data away from the other.
+  //   tasks                 all, as they stand; they go on in the child.
+  //   timers                armed as before, for the same instants.
+  //   wakers                open as before; a wake-up that is pending is delivered in the child, too.
+  //   mailboxes             open as before, with copies of the messages that were complete, in order. One that was just
+  //                         being posted by another thread is dropped; see Mailbox.
+  //   signals               taken over. Those that had come before the fork were the parent's. Until this call, and in
+  //                         a child that never makes it, a signal has the effect that it had before it was taken.
+  //   shutdown              goes on, with the signals and requests that had been delivered.
+  //   watchdogs             the same device: only one of the two processes should go on feeding it.
+  //   frames, pools         copies of the child's own.
+  // Threads are not inherited: what another one was about to do is not done in the child.
+  // Errors: those of enable_wakeups() but ENOBUFS, and EBADF if the selector was closed by somebody else.
   Result<void> after_fork_in_child() { return Loop::after_fork_in_child(); }
 
   // ---- observation ----
@@ -6603,54 +6828,47 @@ namespace detail {
 
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
-// that waits for one, and calls the callback. Everything is for the loop's thread, except wake(). Size on a 32-bit
-// board: 48 bytes.
-class WakerCore : InboxNode {
+// that waits for one, and calls the callback. Everything is for the loop's thread, except wake() and is_open(). Size on
+// a 32-bit board: 48 bytes.
+class WakerCore : public InboxNode {
  public:
   ~WakerCore() {
     close();
     waiter_.clear();
   }
 
-  // `calls_again`: a callback that throws is called again, since it may have left something. Errors: those of
-  // Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback, bool calls_again = false) {
+  // `with` is the hook for the loop's inbox. Errors: those of Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback, Hook with = &WakerCore::serve) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
-    calls_again_ = calls_again;
     signalled_ = false;
     closed_ = false;
-    loop.join_inbox(*this, &WakerCore::serve_inbox);
-    loop_.store(&loop);
-    if (pending_.load() != 0) loop.set_flag(woken);  // woken before it was open
+    loop_ = &loop;
+    loop.join_inbox(*this, with);
+    const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
+    if ((before & pending) != 0) loop.set_flag(woken);  // woken before it was open
     return {};
   }
+  // A thread that is inside wake() does not touch this any more, but the loop's cell. So nobody is waited for.
   void close() {
-    Loop* const loop = loop_.exchange(nullptr);
-    if (loop == nullptr) return;
-    // Another thread may be inside wake(), and about to use the loop. In a forked child there is no other thread: the
-    // count is inherited.
-    while (users.load() != 0 && loop->process() == System::process()) System::yield();
-    loop->leave_inbox(*this);
+    if (!is_open()) return;
+    state_.fetch_and(pending);
+    loop_->leave_inbox(*this);
     closed_ = true;
     waiter_.notify();
   }
-  // Any thread and any signal handler. The default (sequentially consistent) order is needed: each of these pairs
-  // relies on one side seeing the other:
-  //   wake():   count itself in users, set pending_, load loop_
-  //   open():   store loop_, load pending_           wake() sees loop_, or open() sees pending_: no wake-up is lost
-  //   close():  take loop_, wait until users is 0    a wake() that has loaded loop_ is waited for
+  // Any thread and any signal handler. Marking it as pending and learning the loop's cell is one step, after which
+  // nothing of this object is touched: when the wake-up has been delivered, the object may be destroyed. A wake-up that
+  // finds the mark set notifies the loop all the same: whoever has set it may not have come so far.
   void wake() {
-    users.fetch_add(1);
-    if (pending_.exchange(1) == 0) {
-      Loop* const loop = loop_.load();
-      if (loop != nullptr) loop->notify();
-    }
-    users.fetch_sub(1, std::memory_order_release);
+    const std::uint32_t before = state_.fetch_or(pending);
+    if (before >= one_cell) wake_cell_of(before / one_cell).notify();
   }
-  bool is_open() const { return loop_.load(std::memory_order_relaxed) != nullptr; }
+  bool is_open() const { return state_.load(std::memory_order_relaxed) >= one_cell; }
+  // The cell of the loop in which it is open.
+  std::uint32_t cell_number() const { return number_of(loop_->wake_cell()); }
   // Whether a wake-up has been delivered since this was asked last.
   bool take_signal() { return std::exchange(signalled_, false); }
 
@@ -6667,49 +6885,37 @@ class WakerCore : InboxNode {
       return Error(closed_ ? ECANCELED : EBADF);
     });
   }
- private:
-  // The hook of the loop's inbox. To deliver, the inbox is emptied first and filled again one by one, so that the
-  // callbacks may open and close what they like.
-  static void serve_inbox(Loop& loop, bool deliver) {
-    if (!deliver) return close_all(loop);
-    List<InboxNode> batch;
-    batch.append_all(loop.inbox());
-    InboxNode* node = nullptr;
-    OnException put_back([&] { put_back_after_exception(loop, batch, node); });
-    for (node = batch.pop_front(); node != nullptr; node = batch.pop_front()) {
-      loop.inbox().push_back(*node);
-      of(*node).deliver();
-    }
-    put_back.dismiss();
+ protected:
+  // The hook for the loop's inbox.
+  static void serve(InboxNode& node, InboxEvent event) {
+    WakerCore& self = static_cast<WakerCore&>(node);
+    if (event == InboxEvent::deliver) self.deliver();
+    if (event == InboxEvent::close) self.close();
+    // In a forked child it works as it is, and what is pending is delivered there, too.
   }
-  // What the callback of `last` has thrown ends the delivery: the rest comes first in the next one.
-  [[gnu::cold]] static void put_back_after_exception(Loop& loop, List<InboxNode>& rest, const InboxNode* last) {
-    // The callback may have destroyed it: then it is not in the inbox any more.
-    InboxNode* node = loop.inbox().front();
-    while (node != nullptr && node != last) node = loop.inbox().after(*node);
-    if (node != nullptr && of(*node).calls_again_) of(*node).pending_.store(1);
-    rest.append_all(loop.inbox());
-    loop.inbox().append_all(rest);
-    loop.set_flag(woken);
-  }
-  static void close_all(Loop& loop) {
-    while (InboxNode* const node = loop.inbox().front()) of(*node).close();
-  }
-  static WakerCore& of(InboxNode& node) { return static_cast<WakerCore&>(node); }
-
-  void deliver() {
-    if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
+  void stay_pending() { state_.fetch_or(pending); }
+  // Tells the waiting task and the callback.
+  void announce() {
     signalled_ = true;
     waiter_.notify();
     const Delegate<void()> callback = callback_;  // it may destroy this object
     if (callback) callback();
   }
+ private:
+  // Bits of state_. Above them, the number of the loop's cell; 0: it is not open.
+  static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
+  static constexpr std::uint32_t one_cell = 2;
+
+  void deliver() {
+    if ((state_.load() & pending) == 0) return;
+    state_.fetch_and(~pending);
+    announce();
+  }
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
-  bool calls_again_ = false;
-  std::atomic<Loop*> loop_{nullptr};
-  std::atomic<std::uint32_t> pending_{0};  // woken, and not yet delivered
+  std::atomic<std::uint32_t> state_{0};
+  Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
   Waiter waiter_;
 };
@@ -6719,21 +6925,23 @@ class WakerCore : InboxNode {
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
 // task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
-// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun. It
-// must not move.
+// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
+// need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
   // Errors:
   //   EBUSY                           it is open already: close() it first.
   //   ENXIO                           the reactor is not open.
+  //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Blocks while other threads are inside
-  // wake().
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Never waits for other threads, though
+  // they may be inside wake().
   void close() { core_.close(); }
-  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake. A wake-up
-  // before open() is delivered once it is open.
+  // Async-signal-safe, any thread, never blocks, and leaves errno as it is. At most one system call, and none while the
+  // loop is awake (one more, a close(), if the reactor is destroyed meanwhile). A wake-up before open() is delivered
+  // once it is open.
   void wake() { core_.wake(); }
   bool is_open() const { return core_.is_open(); }
   // Completes when wake() has been called since the last wait(). For one task at a time.
@@ -6767,9 +6975,15 @@ inline namespace MOTE_NAMESPACE {
 
 // A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's
 // bounded MPMC queue). N is a power of two. Each producer's messages keep their order, and no message that was accepted
-// is lost; when it is full, post() returns ENOBUFS. It must not move.
+// is lost; when it is full, post() returns ENOBUFS. It must not move, and it must not be destroyed while a thread is
+// inside post(): let the threads end first.
+//
+// In a forked child, after Reactor::after_fork_in_child(), a mailbox that is open holds the messages that were complete
+// at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
+// destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
+// received.
 // Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
-template <class T, std::size_t N> class Mailbox : detail::Pinned {
+template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
   constexpr Mailbox() : cells_{} {}
@@ -6781,14 +6995,18 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
   // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
   // Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback, true); }
-  // Messages that are in it stay there, and can still be taken with try_receive().
-  void close() { waker_.close(); }
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
+    return WakerCore::open(reactor, callback, &Mailbox::serve);
+  }
+  // Messages that are in it stay there, and can still be taken with try_receive(). Never waits for threads that are
+  // inside post().
+  void close() { WakerCore::close(); }
 
   // Puts a T, which is constructed from `message`, into the queue. Any thread, also before open() and after close().
   // T's constructor must not throw.
   // Errors:
-  //   ENOBUFS  it is full: try later. `message` is unchanged.
+  //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or that
+  //            the loop is just taking, has its place still.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
@@ -6797,29 +7015,34 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
         // If another producer was faster, `position` is the new tail.
         if (!tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) continue;
         ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
-        cell.sequence.store(sequence_of(position) + 1, std::memory_order_release);
-        waker_.wake();
+        cell.sequence.store(sequence_of(position) + complete, std::memory_order_release);
+        wake();
         return {};
       }
-      // The cell is taken: by another producer, which has moved the tail, or else by a message of one round before.
+      // The cell is taken: by another producer, which has moved the tail, or else by a message of one round before. If
+      // the tail has not moved since before that look, the queue was full at that moment.
       const std::uint32_t seen = position;
       position = tail_.load(std::memory_order_relaxed);
       if (position == seen) return Error(ENOBUFS);
     }
   }
-  // Takes the next message. For the loop's thread.
+  // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
   // Errors:
   //   EAGAIN  it is empty.
   Result<T> try_receive() {
-    const std::uint32_t position = head_;
-    Cell& cell = cells_[position % N];
-    if (cell.sequence.load(std::memory_order_acquire) != sequence_of(position) + 1) return Error(EAGAIN);
-    T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-    Result<T> result(std::move(*message));
-    message->~T();
-    head_ = position + 1;
-    cell.sequence.store(sequence_of(position + static_cast<std::uint32_t>(N)), std::memory_order_release);
-    return result;
+    for (;;) {
+      Cell& cell = cells_[head_ % N];
+      const std::uint32_t state = cell.sequence.load(std::memory_order_acquire) - sequence_of(head_);
+      if (state == complete) {
+        T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
+        Result<T> result(std::move(*message));
+        message->~T();
+        free_first();
+        return result;
+      }
+      if (state != dropped) return Error(EAGAIN);
+      free_first();
+    }
   }
   // Waits for the next message, and takes it. For one task at a time.
   // Errors:
@@ -6827,22 +7050,45 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
-    return operation<T>(
-        [this](PollContext context) { return waker_.attempt(context, [this] { return try_receive(); }); });
+    return operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
   }
  private:
+  // What a cell's sequence adds to that of a position. 0: it is free for that position; any other number: it is of
+  // another position.
+  static constexpr std::uint32_t complete = 1;  // it holds the position's message
+  static constexpr std::uint32_t dropped = 2;   // the thread that was posting it is not in this forked child
   struct Cell {
-    // As in Vyukov's queue. Even: the cell is free for the position of this sequence number; odd: it holds its message.
-    std::atomic<std::uint32_t> sequence{0};
+    std::atomic<std::uint32_t> sequence{0};  // as in Vyukov's queue
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 2; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 4; }
+
+  void free_first() {
+    const std::uint32_t position = head_;
+    head_ = position + 1;
+    cells_[position % N].sequence.store(sequence_of(position + static_cast<std::uint32_t>(N)),
+                                        std::memory_order_release);
+  }
+
+  // The hook for the loop's inbox.
+  static void serve(detail::InboxNode& node, detail::InboxEvent event) {
+    if (event == detail::InboxEvent::forked) static_cast<Mailbox&>(node).drop_incomplete();
+    if (event == detail::InboxEvent::thrown) static_cast<Mailbox&>(node).stay_pending();
+    WakerCore::serve(node, event);
+  }
+  // In a forked child: those that posted are not here.
+  void drop_incomplete() {
+    for (std::uint32_t position = head_; position != tail_.load(std::memory_order_relaxed); ++position) {
+      std::atomic<std::uint32_t>& sequence = cells_[position % N].sequence;
+      if (sequence.load(std::memory_order_relaxed) != sequence_of(position)) continue;
+      sequence.store(sequence_of(position) + dropped, std::memory_order_relaxed);
+    }
+  }
 
   Cell cells_[N];
   std::atomic<std::uint32_t> tail_{0};  // the position of the next message to be posted
   std::uint32_t head_ = 0;              // the position of the next message to be received
-  detail::WakerCore waker_;
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -6860,8 +7106,8 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. Adding a number that is no signal makes it
-// invalid, and Signals::open() then returns EINVAL.
+// A set of signals, 1 to 64 (on MIPS to 127), in words of 32 bits: `{SIGINT, SIGTERM}`. Adding a number that is no
+// signal makes it invalid, and Signals::open() then returns EINVAL.
 // Size on a 32-bit board: 12 bytes.
 class SignalSet {
  public:
@@ -6874,9 +7120,9 @@ class SignalSet {
     if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to 64
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to last_signal
   // The lowest signal above `after`, or 0: there is none. For a loop over all of them: begin with next(0), then pass
-  // the signal that was returned last. O(64).
+  // the signal that was returned last. O(last_signal).
   constexpr int next(int after) const {
     for (int signal = after + 1; signal <= last_signal; ++signal) {
       if (contains(signal)) return signal;
@@ -6885,12 +7131,14 @@ class SignalSet {
   }
   constexpr bool valid() const { return !invalid_; }  // only signal numbers have been added
 
-  // The word and the bit of a signal, 1 to 64, in an array of 32-bit words.
-  static constexpr int last_signal = 64;
+  // The platform's highest signal, and how many words of 32 bits have a bit for each.
+  static constexpr int last_signal = _NSIG - 1;
+  static constexpr int words = (last_signal + 31) / 32;
+  // The word and the bit of a signal, 1 to last_signal, in an array of such words.
   static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
   static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
  private:
-  std::uint32_t words_[2] = {};
+  std::uint32_t words_[words] = {};
   bool invalid_ = false;
 };
 
@@ -6912,159 +7160,130 @@ class Signals;
 
 namespace detail {
 
-// Which signal belongs to which Signals. There is one table in a process, since signals are process-wide. What was
-// installed before is saved in a short form.
+// What the signal handler touches. It lies in static storage, so that a handler that runs late, in whichever thread,
+// never touches an object that has been closed or destroyed. There is one table in a process, since signals are
+// process-wide.
 struct SignalTable {
+  // What was installed before, in a short form.
   struct Saved {
     void (*handler)(int) = nullptr;
-    unsigned char mask[8] = {};  // the first 64 of a sigset_t
+    unsigned char mask[(SignalSet::last_signal + 7) / 8] = {};  // the part of a sigset_t that the kernel has
     int flags = 0;
+
+    void keep(const System::Action& action) {
+      handler = action.sa_handler;
+      flags = action.sa_flags;
+      ::memcpy(mask, &action.sa_mask, sizeof mask);
+    }
+    void copy_to(System::Action& action) const {
+      action.sa_handler = handler;
+      action.sa_flags = flags;
+      ::memcpy(&action.sa_mask, mask, sizeof mask);
+    }
   };
 
-  // Makes it the table of this process. fork() may catch handlers of the parent's threads half-way. They never end in
-  // the child, so its `running` never falls below their number: that is noted as none_running. Until the exchange no
-  // handler counts itself in the child, so what is read before it is just that number. Of several threads that call
-  // this at the same time, only the first to exchange notes it.
-  void adopt(pid_t by) {
-    const std::uint32_t copied = running.load(std::memory_order_relaxed);
-    if (process.exchange(by, std::memory_order_acq_rel) != by) none_running.store(copied, std::memory_order_relaxed);
-  }
-  bool has_running_handlers() const { return running.load() != none_running.load(std::memory_order_relaxed); }
+  // Bits of Entry::holder above the id of the process, which has 22 at most.
+  enum State : std::uint32_t {
+    claiming = 1u << 31,    // somebody is about to take it or to give it back
+    swallowing = 1u << 30,  // the handler is installed, and does nothing
+    inherited = 1u << 29    // with `claiming`: the handler is still that of the process before
+  };
+  static constexpr std::uint32_t process_bits = inherited - 1;
 
-  std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> running{0};  // handlers in progress in threads of `process`, and none_running
-  std::atomic<pid_t> process{0};          // the process that has adopted the table; 0: none has
-  Saved saved[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> none_running{0};
+  struct Entry {
+    // Who holds the signal, as one word so that taking it is one step: a process's id and bits of State. Without such a
+    // bit the handler tells the owner. 0: nobody. Another process's id: a forked child has inherited it.
+    std::atomic<std::uint32_t> holder{0};
+    std::atomic<std::uint32_t> cell{0};    // of the owner's loop, which may have gone: see number_of()
+    std::atomic<Signals*> owner{nullptr};  // only compared
+    Saved saved;
+  };
+
+  bool anything_has_arrived() const {
+    std::uint32_t all = 0;
+    for (const std::atomic<std::uint32_t>& word : arrived) all |= word.load();
+    return all != 0;
+  }
+  bool has_arrived(int signal) const { return (arrived[SignalSet::word(signal)].load() & SignalSet::bit(signal)) != 0; }
+  void note_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal)); }
+  void forget_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_and(~SignalSet::bit(signal)); }
+
+  std::atomic<std::uint32_t> arrived[SignalSet::words] = {};  // bits as in a SignalSet
+  Entry entries[SignalSet::last_signal + 1];
 };
 inline SignalTable signal_table;
 
 }  // namespace detail
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
-// loop, nothing else; it restores errno, and does nothing in a forked child until that has opened a Signals of its
-// own. It changes no signal mask and reaps no child. close() puts back what was installed before, unless
-// somebody has replaced our handler meanwhile. A signal that is repeated before the loop delivers it counts once. It
-// must not move.
-// Size on a 32-bit board: 68 bytes.
-class Signals : detail::Pinned {
+// loop, nothing else; it restores errno. It reaps no child, and changes no signal mask unless it is asked to. A signal
+// that is repeated before the loop delivers it counts once. It must not move.
+//
+// close() puts back what was installed before, unless somebody has replaced our handler meanwhile. It waits for
+// nobody. A signal that arrives meanwhile, or that has arrived and was not delivered yet, is told to nobody.
+//
+// In a forked child the signals are this object's after Reactor::after_fork_in_child(). Until then, and in a child that
+// never calls it, a signal has the effect that it had before open(): at the first one the handler puts back what was
+// installed, and sends the signal to itself again.
+// Size on a 32-bit board: 60 bytes.
+class Signals : detail::WakerCore {
+  using SignalTable = detail::SignalTable;
  public:
-  ~Signals() { close(); }
+  // What open() does with signals that the calling thread's mask blocks. A mask is inherited through exec: a parent may
+  // have blocked them. Those of other threads cannot be looked at.
+  enum class Blocked {
+    refuse,   // EDEADLK
+    unblock,  // in the calling thread, once the handler is installed; close() does not block them again
+    allow     // another thread does not block them, or the caller unblocks them later
+  };
+
+  // Leaves what has been swallowed as it is: see swallow().
+  ~Signals() { change(Change::destroy); }
 
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
-  // not keep the other signals from coming); without one, await next(). On failure nothing is changed.
+  // not keep the other signals from coming); without one, await next(). On failure nothing is changed. Several threads
+  // may open signals at the same time.
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
   //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
+  //   EDEADLK                         one of the signals is blocked in the calling thread, and would never be heard.
   //   ENXIO                           the reactor is not open.
+  //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
-  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
+  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {},
+                    Blocked blocked = Blocked::refuse) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
-      if (is_claimed(signal)) return Error(EBUSY);
+    if (blocked == Blocked::refuse) {
+      if (const Result<void> heard = refuse_blocked(signals); !heard) return heard;
     }
-    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), true);
+    const Result<void> opened =
+        WakerCore::open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), &Signals::serve);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();
-    table().adopt(process_);
-    for (std::atomic<std::uint32_t>& word : arrived_) word.store(0, std::memory_order_relaxed);
-    const Result<void> claimed = claim_all(signals);
-    if (!claimed) close();
-    return claimed;
+    Result<void> done = claim_all(signals);
+    if (done && blocked == Blocked::unblock) done = unblock(signals);
+    if (!done) close();
+    return done;
   }
-  // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open.
+  // A task that awaits next() gets ECANCELED.
   void close() {
-    if (process_ == 0) return;
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) give_back(signal);
-    // In another thread a handler may be running that loaded the owner before it was taken away, and still uses this
-    // object. In a forked child there are no other threads, and the count may be inherited.
-    while (process_ == System::process() && table().has_running_handlers()) System::yield();
+    change(Change::close);
     process_ = 0;
-    waker_.close();
+    WakerCore::close();
   }
-  // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
-  // Errors:
-  //   EBUSY      another task waits for one.
-  //   ECANCELED  the task was cancelled, or this has been closed.
-  //   EBADF      it was never opened.
-  auto next() {
-    return operation<int>(
-        [this](PollContext context) { return waker_.attempt(context, [this] { return take_arrived(0); }); });
+  // Closes it, but leaves the handler in place, where it does nothing: for the last moments of a program, in which a
+  // signal is to have no effect any more. So it stays until close(), or until these signals are opened again, by this
+  // or by another object; this one's destructor does not change it.
+  void swallow() {
+    change(Change::swallow);
+    process_ = 0;
+    WakerCore::close();
   }
- private:
-  static detail::SignalTable& table() { return detail::signal_table; }
-  // Whether it belongs to a Signals of this process. Those that a forked child has inherited do not count.
-  static bool is_claimed(int signal) {
-    const Signals* const owner = table().owner[signal].load(std::memory_order_acquire);
-    return owner != nullptr && owner->process_ == System::process();
-  }
-
-  // The handler. Async-signal-safe. close() waits for the handlers that are counted in `running`: a handler counts
-  // itself, then loads the owner; close() takes the owner away, then loads the count. These are sequentially
-  // consistent, so that one of the two sees the other.
-  static void on_signal(int signal) {
-    const int saved_errno = errno;
-    const pid_t process = System::process();
-    if (table().process.load(std::memory_order_acquire) == process) {
-      table().running.fetch_add(1);
-      Signals* const owner = table().owner[signal].load();
-      if (owner != nullptr && owner->process_ == process) {
-        owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
-        owner->waker_.wake();
-      }
-      table().running.fetch_sub(1, std::memory_order_release);
-    }
-    errno = saved_errno;
-  }
-  Result<void> claim_all(const SignalSet& signals) {
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
-      if (const Result<void> claimed = claim(signal); !claimed) return claimed;
-    }
-    return {};
-  }
-  // Installs the handler for one signal, and saves what was there.
-  // Errors:
-  //   EINVAL  no such signal, or one that cannot be caught.
-  Result<void> claim(int signal) {
-    struct sigaction ours;
-    ::memset(&ours, 0, sizeof ours);
-    ours.sa_handler = &Signals::on_signal;
-    ours.sa_flags = SA_RESTART;  // for blocking calls elsewhere in the program; waits for descriptors never restart
-    // The owner is set first: the handler may be called as soon as it is installed.
-    table().owner[signal].store(this, std::memory_order_release);
-    struct sigaction old;
-    if (System::sigaction(signal, &ours, &old) != 0) {
-      const Error error = detail::last_error();
-      table().owner[signal].store(nullptr, std::memory_order_relaxed);
-      return error;
-    }
-    // Our own handler was there, as in a forked child: what was saved when it was installed still stands.
-    if (old.sa_handler == &Signals::on_signal) return {};
-    detail::SignalTable::Saved& saved = table().saved[signal];
-    saved.handler = old.sa_handler;
-    saved.flags = old.sa_flags;
-    ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask);
-    return {};
-  }
-  // Puts back what was there before, if the signal is ours and nobody has replaced our handler.
-  void give_back(int signal) {
-    if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
-    struct sigaction action;
-    const bool found = System::sigaction(signal, nullptr, &action) == 0;
-    if (found && action.sa_handler == &Signals::on_signal) {
-      const detail::SignalTable::Saved& saved = table().saved[signal];
-      action.sa_handler = saved.handler;
-      action.sa_flags = saved.flags;
-      ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
-      System::sigaction(signal, &action, nullptr);
-    }
-    table().owner[signal].store(nullptr);
-  }
-
   // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
-  // delivered in the next turn.
+  // delivered in the next turn. The loop calls it; after the last turn of a run it tells what has come since.
   void deliver() {
     int last = 0;
     while (callback_) {
@@ -7073,25 +7292,212 @@ class Signals : detail::Pinned {
       last = *signal;
       const Delegate<void(int)> callback = callback_;
       callback(last);
-      // The callback may have closed or destroyed this object: then no member may be used.
-      if (table().owner[last].load(std::memory_order_relaxed) != this) return;
+      if (!tells(last)) return;  // the callback may have closed or destroyed this object: then no member may be used
+    }
+  }
+  bool is_open() const { return WakerCore::is_open(); }  // and the reactor is still there
+  // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
+  // Errors:
+  //   EBUSY      another task waits for one.
+  //   ECANCELED  the task was cancelled, or this has been closed.
+  //   EBADF      it was never opened.
+  auto next() {
+    return operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
+  }
+ private:
+  static SignalTable& table() { return detail::signal_table; }
+  static SignalTable::Entry& entry_of(int signal) { return table().entries[signal]; }
+  static bool is_swallowed(const SignalTable::Entry& entry) {
+    return (entry.holder.load(std::memory_order_relaxed) & SignalTable::swallowing) != 0;
+  }
+  static std::uint32_t this_process() { return static_cast<std::uint32_t>(System::process()); }
+
+  // ---- the handler, async-signal-safe ----
+
+  // A handler may run late, in a thread that was interrupted before its first instruction. So where nobody holds the
+  // signal any more, it does nothing.
+  static void on_signal(int signal, siginfo_t* information, void*) {
+    SignalTable::Entry& entry = entry_of(signal);
+    const std::uint32_t holder = entry.holder.load();
+    const std::uint32_t process = this_process();
+    if (holder == process) {
+      table().note_arrival(signal);
+      detail::wake_cell_of(entry.cell.load(std::memory_order_relaxed)).notify();
+    } else if (is_of_another_process(holder, process)) {
+      pass_on(signal, information);
+    }
+  }
+  static bool is_of_another_process(std::uint32_t holder, std::uint32_t process) {
+    const std::uint32_t id = id_of(holder);
+    return (id != 0 && id != process) || (holder & SignalTable::inherited) != 0;
+  }
+  // Gives the signal the effect that it had before the handler was installed. A child of vfork() has its own
+  // dispositions, but its parent's memory: so nothing is written.
+  [[gnu::noinline, gnu::cold]] static void pass_on(int signal, siginfo_t* information) {
+    const int saved_errno = errno;
+    // If not: another handler has been installed over this one, and has called it.
+    if (put_back(signal)) {
+      // Another thread of this process has taken the signal meanwhile.
+      if (entry_of(signal).holder.load() == this_process()) static_cast<void>(install(signal));
+      System::send_again(signal, information);
+    }
+    errno = saved_errno;
+  }
+
+  // ---- dispositions ----
+
+  static bool is_ours(const System::Action& action) {
+    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &Signals::on_signal;
+  }
+  static Result<void> install(int signal) {
+    System::Action ours;
+    ::memset(&ours, 0, sizeof ours);
+    ours.sa_sigaction = &Signals::on_signal;
+    // SA_RESTART: for blocking calls elsewhere in the program; waits for descriptors never restart.
+    ours.sa_flags = SA_RESTART | SA_SIGINFO;
+    return detail::check(System::sigaction(signal, &ours, nullptr));
+  }
+  // Puts back what was there before, if our handler is installed. False: it is not.
+  static bool put_back(int signal) {
+    System::Action action;
+    if (System::sigaction(signal, nullptr, &action) != 0 || !is_ours(action)) return false;
+    entry_of(signal).saved.copy_to(action);
+    return System::sigaction(signal, &action, nullptr) == 0;
+  }
+
+  // ---- who holds a signal ----
+
+  Result<void> claim_all(const SignalSet& signals) {
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (const Result<void> claimed = claim(signal); !claimed) return claimed;
+    }
+    return {};
+  }
+  // Takes one signal: of several threads, one gets it.
+  // Errors:
+  //   EBUSY   it belongs to another Signals.
+  //   EINVAL  no such signal, or one that cannot be caught.
+  Result<void> claim(int signal) {
+    SignalTable::Entry& entry = entry_of(signal);
+    std::uint32_t before = entry.holder.load(std::memory_order_relaxed);
+    const std::uint32_t process = this_process();
+    do {
+      if (is_taken(before, process)) return Error(EBUSY);
+    } while (
+        !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
+    entry.cell.store(cell_number(), std::memory_order_relaxed);
+    table().forget_arrival(signal);  // a late handler that notes an arrival after this finds the cell
+    entry.owner.store(this, std::memory_order_relaxed);
+    const Result<void> taken = take_disposition(signal, process);
+    if (!taken) {
+      entry.owner.store(nullptr, std::memory_order_relaxed);
+      entry.holder.store(before);
+    }
+    return taken;
+  }
+  static std::uint32_t id_of(std::uint32_t holder) { return holder & SignalTable::process_bits; }
+  // Whether another Signals of this process has it, or is about to take it or to give it back.
+  static bool is_taken(std::uint32_t holder, std::uint32_t process) {
+    constexpr std::uint32_t both = SignalTable::swallowing | SignalTable::claiming;
+    return id_of(holder) == process && (holder & both) != SignalTable::swallowing;
+  }
+  // What the handler does while the signal is being claimed is what it did before.
+  static std::uint32_t kept_state(std::uint32_t holder, std::uint32_t process) {
+    if (holder == 0) return 0;
+    return id_of(holder) == process ? SignalTable::swallowing : SignalTable::inherited;
+  }
+  // What was there is saved before the handler can run, and the signal is held before, too. In a forked child our own
+  // handler was there: what was saved when it was installed still stands.
+  static Result<void> take_disposition(int signal, std::uint32_t process) {
+    System::Action old;
+    if (System::sigaction(signal, nullptr, &old) != 0) return detail::last_error();
+    SignalTable::Entry& entry = entry_of(signal);
+    if (!is_ours(old)) entry.saved.keep(old);
+    entry.holder.store(process);
+    return install(signal);
+  }
+  enum class Change { close, swallow, destroy, take_over };
+  // Changes what becomes of all signals that are this object's, also of those that it has swallowed.
+  [[gnu::noinline]] void change(Change what) {
+    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
+      SignalTable::Entry& entry = entry_of(signal);
+      if (entry.owner.load(std::memory_order_relaxed) != this) continue;
+      const bool swallowed = is_swallowed(entry);
+      if (what == Change::swallow) {
+        entry.holder.fetch_or(SignalTable::swallowing);
+      } else if (what == Change::take_over) {
+        if (!swallowed) static_cast<void>(claim(signal));  // cannot fail: it could be caught in the parent
+      } else if (what == Change::destroy && swallowed) {
+        entry.owner.store(nullptr, std::memory_order_relaxed);
+      } else {
+        give_back(signal);
+      }
+    }
+  }
+  // Puts back what was there before, if nobody has replaced our handler. Meanwhile the handler does nothing.
+  void give_back(int signal) {
+    SignalTable::Entry& entry = entry_of(signal);
+    const std::uint32_t process = this_process();
+    std::uint32_t holder = entry.holder.load(std::memory_order_relaxed);
+    // In a forked child another thread may be about to take what this object has inherited.
+    if (holder == (process | SignalTable::claiming | SignalTable::inherited)) return;
+    constexpr std::uint32_t giving = SignalTable::claiming | SignalTable::swallowing;
+    if (!entry.holder.compare_exchange_strong(holder, process | giving)) return;
+    static_cast<void>(put_back(signal));
+    entry.owner.store(nullptr, std::memory_order_relaxed);
+    entry.holder.store(0);
+  }
+
+  // ---- blocked signals ----
+
+  static Result<void> refuse_blocked(const SignalSet& signals) {
+    sigset_t mask;
+    if (System::sigprocmask(SIG_BLOCK, nullptr, &mask) != 0) return detail::last_error();
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (::sigismember(&mask, signal) == 1) return Error(EDEADLK);
+    }
+    return {};
+  }
+  static Result<void> unblock(const SignalSet& signals) {
+    sigset_t mask;
+    ::sigemptyset(&mask);
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) ::sigaddset(&mask, signal);
+    return detail::check(System::sigprocmask(SIG_UNBLOCK, &mask, nullptr));
+  }
+
+  // ---- delivery ----
+
+  // The hook for the loop's inbox. The handler cannot mark the node as pending: it does not touch this object.
+  static void serve(detail::InboxNode& node, detail::InboxEvent event) {
+    Signals& self = static_cast<Signals&>(node);
+    if (event == detail::InboxEvent::deliver && self.first_arrived(0) != 0) self.announce();
+    if (event == detail::InboxEvent::close) self.WakerCore::close();  // the signals stay this object's
+    if (event == detail::InboxEvent::forked) {
+      self.process_ = System::process();
+      self.change(Change::take_over);  // what had arrived before the fork was the parent's
     }
   }
   // Takes the lowest signal above `after` that has arrived. EAGAIN: none has.
   Result<int> take_arrived(int after) {
+    const int signal = first_arrived(after);
+    if (signal == 0) return Error(EAGAIN);
+    table().forget_arrival(signal);
+    return signal;
+  }
+  int first_arrived(int after) const {
+    if (!table().anything_has_arrived()) return 0;
     for (int signal = after + 1; signal <= SignalSet::last_signal; ++signal) {
-      std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(signal)];
-      const std::uint32_t bit = SignalSet::bit(signal);
-      if ((word.load(std::memory_order_relaxed) & bit) == 0) continue;
-      word.fetch_and(~bit, std::memory_order_acquire);
-      return signal;
+      if (table().has_arrived(signal) && tells(signal)) return signal;
     }
-    return Error(EAGAIN);
+    return 0;
+  }
+  // Whether the signal is this object's. Reads no member.
+  bool tells(int signal) const {
+    const SignalTable::Entry& entry = entry_of(signal);
+    return entry.owner.load(std::memory_order_relaxed) == this && !is_swallowed(entry);
   }
 
-  std::atomic<std::uint32_t> arrived_[2] = {};  // bits as in a SignalSet
   Delegate<void(int)> callback_;
-  detail::WakerCore waker_;
   pid_t process_ = 0;  // the process that opened it; 0: closed
 };
 
@@ -8113,41 +8519,47 @@ struct ShutdownReport {
 //             signal
 //   destroy   the tasks that are left are destroyed
 //
+// After a shutdown the signals stay taken, and have no effect: a program is on its way out by then, and a user who
+// presses Ctrl-C again and again is not to end it by the signal in the place of its exit code. So it stays when this
+// object is destroyed; close() gives the signals back, and another run() begins from the start.
+//
+// A signal that the calling thread's mask blocks is unblocked, since a daemon whose parent has blocked SIGTERM is to
+// end all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens
+// everything before it forks.
+//
 // It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 168 bytes.
+// Size on a 32-bit board: 120 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
                    AnyDuration cleanup = std::chrono::milliseconds(500))
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
-  ~GracefulShutdown() { close(); }
+  ~GracefulShutdown() {
+    if (open_) close();
+  }
 
   // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
-  // Errors: those of Signals::open().
+  // Errors: those of Signals::open(), but EDEADLK.
   Result<void> open() {
     if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
-    const Result<void> opened = signals_.open(detail::ReactorAccess::reactor(loop_), signals_wanted_, callback);
+    const Result<void> opened =
+        signals_.open(detail::ReactorAccess::reactor(loop_), signals_wanted_, callback, Signals::Blocked::unblock);
     if (!opened) return opened;
     open_ = true;
     loop_.add_background();
     return {};
   }
-  // Gives the signals back, as run() does at its end.
+  // Gives the signals back.
   void close() {
-    if (!open_) return;
-    open_ = false;
-    loop_.remove_background();
+    detach();
     signals_.close();
-    requests_ = 0;
-    if (!detail::has_exceptions) return;
-    report_left_ = {};
-    left_ = {};
   }
   // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
-  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Where an
-  // exception leaves it, the signals stay taken over, and the next run() goes on: in the same period, with what is left
-  // of its time. Errors: those of open() and of Reactor::run().
+  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Then the
+  // signals are given back; after a shutdown they stay taken: see above. Where an exception leaves it, the next run()
+  // goes on: in the same period, with what is left of its time.
+  // Errors: those of open() and of Reactor::run().
   // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
@@ -8166,7 +8578,13 @@ class GracefulShutdown {
     const Result<void> ran = run_phases(report, progress);
     go_on_later.dismiss();
     report.forced = is_forced();
-    close();
+    const bool is_end = requested();
+    detach();
+    if (is_end) {
+      signals_.swallow();
+    } else {
+      signals_.close();
+    }
     if (!ran) return ran.error();
     return report;
   }
@@ -8183,6 +8601,16 @@ class GracefulShutdown {
     Instant end{};  // of the grace period, or of the clean-up period; known only where there are exceptions
   };
 
+  // Forgets the requests: the next run() begins from the start.
+  void detach() {
+    if (!open_) return;
+    open_ = false;
+    if (signals_.is_open()) loop_.remove_background();  // else the reactor has gone already
+    requests_ = 0;
+    if (!detail::has_exceptions) return;
+    report_left_ = {};
+    left_ = {};
+  }
   // Notes a signal, or a request (0), and ends the current phase if that makes more of them than the phase allows.
   void advance(int signal) {
     ++requests_;
@@ -8214,7 +8642,9 @@ class GracefulShutdown {
   // Runs the reactor until the first request.
   Result<void> serve() {
     std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
-    return run_phase(forever, 0, ended_before);
+    const Result<void> ran = run_phase(forever, 0, ended_before);
+    signals_.deliver();  // one that came in the last moment of the run is not to be lost
+    return ran;
   }
   void begin() {
     loop_.close_listeners();

@@ -508,7 +508,7 @@ template <class S> struct ShutDown : Operation<S> {
   }
   void late() { ::raise(SIGUSR1); }
   static int expected(const Fault& fault) {
-    if (fault.call == Call::sigaction && fault.index > 1) return cannot_be;  // close() got it from sigaction itself
+    if (fault.call == Call::sigaction && fault.index > 2) return cannot_be;  // close() got it from sigaction itself
     // The task's wait comes after the wake-up descriptor's registration, and its failure is the task's.
     if ((fault.call == Call::epoll_ctl || fault.call == Call::fcntl) && fault.index > 1) return recovered;
     if (fault.call == Call::accept) return recovered;
@@ -518,6 +518,7 @@ template <class S> struct ShutDown : Operation<S> {
     call_late_before_wait(*this);
     mote::GracefulShutdown shutdown(this->loop, {SIGUSR1});
     const mote::Result<mote::ShutdownReport> report = shutdown.run();
+    shutdown.close();
     CHECK(is_default(SIGUSR1));
     return code(report);
   }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Rooms: shutdown/graceful_shutdown.hpp, reactor/loop.hpp (stop, hold).
 // The end of a run: stop() from everywhere, and the graceful shutdown with its grace period, its report and its force.
+#include <signal.h>
 #include <sys/resource.h>
 
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "support/child.hpp"
 #include "support/echo.hpp"
 #include "support/harness.hpp"
 
@@ -102,6 +104,11 @@ mote::Fd connect_to(const mote::Endpoint& endpoint) {
 }
 
 mote::Endpoint any_port() { return *mote::Endpoint::parse("127.0.0.1:0"); }
+
+bool disposition_is(void (*handler)(int)) {
+  struct sigaction current;
+  return ::sigaction(SIGUSR1, nullptr, &current) == 0 && current.sa_handler == handler;
+}
 
 // Runs and measures. What is to take no grace period gets one that no test would survive.
 struct Timed {
@@ -530,18 +537,151 @@ ON_BOTH_SELECTORS("shutdown: forced before its first period, it leaves the tasks
   CHECK(run.report->destroyed == 0);
 }
 
-ON_BOTH_SELECTORS("shutdown: afterwards the signals' dispositions are what they were") {
+ON_BOTH_SELECTORS("shutdown: after it has ended the signals have no effect, and close() gives them back") {
   test::Loop<S> loop;
-  struct sigaction before, after;
-  ::memset(&before, 0, sizeof before);
-  before.sa_handler = SIG_IGN;
-  struct sigaction original;
-  REQUIRE(::sigaction(SIGUSR1, &before, &original) == 0);
   GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
   shutdown.request();
   REQUIRE(shutdown.run());
-  REQUIRE(::sigaction(SIGUSR1, &original, &after) == 0);
-  CHECK(bool(after.sa_handler == SIG_IGN));
+  CHECK_FALSE(disposition_is(SIG_DFL));
+  REQUIRE(::raise(SIGUSR1) == 0);  // would end the process
+  CHECK(loop.run());               // and nothing is left that could happen
+  shutdown.close();
+  CHECK(disposition_is(SIG_DFL));
+}
+
+ON_BOTH_SELECTORS(
+    "shutdown: after it has ended the signals have no effect, also when it is destroyed and the loop too") {
+  test::Child child([] {
+    test::Verdict verdict;
+    {
+      test::Loop<S> loop;
+      GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+      shutdown.request();
+      EXPECT(verdict, shutdown.run());
+    }
+    ::raise(SIGUSR1);
+    {
+      // What is swallowed can be taken again, by another one, which gives it back to what was there at first.
+      test::Loop<S> loop;
+      GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+      EXPECT(verdict, shutdown.open());
+      ::raise(SIGUSR1);
+      const Result<ShutdownReport> report = shutdown.run();
+      EXPECT(verdict, report && report->signal == SIGUSR1);
+      shutdown.close();
+      EXPECT(verdict, disposition_is(SIG_DFL));
+    }
+    return verdict.exit_code();
+  });
+  CHECK(child.join() == 0);
+}
+
+ON_BOTH_SELECTORS("shutdown: a run that ends without one gives the signals back") {
+  test::Loop<S> loop;
+  GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+  SUBCASE("since there is nothing left to do") {}
+  SUBCASE("by stop()") { loop.stop(); }
+  CHECK(shutdown.run());
+  CHECK(disposition_is(SIG_DFL));
+}
+
+ON_BOTH_SELECTORS("shutdown: a signal that comes in the last moment of a run begins it, and is not lost") {
+  test::Loop<S> loop;
+  TaskPool<Stuck, 1> pool;
+  GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+  bool stops = false;
+  SUBCASE("since there is nothing left to do") {}
+  SUBCASE("by stop()") {
+    stops = true;
+    REQUIRE(pool.spawn(loop));
+  }
+  auto signal = [&] {
+    REQUIRE(::raise(SIGUSR1) == 0);
+    if (stops) loop.stop();
+  };
+  const Trigger trigger(loop, 0ns, signal);
+  const Timed run(shutdown);
+  CHECK(run.report->signal == SIGUSR1);
+  CHECK(run.report->cancelled == (stops ? 1 : 0));
+  shutdown.close();
+}
+
+ON_BOTH_SELECTORS("shutdown: run() of the reactor works after one has ended") {
+  test::Loop<S> loop;
+  TaskPool<Stuck, 1> pool;
+  REQUIRE(pool.spawn(loop));
+  GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+  bool forced = false;
+  SUBCASE("by one request") {}
+  SUBCASE("by force") { forced = true; }
+  auto request = [&] {
+    shutdown.request();
+    if (forced) shutdown.request();
+  };
+  const Trigger trigger(loop, 0ns, request);
+  REQUIRE(shutdown.run());
+  // It runs until it is stopped, and not until the last task has ended, as in the shutdown.
+  int fired = 0;
+  mote::Timer timer;
+  auto fire = [&] {
+    if (++fired == 3) loop.stop();
+  };
+  timer.arm_every(loop, 1ms, fire);
+  CHECK(loop.run());
+  CHECK(fired == 3);
+  // And the next shutdown begins from the start.
+  const Trigger again(loop, 0ns, request);
+  const Timed run(shutdown);
+  CHECK(run.report->forced == forced);
+  CHECK(run.report->drained + run.report->cancelled + run.report->destroyed == 0);
+}
+
+ON_BOTH_SELECTORS("shutdown: stop() before run_once() stays for the next run") {
+  test::Loop<S> loop;
+  mote::Timer timer;
+  int fired = 0;
+  auto fire = [&] { ++fired; };
+  timer.arm(loop, 0ns, fire);
+  loop.stop();
+  REQUIRE(loop.run_once(0ns));
+  CHECK(fired == 1);
+  timer.arm_every(loop, 1ms, fire);
+  REQUIRE(loop.run());  // else it would never end
+  CHECK(fired == 1);
+  CHECK(loop.stats().turns == 1);
+}
+
+ON_BOTH_SELECTORS("shutdown: the reactor may be destroyed first, the shutdown open or ended") {
+  auto loop = std::make_unique<test::Loop<S>>();
+  GracefulShutdown shutdown(*loop, {SIGUSR1}, 1ms);
+  SUBCASE("open") { REQUIRE(shutdown.open()); }
+  SUBCASE("ended") {
+    shutdown.request();
+    REQUIRE(shutdown.run());
+  }
+  loop.reset();
+  REQUIRE(::raise(SIGUSR1) == 0);
+  shutdown.close();
+  CHECK(disposition_is(SIG_DFL));
+}
+
+ON_BOTH_SELECTORS("shutdown: a signal that the parent has blocked ends a daemon all the same") {
+  test::Child child([] {
+    test::Verdict verdict;
+    sigset_t blocked;
+    ::sigemptyset(&blocked);
+    ::sigaddset(&blocked, SIGUSR1);
+    ::sigprocmask(SIG_BLOCK, &blocked, nullptr);  // as it is inherited through exec
+    ::raise(SIGUSR1);
+    test::Loop<S> loop;
+    TaskPool<Stuck, 1> pool;
+    EXPECT(verdict, pool.spawn(loop));
+    GracefulShutdown shutdown(loop, {SIGUSR1}, 1ms);
+    const Result<ShutdownReport> report = shutdown.run();
+    EXPECT(verdict, report && report->signal == SIGUSR1);
+    return verdict.exit_code();
+  });
+  CHECK(child.join() == 0);
 }
 
 ON_BOTH_SELECTORS("shutdown: the same reactor and the same shutdown may run again") {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "support/harness.hpp"
+#include "support/interruption.hpp"
 
 namespace {
 
@@ -216,6 +217,24 @@ ON_BOTH_SELECTORS("mailbox: 4 producers, none lost, order kept per producer, by 
   CHECK(consumer->outcome().kind == mote::Outcome::Kind::done);
   CHECK_FALSE(order.wrong);
   mailbox.close();
+}
+
+// The interruption stands for another producer that posts meanwhile, and for a loop that takes what is there. So there
+// are never more than two messages.
+TEST_CASE("mailbox: post is not refused while there is room, whatever other threads do") {
+  static Mailbox<int, 4> mailbox;
+  bool refused = false;
+  auto others = [&] {
+    if (!mailbox.post(2)) refused = true;
+    while (mailbox.try_receive()) continue;
+  };
+  auto post = [&] {
+    test::Interruption::begin();
+    const Result<void> posted = mailbox.post(1);
+    test::Interruption::end();
+    return posted && !refused ? 0 : 1;
+  };
+  test::Interruption::at_every_instruction(post, others);
 }
 
 ON_BOTH_SELECTORS("mailbox: a message posted while the loop waits wakes it, each time") {

@@ -448,7 +448,7 @@ ON_BOTH_SELECTORS("signal: one that cannot be caught, or is none, is EINVAL, and
   CHECK((disposition(SIGUSR1).sa_handler == others_handler));
   CHECK(signals.open(loop, {SIGSTOP}).error() == EINVAL);
   CHECK(signals.open(loop, {0}).error() == EINVAL);
-  CHECK(signals.open(loop, {65}).error() == EINVAL);
+  CHECK(signals.open(loop, {SignalSet::last_signal + 1}).error() == EINVAL);
   CHECK(signals.open(loop, {-1}).error() == EINVAL);
   CHECK((disposition(SIGUSR1).sa_handler == others_handler));
   REQUIRE(signals.open(loop, {SIGUSR1}));  // it is as good as new
@@ -485,7 +485,9 @@ TEST_CASE("signal: a set knows what it contains") {
   CHECK_FALSE(set.contains(1));
   CHECK(set.valid());
   CHECK_FALSE(SignalSet{0}.valid());
-  CHECK_FALSE(SignalSet{65}.valid());
+  CHECK_FALSE(SignalSet{SignalSet::last_signal + 1}.valid());
+  CHECK(SignalSet{SignalSet::last_signal}.contains(SignalSet::last_signal));
+  CHECK(SignalSet::last_signal >= SIGRTMAX);
 }
 
 ON_BOTH_SELECTORS("signal: a task awaits the next one, the lowest number first") {
@@ -544,4 +546,159 @@ ON_BOTH_SELECTORS("signal: one that comes while the loop never rests is told all
   timer.arm_every(loop, 100us, raise_again);
   REQUIRE(loop.run_for(20s));
   CHECK(log.signals.size() == 3);
+}
+
+// ------------------------------------------------------------------------------------------------ blocked signals
+
+namespace {
+
+// Blocks a signal in this thread for as long as it lives.
+class Blocking {
+ public:
+  explicit Blocking(int signal) {
+    sigset_t mask;
+    ::sigemptyset(&mask);
+    ::sigaddset(&mask, signal);
+    REQUIRE(::pthread_sigmask(SIG_BLOCK, &mask, &before_) == 0);
+  }
+  Blocking(const Blocking&) = delete;
+  Blocking& operator=(const Blocking&) = delete;
+  ~Blocking() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  static bool blocked(int signal) {
+    sigset_t mask;
+    REQUIRE(::pthread_sigmask(SIG_BLOCK, nullptr, &mask) == 0);
+    return ::sigismember(&mask, signal) == 1;
+  }
+ private:
+  sigset_t before_;
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS("signal: one that is blocked would never be heard: EDEADLK, and nothing is changed") {
+  Loop<S> loop;
+  const Disposition outer(SIGUSR1, others_handler);
+  const Blocking blocking(SIGUSR2);
+  Signals signals;
+  CHECK(signals.open(loop, {SIGUSR1, SIGUSR2}).error() == EDEADLK);
+  CHECK((disposition(SIGUSR1).sa_handler == others_handler));
+  CHECK(Blocking::blocked(SIGUSR2));
+  REQUIRE(signals.open(loop, {SIGUSR1}));
+}
+
+ON_BOTH_SELECTORS("signal: one that is blocked is unblocked by choice, and heard, also if it is pending already") {
+  Loop<S> loop;
+  Log log;
+  const Blocking blocking(SIGUSR1);
+  REQUIRE(::raise(SIGUSR1) == 0);
+  Signals signals;
+  REQUIRE(signals.open(loop, {SIGUSR1}, log.callback(), Signals::Blocked::unblock));
+  CHECK_FALSE(Blocking::blocked(SIGUSR1));
+  REQUIRE(loop.run_once());
+  CHECK(log.signals == std::vector<int>{SIGUSR1});
+}
+
+ON_BOTH_SELECTORS("signal: one that is blocked here but not in another thread is heard by choice") {
+  Loop<S> loop;
+  Log log;
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    while (!done.load()) std::this_thread::yield();
+  });
+  const Blocking blocking(SIGUSR1);
+  Signals signals;
+  CHECK(signals.open(loop, {SIGUSR1}, log.callback(), Signals::Blocked::allow));
+  CHECK(Blocking::blocked(SIGUSR1));
+  CHECK(::kill(::getpid(), SIGUSR1) == 0);
+  CHECK(test::run_until(loop, [&] { return log.signals.size() == 1; }));
+  done.store(true);
+  other.join();
+}
+
+// ------------------------------------------------------------------------------------------------ who has a signal
+
+ON_BOTH_SELECTORS("signal: of two threads that open the same one gets all its signals, the other EBUSY and nothing") {
+  constexpr int rounds = storm_size / 100;
+  const Disposition first(SIGUSR1, others_handler), second(SIGUSR2, others_handler);
+  Loop<S> loops[2];
+  Signals signals[2];
+  std::atomic<int> errors[2] = {}, arrived{0};
+  auto meet = [&arrived](int wanted) {
+    ++arrived;
+    while (arrived.load() < wanted) std::this_thread::yield();
+  };
+  bool wrong = false;
+  auto look = [&] {
+    if (errors[0] + errors[1] != EBUSY) wrong = true;  // 0 for the other
+    for (const int signal : {SIGUSR1, SIGUSR2}) {
+      if (disposition(signal).sa_handler == others_handler) wrong = true;
+    }
+  };
+  auto open_and_close = [&](std::size_t side) {
+    for (int round = 0; round < rounds; ++round) {
+      meet(6 * round + 2);
+      errors[side] = test::error_of(signals[side].open(loops[side], {SIGUSR1, SIGUSR2}));
+      meet(6 * round + 4);
+      if (side == 0) look();
+      meet(6 * round + 6);
+      signals[side].close();
+    }
+  };
+  std::thread other([&] { open_and_close(1); });
+  open_and_close(0);
+  other.join();
+  CHECK_FALSE(wrong);
+  CHECK((disposition(SIGUSR1).sa_handler == others_handler));
+  CHECK((disposition(SIGUSR2).sa_handler == others_handler));
+}
+
+ON_BOTH_SELECTORS("signal: swallowed, it has no effect until it is given back or taken again") {
+  Loop<S> loop;
+  Log log;
+  const Disposition outer(SIGUSR1, others_handler);
+  others_calls = 0;
+  auto signals = std::make_unique<Signals>();
+  REQUIRE(signals->open(loop, {SIGUSR1}, log.callback()));
+  signals->swallow();
+  CHECK_FALSE(signals->is_open());
+  REQUIRE(::raise(SIGUSR1) == 0);
+  REQUIRE(loop.run());  // nothing is left
+  CHECK(log.signals.empty());
+  CHECK(others_calls == 0);
+  SUBCASE("given back") {
+    signals->close();
+    REQUIRE(::raise(SIGUSR1) == 0);
+    CHECK(others_calls == 1);
+  }
+  SUBCASE("destroyed, and taken by another, which gives it back") {
+    signals.reset();
+    REQUIRE(::raise(SIGUSR1) == 0);
+    CHECK(others_calls == 0);
+    Signals other;
+    REQUIRE(other.open(loop, {SIGUSR1}, log.callback()));
+    REQUIRE(loop.run_once(0ns));
+    CHECK(log.signals.empty());  // what was swallowed is gone
+    REQUIRE(::raise(SIGUSR1) == 0);
+    REQUIRE(loop.run_once());
+    CHECK(log.signals == std::vector<int>{SIGUSR1});
+    other.close();
+    CHECK((disposition(SIGUSR1).sa_handler == others_handler));
+  }
+  SUBCASE("taken again") {
+    REQUIRE(signals->open(loop, {SIGUSR1}, log.callback()));
+    REQUIRE(::raise(SIGUSR1) == 0);
+    REQUIRE(loop.run_once());
+    CHECK(log.signals == std::vector<int>{SIGUSR1});
+    signals->close();
+    CHECK((disposition(SIGUSR1).sa_handler == others_handler));
+  }
+  SUBCASE("taken by another, so that it is not this one's to give back") {
+    Signals other;
+    REQUIRE(other.open(loop, {SIGUSR1}, log.callback()));
+    signals->close();
+    signals.reset();
+    REQUIRE(::raise(SIGUSR1) == 0);
+    REQUIRE(loop.run_once());
+    CHECK(log.signals == std::vector<int>{SIGUSR1});
+  }
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
-// Rooms: thread/waker.hpp, reactor/loop.hpp (stop).
+// Rooms: thread/waker.hpp, reactor/wake_cell.hpp, reactor/loop.hpp (stop).
 // Wakers: from the loop's own thread, from others, and from signal handlers; and Reactor::stop(), which wakes the loop
 // too.
+#include <sched.h>
+#include <sys/syscall.h>
+
 #include <atomic>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <vector>
@@ -72,6 +76,62 @@ struct Restless : mote::StateMachine {
 
 Waker* woken_by_signal = nullptr;
 mote::Reactor* stopped_by_signal = nullptr;
+
+int next_descriptor() {
+  const mote::Fd probe(::dup(STDERR_FILENO));
+  return probe.get();
+}
+
+// Whether a thread of this process is blocked in a write of 8 bytes to that descriptor.
+bool is_writing_to(pid_t thread, int fd) {
+  std::array<char, 64> path{}, line{};
+  ::snprintf(path.data(), path.size(), "/proc/self/task/%d/syscall", static_cast<int>(thread));
+  mote::Fd file(::open(path.data(), O_RDONLY | O_CLOEXEC));
+  if (file && ::read(file.get(), line.data(), line.size() - 1) > 0) {
+    long number = 0;
+    unsigned long first = 0, second = 0, third = 0;
+    const int found = ::sscanf(line.data(), "%ld %lx %lx %lx", &number, &first, &second, &third);
+    return found == 4 && first == static_cast<unsigned long>(fd) && third == 8;
+  }
+  // The kernel does not tell: asleep is all that can be known.
+  ::snprintf(path.data(), path.size(), "/proc/self/task/%d/stat", static_cast<int>(thread));
+  file = mote::Fd(::open(path.data(), O_RDONLY | O_CLOEXEC));
+  if (!file || ::read(file.get(), line.data(), line.size() - 1) <= 0) return false;
+  const char* const end = ::strrchr(line.data(), ')');
+  return end != nullptr && end[2] == 'S';
+}
+
+// This thread on one processor, with a real-time priority; threads that it starts inherit both, and give the second up.
+class Realtime {
+ public:
+  Realtime() {
+    REQUIRE(::sched_getaffinity(0, sizeof affinity_, &affinity_) == 0);
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (std::size_t cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+      if (!CPU_ISSET(cpu, &affinity_)) continue;
+      CPU_SET(cpu, &one);
+      break;
+    }
+    REQUIRE(::sched_setaffinity(0, sizeof one, &one) == 0);
+    sched_param priority{};
+    priority.sched_priority = 10;
+    permitted = ::sched_setscheduler(0, SCHED_FIFO, &priority) == 0;
+  }
+  Realtime(const Realtime&) = delete;
+  Realtime& operator=(const Realtime&) = delete;
+  ~Realtime() {
+    give_up();
+    ::sched_setaffinity(0, sizeof affinity_, &affinity_);
+  }
+  static void give_up() {
+    const sched_param none{};
+    ::sched_setscheduler(0, SCHED_OTHER, &none);
+  }
+  bool permitted = false;
+ private:
+  cpu_set_t affinity_;
+};
 
 // Puts a handler in place for as long as it lives.
 class Handling {
@@ -286,7 +346,7 @@ ON_BOTH_SELECTORS("wake: an always-ready descriptor does not keep it from being 
   CHECK(counter.calls == 3);
 }
 
-ON_BOTH_SELECTORS("wake: during destruction of the waker waits for the one in progress") {
+ON_BOTH_SELECTORS("wake: during close of the waker is without effect afterwards") {
   Loop<S> loop;
   for (int i = 0; i < 200; ++i) {
     std::atomic<bool> begun{false}, stop{false};
@@ -299,12 +359,184 @@ ON_BOTH_SELECTORS("wake: during destruction of the waker waits for the one in pr
       }
     });
     while (!begun.load()) REQUIRE(loop.run_once(0ns));
-    waker.close();  // the other thread is in wake(), or about to be
+    waker.close();  // the other thread is in wake(), or about to be: nobody waits for it
     REQUIRE(loop.run_once(0ns));
     stop.store(true);
     other.join();
     CHECK_FALSE(waker.is_open());
   }
+}
+
+// The wake-up descriptor is made to block, and filled, so that a real thread stays in its write() for as long as the
+// test wants.
+ON_BOTH_SELECTORS("wake: held in the kernel, it holds up neither close() nor the destruction of waker and reactor") {
+  auto loop = std::make_unique<Loop<S>>();  // on the heap, for the sanitizers to see when they are touched later
+  auto waker = std::make_unique<Waker>();
+  const int number = next_descriptor();
+  REQUIRE(waker->open(*loop));
+  const mote::Fd wakeup(::dup(number));
+  const std::uint64_t full = UINT64_MAX - 1;
+  REQUIRE(::write(number, &full, sizeof full) == sizeof full);
+  REQUIRE(::fcntl(number, F_SETFL, 0) == 0);
+  std::atomic<pid_t> id{0};
+  std::atomic<bool> returned{false};
+  std::thread other([&, wake = waker.get()] {
+    id.store(static_cast<pid_t>(::syscall(SYS_gettid)));
+    wake->wake();
+    returned.store(true);
+  });
+  while (id.load() == 0 || !is_writing_to(id.load(), number)) std::this_thread::yield();
+
+  const mote::Instant start = mote::Clock::now();
+  SUBCASE("the waker is closed first") { waker->close(); }
+  SUBCASE("the waker is destroyed first") { waker.reset(); }
+  SUBCASE("the reactor is destroyed first") {}
+  loop.reset();
+  waker.reset();
+  CHECK(mote::Clock::now() - start < 5s);
+  CHECK_FALSE(returned.load());
+  CHECK(::fcntl(number, F_GETFD) >= 0);  // nobody else gets the number while the thread may write to it
+  const int descriptors = test::open_descriptors();
+
+  std::uint64_t drained = 0;
+  REQUIRE(::read(wakeup.get(), &drained, sizeof drained) == sizeof drained);
+  other.join();
+  CHECK(::fcntl(number, F_GETFD) < 0);  // the last to leave has closed it, and nothing else
+  CHECK(test::open_descriptors() == descriptors - 1);
+}
+
+// The loop has the higher real-time priority on the only processor, so a thread that it has preempted inside wake()
+// gets no time to leave it: whoever waited for that would wait for ever.
+ON_BOTH_SELECTORS("wake: by a preempted thread of a lower priority holds up neither close() nor destruction") {
+  Realtime realtime;
+  if (!realtime.permitted) MESSAGE("SCHED_FIFO is not permitted here: tried without priorities");
+  mote::Duration longest{};
+  for (int i = 0; i < 50; ++i) {
+    auto loop = std::make_unique<Loop<S>>();
+    auto waker = std::make_unique<Waker>();
+    REQUIRE(waker->open(*loop));
+    std::atomic<bool> stop{false};
+    std::atomic<Waker*> open{waker.get()};
+    std::thread other([&] {
+      Realtime::give_up();
+      while (!stop.load()) open.load()->wake();
+    });
+    while (loop->stats().events == 0) REQUIRE(loop->run_once(1ms));  // it is at work
+    REQUIRE(loop->run_for(std::chrono::microseconds(200 + i)));
+    Waker foreign;  // what the thread wakes from now on
+    open.store(&foreign);
+    const mote::Instant start = mote::Clock::now();
+    waker->close();
+    loop.reset();
+    const mote::Duration taken = mote::Clock::now() - start;
+    if (taken > longest) longest = taken;
+    stop.store(true);
+    other.join();
+    waker.reset();
+  }
+  // Some microseconds; the bound leaves room for a machine that stands still now and then. Whoever waited for the
+  // thread would wait until the kernel takes the processor away from real-time threads, after 950 ms, or for ever.
+  CHECK(longest < (realtime.permitted ? mote::Duration(200ms) : mote::Duration(10s)));
+}
+
+ON_BOTH_SELECTORS("wake: a waker may be destroyed as soon as its wake-up has been delivered") {
+  Loop<S> loop;
+  for (int i = 0; i < rounds / 20; ++i) {
+    auto waker = std::make_unique<Waker>();
+    int calls = 0;
+    auto count = [&] { ++calls; };
+    REQUIRE(waker->open(loop, count));
+    std::thread other([&, wake = waker.get()] { wake->wake(); });
+    while (calls == 0) REQUIRE(loop.run_once());
+    waker.reset();  // though the thread may be in wake() still
+    other.join();
+  }
+}
+
+// Four threads wake three wakers of two loops, which are closed, opened in the other loop, and lose their loop, at any
+// time. In the end all works: no wake-up is lost, no descriptor is left.
+ON_BOTH_SELECTORS("wake: a storm from many threads while wakers and reactors come and go") {
+  const int descriptors = test::open_descriptors();
+  std::array<Waker, 3> wakers;
+  std::atomic<bool> stop{false};
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      for (unsigned i = t; !stop.load(); ++i) wakers[i % wakers.size()].wake();
+    });
+  }
+  Counter counter;
+  for (int i = 0; i < rounds / 40; ++i) {
+    Loop<S> first, second;
+    for (Waker& waker : wakers) REQUIRE(waker.open(first, counter.callback()));
+    REQUIRE(first.run_once(0ns));
+    for (Waker& waker : wakers) {
+      waker.close();
+      REQUIRE(waker.open(second, counter.callback()));
+    }
+    REQUIRE(second.run_once());
+    wakers[0].close();
+    REQUIRE(wakers[0].open(first, counter.callback()));
+    REQUIRE(first.run_once(0ns));
+  }
+  stop.store(true);
+  for (std::thread& thread : threads) thread.join();
+  CHECK(counter.calls > 0);
+  CHECK(test::open_descriptors() == descriptors);
+
+  Loop<S> loop;
+  for (Waker& waker : wakers) {
+    Counter last;
+    REQUIRE(waker.open(loop, last.callback()));
+    REQUIRE(loop.run_once(0ns));  // what came while it was closed
+    last.calls = 0;
+    waker.wake();
+    REQUIRE(loop.run_once(10s));
+    CHECK(last.calls == 1);
+    waker.close();
+  }
+}
+
+// Each thread waits for its own wake-up's delivery before the next, so that one that is lost ends it; and the loop
+// sleeps now and then, since all of them wait.
+ON_BOTH_SELECTORS("wake: from many threads, each its own waker: none is lost") {
+  constexpr int threads = 3;
+  Loop<S> loop;
+  struct Line {
+    Waker waker;
+    std::atomic<int> wanted{0}, answered{0};
+    int* open = nullptr;
+    mote::Reactor* reactor = nullptr;
+    void answer() {
+      const int now = wanted.load();
+      if (answered.exchange(now) == rounds / 4) return;
+      if (now == rounds / 4 && --*open == 0) reactor->stop();
+    }
+  };
+  std::array<Line, threads> lines;
+  int open = threads;
+  for (Line& line : lines) {
+    line.open = &open;
+    line.reactor = &loop;
+    REQUIRE(line.waker.open(loop, mote::Delegate<void()>::of<&Line::answer>(line)));
+  }
+  std::vector<std::thread> others;
+  for (Line& line : lines) {
+    others.emplace_back([&line] {
+      for (int i = 1; i <= rounds / 4; ++i) {
+        line.wanted.store(i);
+        line.waker.wake();
+        const mote::Instant limit = mote::Clock::now() + 20s;
+        while (line.answered.load() != i) {
+          std::this_thread::yield();
+          if (mote::Clock::now() > limit) return;
+        }
+      }
+    });
+  }
+  REQUIRE(loop.run_for(60s));
+  for (std::thread& other : others) other.join();
+  CHECK(open == 0);
 }
 
 ON_BOTH_SELECTORS("wake: during destruction of the reactor is without effect afterwards") {

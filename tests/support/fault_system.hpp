@@ -15,7 +15,6 @@ struct FaultScript {
   enum class Call : unsigned {
     clock,
     process,
-    yield,
     epoll_create,
     epoll_ctl,
     epoll_wait,
@@ -45,17 +44,25 @@ struct FaultScript {
     set_exclusive,
     tcgetattr,
     tcsetattr,
+    sigprocmask,
+    send_again,
     look
   };
   static constexpr unsigned calls = static_cast<unsigned>(Call::look) + 1;
 
   static const char* name(Call call) {
-    static constexpr const char* names[calls] = {
-        "clock_gettime", "getpid",  "sched_yield", "epoll_create1", "epoll_ctl",  "epoll_wait",  "epoll_pwait2",
-        "poll",          "eventfd", "read",        "write",         "open",       "close",       "fcntl",
-        "socket",        "bind",    "listen",      "accept4",       "connect",    "shutdown",    "recv",
-        "send",          "recvmsg", "sendto",      "getsockopt",    "setsockopt", "getsockname", "getpeername",
-        "sigaction",     "ioctl",   "tcgetattr",   "tcsetattr",     "poll"};
+    static constexpr const char* names[calls] = {"clock_gettime", "getpid",      "epoll_create1",
+                                                 "epoll_ctl",     "epoll_wait",  "epoll_pwait2",
+                                                 "poll",          "eventfd",     "read",
+                                                 "write",         "open",        "close",
+                                                 "fcntl",         "socket",      "bind",
+                                                 "listen",        "accept4",     "connect",
+                                                 "shutdown",      "recv",        "send",
+                                                 "recvmsg",       "sendto",      "getsockopt",
+                                                 "setsockopt",    "getsockname", "getpeername",
+                                                 "sigaction",     "ioctl",       "tcgetattr",
+                                                 "tcsetattr",     "sigprocmask", "rt_tgsigqueueinfo",
+                                                 "poll"};
     return names[static_cast<unsigned>(call)];
   }
 
@@ -87,13 +94,15 @@ struct FaultScript {
     bool stuck = false;  // there were that many, or a wait without limit found nothing for 5 real seconds
     void (*before_wait)(void*) = nullptr;  // called before each wait: the peers act here
     void* context = nullptr;
+    void (*at_process)() = nullptr;         // called at each getpid(), once: what another thread does meanwhile
+    void (*at_write)(bool done) = nullptr;  // called before and after each write: a thread may be held here
 
     std::uint32_t count(Call call) const { return counts[static_cast<unsigned>(call)]; }
     std::uint32_t waits() const { return count(Call::epoll_wait) + count(Call::epoll_pwait2) + count(Call::poll); }
     // The clock is left out: it is read without entering the kernel.
     std::uint32_t system_calls() const {
       std::uint32_t sum = 0;
-      for (unsigned i = static_cast<unsigned>(Call::yield); i < calls; ++i) sum += counts[i];
+      for (unsigned i = static_cast<unsigned>(Call::epoll_create); i < calls; ++i) sum += counts[i];
       return sum;
     }
     void reset_counts() {
@@ -120,11 +129,9 @@ struct FaultSystem : LinuxSystem, FaultScript {
   }
   static pid_t process() {
     count(Call::process);
+    const auto at_process = std::exchange(state.at_process, nullptr);
+    if (at_process != nullptr) at_process();
     return LinuxSystem::process();
-  }
-  static void yield() {
-    count(Call::yield);
-    LinuxSystem::yield();
   }
 
   static bool is_at_least(unsigned major, unsigned minor) {
@@ -154,7 +161,12 @@ struct FaultSystem : LinuxSystem, FaultScript {
     return fails(Call::read) ? -1 : LinuxSystem::read(fd, data, received(size));
   }
   static ssize_t write(int fd, const void* data, std::size_t size) {
-    return fails(Call::write) ? -1 : LinuxSystem::write(fd, data, sent(size));
+    if (fails(Call::write)) return -1;
+    const auto at_write = state.at_write;
+    if (at_write != nullptr) at_write(false);
+    const ssize_t written = LinuxSystem::write(fd, data, sent(size));
+    if (at_write != nullptr) at_write(true);
+    return written;
   }
   static int open(const char* path, int flags) { return fails(Call::open) ? -1 : LinuxSystem::open(path, flags); }
   static int close(int fd) {  // Linux closes the descriptor even when it answers an error
@@ -210,6 +222,12 @@ struct FaultSystem : LinuxSystem, FaultScript {
 
   static int sigaction(int signal, const struct sigaction* action, struct sigaction* old) {
     return fails(Call::sigaction) ? -1 : LinuxSystem::sigaction(signal, action, old);
+  }
+  static int sigprocmask(int how, const sigset_t* change, sigset_t* old) {
+    return fails(Call::sigprocmask) ? -1 : LinuxSystem::sigprocmask(how, change, old);
+  }
+  static int send_again(int signal, siginfo_t* information) {
+    return fails(Call::send_again) ? -1 : LinuxSystem::send_again(signal, information);
   }
   static int set_exclusive(int fd) { return fails(Call::set_exclusive) ? -1 : LinuxSystem::set_exclusive(fd); }
   static int tcgetattr(int fd, termios* settings) {

@@ -55,6 +55,8 @@ constexpr int accepts_per_poll = 16;
 constexpr int queues_per_task = 3;
 // Timers that are looked at to find the exact next deadline.
 constexpr std::uint32_t timers_per_scan = 32;
+// Reactors of a process that can be woken by other threads and signal handlers at the same time: 12 bytes each.
+constexpr int reactors_with_wakeups = 32;
 
 // ---- times ----
 

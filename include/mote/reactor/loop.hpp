@@ -20,6 +20,7 @@
 #include <mote/base/timing_wheel.hpp>
 #include <mote/reactor/descriptor_table.hpp>
 #include <mote/reactor/slot.hpp>
+#include <mote/reactor/wake_cell.hpp>
 #include <mote/selector/interest.hpp>
 #include <mote/selector/selector.hpp>
 #include <mote/system/clock.hpp>
@@ -37,19 +38,24 @@ class Loop;
 
 // Fires the timers that are due; with `fire` false it cancels all timers.
 using ExpireHook = void (*)(Loop&, bool fire);
-// Delivers the wake-ups that have come to the nodes of the inbox; with `deliver` false it closes all of them.
-using InboxHook = void (*)(Loop&, bool deliver);
+// What can happen to the inbox, and to each node of it.
+enum class InboxEvent {
+  deliver,  // wake-ups have come: see whether there is one for you
+  close,    // the reactor goes
+  forked,   // this is a forked child, which goes on with the loop: put right what the fork may have caught half-way
+  thrown    // your callback has thrown while you delivered: what it may have left is delivered in the next turn
+};
+using InboxHook = void (*)(Loop&, InboxEvent);
+// An object that others wake the loop by.
 struct InboxNode : ListNode {
-  std::atomic<std::uint32_t> users{0};  // threads and signal handlers that are about to wake the loop by it
+  using Hook = void (*)(InboxNode&, InboxEvent);
+  Hook hook = nullptr;  // null: no object, but a mark in the list
 };
 // The base of the objects from which coroutine frames are taken. The loop only keeps the pointer.
 struct FrameStore {};
 
 // Members that every turn needs, in front of the rest: see TableWords.
 struct LoopWords {
-  // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
-  // descriptor readable.
-  enum Sleep : std::uint32_t { asleep, awake, notified };
   // The parts of a turn, in their order, from which the next run goes on after an exception.
   enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
@@ -58,8 +64,9 @@ struct LoopWords {
   Ready* batch_ = nullptr;
   std::uint32_t batch_size_ = 0;
   std::atomic<std::uint32_t> stop_{0};
-  std::atomic<std::uint32_t> sleep_{asleep};
-  Fd wake_fd_;
+  // Null: wake-ups are not enabled. The loop counts as asleep also while it does not run, so that a wake-up makes the
+  // pollable descriptor readable.
+  WakeCell* wake_cell_ = nullptr;
 };
 
 // The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
@@ -87,8 +94,8 @@ class Loop : LoopWords, public DescriptorTable {
   bool is_running() const { return running_; }
   // May be called by any thread and signal handler.
   void stop() {
-    stop_.store(1, std::memory_order_release);
-    notify();
+    stop_.store(1);
+    if (wake_cell_ != nullptr) wake_cell_->notify();
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
@@ -130,53 +137,54 @@ class Loop : LoopWords, public DescriptorTable {
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
   //   ENXIO                           the reactor is not open.
+  //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
   Result<void> enable_wakeups() {
     if (!is_open()) return Error(ENXIO);
-    if (wake_fd_) return {};
+    if (wake_cell_ != nullptr) return {};
     Fd fresh(System::event_fd());
     if (!fresh) return last_error();
+    WakeCell* const cell = claim_wake_cell();
+    if (cell == nullptr) return Error(ENOBUFS);
     Slot& slot = wake_slot();
     slot.fd = fresh.get();
     slot.generation = 1;
     slot.handler = Handler::of<&Loop::drain_wake_descriptor>(*this);
     const Result<void> added = set_interest(slot, Interest::read);
-    if (!added) return added;
-    wake_fd_ = std::move(fresh);
+    if (!added) {
+      cell->unclaim();
+      return added;
+    }
+    cell->open(fresh.release(), sleep_state());
+    wake_cell_ = cell;
     process_ = System::process();
+    serve_inbox_ = &Loop::serve_inbox;
     return {};
   }
-  // May be called by any thread and signal handler. At most one system call, and none while the loop is awake.
-  void notify() {
-    if (!wake_fd_ || sleep_.exchange(notified, std::memory_order_acq_rel) != asleep) return;
-    const std::uint64_t one = 1;  // EAGAIN: it is full, so the loop is awake already
-    retry([&] { return System::write(wake_fd_.get(), &one, sizeof one); });
-  }
-  // The process whose threads and signal handlers wake the loop.
-  pid_t process() const { return process_; }
-  List<InboxNode>& inbox() { return inbox_; }
-  void join_inbox(InboxNode& node, InboxHook hook) {
+  // Where wake-ups are enabled: the cell by which the loop is woken.
+  WakeCell& wake_cell() { return *wake_cell_; }
+  void join_inbox(InboxNode& node, InboxNode::Hook hook) {
+    node.hook = hook;
     inbox_.push_back(node);
     ++inbox_size_;
-    serve_inbox_ = hook;
   }
   void leave_inbox(InboxNode& node) {
     node.unlink();
     --inbox_size_;
   }
-  // In a forked child: makes a selector and a wake-up descriptor of its own. Errors: those of enable_wakeups().
+  // In a forked child: makes a selector and a wake-up descriptor of its own, and tells the nodes of the inbox.
+  // Errors: those of enable_wakeups(), and those of rebuild().
   Result<void> after_fork_in_child() {
     if (!is_open()) return Error(ENXIO);
-    if (wake_fd_) {
+    // In the same process once more, other threads may be using the descriptor by now.
+    if (wake_cell_ != nullptr && process_ != System::process()) {
       Fd fresh(System::event_fd());
       if (!fresh) return last_error();
-      wake_fd_ = std::move(fresh);
-      wake_slot().fd = wake_fd_.get();
+      wake_slot().fd = fresh.get();
+      wake_cell_->reopen_in_child(fresh.release(), sleep_state());
+      process_ = System::process();
+      serve_inbox_(*this, InboxEvent::forked);
     }
-    // The threads that may have been about to wake it are not in the child. (What else the layers above inherit, they
-    // tell by process().)
-    for (InboxNode* node = inbox_.front(); node != nullptr; node = inbox_.after(*node)) node->users.store(0);
-    process_ = System::process();
     set_flag(woken);
     return rebuild();
   }
@@ -201,16 +209,16 @@ class Loop : LoopWords, public DescriptorTable {
   void close() {
     destroy_all_tasks();
     while (TaskStore* const store = first_store()) Scheduler::close(*store);
-    if (serve_inbox_ != nullptr) serve_inbox_(*this, false);
+    if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::close);
     if (expire_timers_ != nullptr) expire_timers_(*this, false);
     close_owners(0);
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
   bool has_work_at_once() const { return has_flag(woken | never_waiting | unfinished) || has_ready_task(); }
-  bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
+  bool is_quiet() const { return (flags() | stop_.load()) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
-  bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
+  bool is_over() const { return stop_.load() != 0 || is_drained(); }
   bool nothing_can_happen() const {
     return stats().descriptors == 0 && inbox_size_ == background_ && wheel_.empty() && !has_work_at_once();
   }
@@ -253,12 +261,16 @@ class Loop : LoopWords, public DescriptorTable {
   };
   void enter() {
     running_ = true;
-    if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) set_flag(woken);
+    if (wake_cell_ != nullptr && wake_cell_->publish(WakeCell::awake)) set_flag(woken);
   }
   void leave() {
     running_ = false;
-    if (wake_fd_ && sleep_.exchange(asleep, std::memory_order_acq_rel) == notified) notify();
+    if (wake_cell_ != nullptr && wake_cell_->publish(sleep_state())) wake_cell_->notify();
   }
+  // A turn sleeps once, and the wake-up descriptor is read only after that turn has been counted: so the number of
+  // turns tells the sleeps apart.
+  std::uint32_t asleep() const { return WakeCell::asleep(static_cast<std::uint32_t>(stats().turns)); }
+  std::uint32_t sleep_state() const { return running_ ? WakeCell::awake : asleep(); }
 
   // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
@@ -273,9 +285,9 @@ class Loop : LoopWords, public DescriptorTable {
     if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
     const Result<std::size_t> events = selector().wait_once(batch_, batch_size_, timeout);
-    // If this overwrites `notified`, nothing is lost: that notify() found the loop asleep and wrote to the wake-up
-    // descriptor, which this wait or the next one reports.
-    if (may_sleep) sleep_.store(awake, std::memory_order_relaxed);
+    // If this replaces `notified`, nothing is lost: whoever said so had written to the wake-up descriptor, which this
+    // wait or the next one reports. An exchange, so that what this turn looks at is looked at after it.
+    if (may_sleep) wake_cell_->publish(WakeCell::awake);
     now_known_ = false;
     ++stats().turns;
     if (!events && events.error() != EINTR) return events.error();
@@ -294,13 +306,14 @@ class Loop : LoopWords, public DescriptorTable {
   bool waits_for_events_alone() const {
     return lowest_queue_is_empty() && is_quiet() && wheel_.empty() && stats().descriptors != 0;
   }
-  // Before each wait. If it may block, publishes `asleep`. A notify() since the last wait made no system call, as the
-  // loop was awake: it is found here, sets `woken`, and makes the timeout 0. Returns whether sleep_ is `asleep` and
-  // must be set to `awake` after the wait.
+  // Before each wait. If it may block, says `asleep`. A notify() since the last wait made no system call, as the loop
+  // was awake: it is found here, sets `woken`, and makes the timeout 0. Returns whether `asleep` has been said, and
+  // `awake` must be after the wait.
   [[gnu::always_inline]] bool fall_asleep(Duration& timeout) {
-    const bool may_sleep = wake_fd_ && timeout > Duration::zero();
-    if (wake_fd_ && (may_sleep || sleep_.load(std::memory_order_relaxed) == notified)) {
-      const bool was_notified = sleep_.exchange(may_sleep ? asleep : awake, std::memory_order_acq_rel) == notified;
+    if (wake_cell_ == nullptr) return false;
+    const bool may_sleep = timeout > Duration::zero();
+    if (may_sleep || wake_cell_->is_notified()) {
+      const bool was_notified = wake_cell_->publish(may_sleep ? asleep() : WakeCell::awake);
       if (was_notified) {
         set_flag(woken);
         timeout = Duration::zero();
@@ -346,7 +359,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (phase != Phase::timers && has_flag(woken)) {
       phase = Phase::timers;
       clear_flag(woken);
-      if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
+      if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::deliver);
     }
     finish_later.dismiss();
     return {};
@@ -403,11 +416,58 @@ class Loop : LoopWords, public DescriptorTable {
 
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
-    retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
+    retry([&] { return System::read(wake_cell_->event_fd(), &count, sizeof count); });
     set_flag(woken);
   }
+  // The hook for all that wake-ups need: set when they are enabled, so that a program without them does not link it.
+  static void serve_inbox(Loop& loop, InboxEvent event) {
+    if (event == InboxEvent::deliver) return loop.deliver_wakeups();
+    if (event == InboxEvent::close) return loop.close_inbox();
+    for (InboxNode* node = loop.inbox_.front(); node != nullptr; node = loop.inbox_.after(*node)) {
+      if (node->hook != nullptr) node->hook(*node, event);
+    }
+  }
+  // Goes once around: each node is put behind a mark before it is called, so that the callbacks may open and close
+  // what they like, and one that forks leaves all nodes in the list.
+  void deliver_wakeups() {
+    struct Mark : InboxNode {
+      ~Mark() { unlink(); }
+    } mark;
+    inbox_.push_back(mark);
+    InboxNode* node = nullptr;
+    OnException deliver_rest_later([this, &node] { deliver_later(node); });
+    for (node = inbox_.pop_front(); node != &mark; node = inbox_.pop_front()) {
+      inbox_.push_back(*node);
+      if (node->hook != nullptr) node->hook(*node, InboxEvent::deliver);
+    }
+    deliver_rest_later.dismiss();
+  }
+  // What a callback has thrown ends the delivery: the rest comes first in the next one.
+  [[gnu::cold]] void deliver_later(const InboxNode* thrown) {
+    set_flag(woken);
+    InboxNode* node = inbox_.front();
+    while (node != nullptr && node != thrown) node = inbox_.after(*node);
+    const bool is_there = node != nullptr && node->hook != nullptr;  // the callback may have destroyed it
+    if (is_there) node->hook(*node, InboxEvent::thrown);
+  }
+  void close_inbox() {
+    while (InboxNode* const node = inbox_.front()) {
+      if (node->hook == nullptr) {
+        node->unlink();  // a forked child destroys the loop in a callback of its own
+      } else {
+        node->hook(*node, InboxEvent::close);
+      }
+    }
+    const bool is_inherited = process_ != System::process();
+    if (is_inherited) {
+      wake_cell_->close_in_child();
+    } else {
+      wake_cell_->close();
+    }
+    wake_cell_ = nullptr;
+  }
 
-  pid_t process_ = 0;
+  pid_t process_ = 0;  // that has enabled wake-ups: its threads and signal handlers wake the loop
   std::uint32_t inbox_size_ = 0;
   std::uint32_t background_ = 0;
   std::uint32_t holds_ = 0;

@@ -150,11 +150,28 @@ class Reactor : detail::Loop {
   // Makes the descriptor by which other threads and signal handlers wake the loop.
   // Errors:
   //   ENXIO                           open() has not been called.
+  //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits.
   Result<void> enable_wakeups() { return Loop::enable_wakeups(); }
-  // To be called in a child after fork(), before anything else of the reactor: makes a selector and a wake-up
-  // descriptor of the child's own. A child that only execs, or only closes what it inherited, need not call it.
-  // Errors: those of enable_wakeups(), and EBADF if the selector was closed by somebody else.
+  // To be called in a child that goes on with the loop, after fork() and before anything else of the reactor: makes a
+  // selector and a wake-up descriptor of the child's own. The loop's own thread must have forked, inside of run() or
+  // outside. After an error call it again. A child that only execs, or only closes what it inherited, need not call it.
+  //
+  // What the child has of each kind of object, independent of the parent's:
+  //   descriptors, sources  registered as before. But both processes have the same file or connection: one of them
+  //                         should close each, and who reads takes the data away from the other.
+  //   tasks                 all, as they stand; they go on in the child.
+  //   timers                armed as before, for the same instants.
+  //   wakers                open as before; a wake-up that is pending is delivered in the child, too.
+  //   mailboxes             open as before, with copies of the messages that were complete, in order. One that was just
+  //                         being posted by another thread is dropped; see Mailbox.
+  //   signals               taken over. Those that had come before the fork were the parent's. Until this call, and in
+  //                         a child that never makes it, a signal has the effect that it had before it was taken.
+  //   shutdown              goes on, with the signals and requests that had been delivered.
+  //   watchdogs             the same device: only one of the two processes should go on feeding it.
+  //   frames, pools         copies of the child's own.
+  // Threads are not inherited: what another one was about to do is not done in the child.
+  // Errors: those of enable_wakeups() but ENOBUFS, and EBADF if the selector was closed by somebody else.
   Result<void> after_fork_in_child() { return Loop::after_fork_in_child(); }
 
   // ---- observation ----

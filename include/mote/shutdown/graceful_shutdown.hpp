@@ -44,41 +44,47 @@ struct ShutdownReport {
 //             signal
 //   destroy   the tasks that are left are destroyed
 //
+// After a shutdown the signals stay taken, and have no effect: a program is on its way out by then, and a user who
+// presses Ctrl-C again and again is not to end it by the signal in the place of its exit code. So it stays when this
+// object is destroyed; close() gives the signals back, and another run() begins from the start.
+//
+// A signal that the calling thread's mask blocks is unblocked, since a daemon whose parent has blocked SIGTERM is to
+// end all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens
+// everything before it forks.
+//
 // It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 168 bytes.
+// Size on a 32-bit board: 120 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
                    AnyDuration cleanup = std::chrono::milliseconds(500))
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
-  ~GracefulShutdown() { close(); }
+  ~GracefulShutdown() {
+    if (open_) close();
+  }
 
   // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
-  // Errors: those of Signals::open().
+  // Errors: those of Signals::open(), but EDEADLK.
   Result<void> open() {
     if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
-    const Result<void> opened = signals_.open(detail::ReactorAccess::reactor(loop_), signals_wanted_, callback);
+    const Result<void> opened =
+        signals_.open(detail::ReactorAccess::reactor(loop_), signals_wanted_, callback, Signals::Blocked::unblock);
     if (!opened) return opened;
     open_ = true;
     loop_.add_background();
     return {};
   }
-  // Gives the signals back, as run() does at its end.
+  // Gives the signals back.
   void close() {
-    if (!open_) return;
-    open_ = false;
-    loop_.remove_background();
+    detach();
     signals_.close();
-    requests_ = 0;
-    if (!detail::has_exceptions) return;
-    report_left_ = {};
-    left_ = {};
   }
   // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
-  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Where an
-  // exception leaves it, the signals stay taken over, and the next run() goes on: in the same period, with what is left
-  // of its time. Errors: those of open() and of Reactor::run().
+  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Then the
+  // signals are given back; after a shutdown they stay taken: see above. Where an exception leaves it, the next run()
+  // goes on: in the same period, with what is left of its time.
+  // Errors: those of open() and of Reactor::run().
   // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
@@ -97,7 +103,13 @@ class GracefulShutdown {
     const Result<void> ran = run_phases(report, progress);
     go_on_later.dismiss();
     report.forced = is_forced();
-    close();
+    const bool is_end = requested();
+    detach();
+    if (is_end) {
+      signals_.swallow();
+    } else {
+      signals_.close();
+    }
     if (!ran) return ran.error();
     return report;
   }
@@ -114,6 +126,16 @@ class GracefulShutdown {
     Instant end{};  // of the grace period, or of the clean-up period; known only where there are exceptions
   };
 
+  // Forgets the requests: the next run() begins from the start.
+  void detach() {
+    if (!open_) return;
+    open_ = false;
+    if (signals_.is_open()) loop_.remove_background();  // else the reactor has gone already
+    requests_ = 0;
+    if (!detail::has_exceptions) return;
+    report_left_ = {};
+    left_ = {};
+  }
   // Notes a signal, or a request (0), and ends the current phase if that makes more of them than the phase allows.
   void advance(int signal) {
     ++requests_;
@@ -145,7 +167,9 @@ class GracefulShutdown {
   // Runs the reactor until the first request.
   Result<void> serve() {
     std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
-    return run_phase(forever, 0, ended_before);
+    const Result<void> ran = run_phase(forever, 0, ended_before);
+    signals_.deliver();  // one that came in the last moment of the run is not to be lost
+    return ran;
   }
   void begin() {
     loop_.close_listeners();

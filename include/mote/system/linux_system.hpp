@@ -7,14 +7,13 @@
 #include <errno.h>        // errno and its names
 #include <fcntl.h>        // open, fcntl, O_*
 #include <poll.h>         // poll
-#include <sched.h>        // sched_yield
-#include <signal.h>       // sigaction
+#include <signal.h>       // sigaction, sigprocmask, _NSIG
 #include <stdlib.h>       // getenv, strtoul, strtoull
 #include <sys/epoll.h>    // epoll
 #include <sys/eventfd.h>  // eventfd, the wake-up descriptor
 #include <sys/ioctl.h>    // TIOCEXCL
 #include <sys/socket.h>   // sockets
-#include <sys/syscall.h>  // SYS_epoll_pwait2, which older C libraries do not wrap
+#include <sys/syscall.h>  // SYS_*: calls that not every C library wraps
 #include <sys/utsname.h>  // uname
 #include <termios.h>      // serial ports
 #include <time.h>         // clock_gettime
@@ -40,7 +39,6 @@ struct LinuxSystem {
     return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
   }
   static pid_t process() { return ::getpid(); }
-  static void yield() { ::sched_yield(); }
   // Whether the kernel's version is this one or a later one. False where it is not known.
   static bool is_at_least(unsigned major, unsigned minor) {
     utsname kernel;
@@ -100,6 +98,15 @@ struct LinuxSystem {
 
   using Action = struct sigaction;
   static int sigaction(int signal, const Action* action, Action* old) { return ::sigaction(signal, action, old); }
+  static int sigprocmask(int how, const sigset_t* change, sigset_t* old) { return ::sigprocmask(how, change, old); }
+  // Sends a signal to the calling thread, as it has come: with the same information, before Linux 2.6.31 without.
+  // Async-signal-safe, also in a child of vfork().
+  static int send_again(int signal, siginfo_t* information) {
+    const long thread = ::syscall(SYS_gettid);
+    long sent = ::syscall(SYS_rt_tgsigqueueinfo, process(), thread, signal, information);
+    if (sent < 0) sent = ::syscall(SYS_tgkill, process(), thread, signal);
+    return static_cast<int>(sent);
+  }
 
   static int set_exclusive(int fd) { return ::ioctl(fd, TIOCEXCL); }
   static int tcgetattr(int fd, termios* settings) { return ::tcgetattr(fd, settings); }

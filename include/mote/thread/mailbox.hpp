@@ -15,8 +15,8 @@
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/error.hpp>
-#include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
+#include <mote/reactor/loop.hpp>
 #include <mote/reactor/reactor.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
@@ -27,9 +27,15 @@ inline namespace MOTE_NAMESPACE {
 
 // A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's
 // bounded MPMC queue). N is a power of two. Each producer's messages keep their order, and no message that was accepted
-// is lost; when it is full, post() returns ENOBUFS. It must not move.
+// is lost; when it is full, post() returns ENOBUFS. It must not move, and it must not be destroyed while a thread is
+// inside post(): let the threads end first.
+//
+// In a forked child, after Reactor::after_fork_in_child(), a mailbox that is open holds the messages that were complete
+// at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
+// destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
+// received.
 // Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
-template <class T, std::size_t N> class Mailbox : detail::Pinned {
+template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
   constexpr Mailbox() : cells_{} {}
@@ -41,14 +47,18 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
   // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
   // Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback, true); }
-  // Messages that are in it stay there, and can still be taken with try_receive().
-  void close() { waker_.close(); }
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
+    return WakerCore::open(reactor, callback, &Mailbox::serve);
+  }
+  // Messages that are in it stay there, and can still be taken with try_receive(). Never waits for threads that are
+  // inside post().
+  void close() { WakerCore::close(); }
 
   // Puts a T, which is constructed from `message`, into the queue. Any thread, also before open() and after close().
   // T's constructor must not throw.
   // Errors:
-  //   ENOBUFS  it is full: try later. `message` is unchanged.
+  //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or that
+  //            the loop is just taking, has its place still.
   template <class U> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
@@ -57,29 +67,34 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
         // If another producer was faster, `position` is the new tail.
         if (!tail_.compare_exchange_weak(position, position + 1, std::memory_order_relaxed)) continue;
         ::new (static_cast<void*>(cell.bytes)) T(std::forward<U>(message));
-        cell.sequence.store(sequence_of(position) + 1, std::memory_order_release);
-        waker_.wake();
+        cell.sequence.store(sequence_of(position) + complete, std::memory_order_release);
+        wake();
         return {};
       }
-      // The cell is taken: by another producer, which has moved the tail, or else by a message of one round before.
+      // The cell is taken: by another producer, which has moved the tail, or else by a message of one round before. If
+      // the tail has not moved since before that look, the queue was full at that moment.
       const std::uint32_t seen = position;
       position = tail_.load(std::memory_order_relaxed);
       if (position == seen) return Error(ENOBUFS);
     }
   }
-  // Takes the next message. For the loop's thread.
+  // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
   // Errors:
   //   EAGAIN  it is empty.
   Result<T> try_receive() {
-    const std::uint32_t position = head_;
-    Cell& cell = cells_[position % N];
-    if (cell.sequence.load(std::memory_order_acquire) != sequence_of(position) + 1) return Error(EAGAIN);
-    T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-    Result<T> result(std::move(*message));
-    message->~T();
-    head_ = position + 1;
-    cell.sequence.store(sequence_of(position + static_cast<std::uint32_t>(N)), std::memory_order_release);
-    return result;
+    for (;;) {
+      Cell& cell = cells_[head_ % N];
+      const std::uint32_t state = cell.sequence.load(std::memory_order_acquire) - sequence_of(head_);
+      if (state == complete) {
+        T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
+        Result<T> result(std::move(*message));
+        message->~T();
+        free_first();
+        return result;
+      }
+      if (state != dropped) return Error(EAGAIN);
+      free_first();
+    }
   }
   // Waits for the next message, and takes it. For one task at a time.
   // Errors:
@@ -87,22 +102,45 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
-    return operation<T>(
-        [this](PollContext context) { return waker_.attempt(context, [this] { return try_receive(); }); });
+    return operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
   }
  private:
+  // What a cell's sequence adds to that of a position. 0: it is free for that position; any other number: it is of
+  // another position.
+  static constexpr std::uint32_t complete = 1;  // it holds the position's message
+  static constexpr std::uint32_t dropped = 2;   // the thread that was posting it is not in this forked child
   struct Cell {
-    // As in Vyukov's queue. Even: the cell is free for the position of this sequence number; odd: it holds its message.
-    std::atomic<std::uint32_t> sequence{0};
+    std::atomic<std::uint32_t> sequence{0};  // as in Vyukov's queue
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 2; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 4; }
+
+  void free_first() {
+    const std::uint32_t position = head_;
+    head_ = position + 1;
+    cells_[position % N].sequence.store(sequence_of(position + static_cast<std::uint32_t>(N)),
+                                        std::memory_order_release);
+  }
+
+  // The hook for the loop's inbox.
+  static void serve(detail::InboxNode& node, detail::InboxEvent event) {
+    if (event == detail::InboxEvent::forked) static_cast<Mailbox&>(node).drop_incomplete();
+    if (event == detail::InboxEvent::thrown) static_cast<Mailbox&>(node).stay_pending();
+    WakerCore::serve(node, event);
+  }
+  // In a forked child: those that posted are not here.
+  void drop_incomplete() {
+    for (std::uint32_t position = head_; position != tail_.load(std::memory_order_relaxed); ++position) {
+      std::atomic<std::uint32_t>& sequence = cells_[position % N].sequence;
+      if (sequence.load(std::memory_order_relaxed) != sequence_of(position)) continue;
+      sequence.store(sequence_of(position) + dropped, std::memory_order_relaxed);
+    }
+  }
 
   Cell cells_[N];
   std::atomic<std::uint32_t> tail_{0};  // the position of the next message to be posted
   std::uint32_t head_ = 0;              // the position of the next message to be received
-  detail::WakerCore waker_;
 };
 
 }  // namespace MOTE_NAMESPACE

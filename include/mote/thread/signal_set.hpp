@@ -4,6 +4,8 @@
 #ifndef MOTE_THREAD_SIGNAL_SET_HPP
 #define MOTE_THREAD_SIGNAL_SET_HPP
 
+#include <signal.h>  // sigaction, sigprocmask, _NSIG
+
 #include <cstdint>           // integers of fixed width
 #include <initializer_list>  // lists of signals
 
@@ -12,8 +14,8 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A set of signals, 1 to 64, as two 32-bit words: `{SIGINT, SIGTERM}`. Adding a number that is no signal makes it
-// invalid, and Signals::open() then returns EINVAL.
+// A set of signals, 1 to 64 (on MIPS to 127), in words of 32 bits: `{SIGINT, SIGTERM}`. Adding a number that is no
+// signal makes it invalid, and Signals::open() then returns EINVAL.
 // Size on a 32-bit board: 12 bytes.
 class SignalSet {
  public:
@@ -26,9 +28,9 @@ class SignalSet {
     if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to 64
+  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to last_signal
   // The lowest signal above `after`, or 0: there is none. For a loop over all of them: begin with next(0), then pass
-  // the signal that was returned last. O(64).
+  // the signal that was returned last. O(last_signal).
   constexpr int next(int after) const {
     for (int signal = after + 1; signal <= last_signal; ++signal) {
       if (contains(signal)) return signal;
@@ -37,12 +39,14 @@ class SignalSet {
   }
   constexpr bool valid() const { return !invalid_; }  // only signal numbers have been added
 
-  // The word and the bit of a signal, 1 to 64, in an array of 32-bit words.
-  static constexpr int last_signal = 64;
+  // The platform's highest signal, and how many words of 32 bits have a bit for each.
+  static constexpr int last_signal = _NSIG - 1;
+  static constexpr int words = (last_signal + 31) / 32;
+  // The word and the bit of a signal, 1 to last_signal, in an array of such words.
   static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
   static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
  private:
-  std::uint32_t words_[2] = {};
+  std::uint32_t words_[words] = {};
   bool invalid_ = false;
 };
 

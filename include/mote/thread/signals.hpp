@@ -5,7 +5,7 @@
 #define MOTE_THREAD_SIGNALS_HPP
 
 #include <errno.h>      // errno and its names
-#include <signal.h>     // sigaction
+#include <signal.h>     // sigaction, sigprocmask, _NSIG
 #include <string.h>     // memory and strings
 #include <sys/types.h>  // pid_t
 
@@ -15,9 +15,10 @@
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/error.hpp>
-#include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
+#include <mote/reactor/loop.hpp>
 #include <mote/reactor/reactor.hpp>
+#include <mote/reactor/wake_cell.hpp>
 #include <mote/system/system.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
@@ -30,159 +31,130 @@ class Signals;
 
 namespace detail {
 
-// Which signal belongs to which Signals. There is one table in a process, since signals are process-wide. What was
-// installed before is saved in a short form.
+// What the signal handler touches. It lies in static storage, so that a handler that runs late, in whichever thread,
+// never touches an object that has been closed or destroyed. There is one table in a process, since signals are
+// process-wide.
 struct SignalTable {
+  // What was installed before, in a short form.
   struct Saved {
     void (*handler)(int) = nullptr;
-    unsigned char mask[8] = {};  // the first 64 of a sigset_t
+    unsigned char mask[(SignalSet::last_signal + 7) / 8] = {};  // the part of a sigset_t that the kernel has
     int flags = 0;
+
+    void keep(const System::Action& action) {
+      handler = action.sa_handler;
+      flags = action.sa_flags;
+      ::memcpy(mask, &action.sa_mask, sizeof mask);
+    }
+    void copy_to(System::Action& action) const {
+      action.sa_handler = handler;
+      action.sa_flags = flags;
+      ::memcpy(&action.sa_mask, mask, sizeof mask);
+    }
   };
 
-  // Makes it the table of this process. fork() may catch handlers of the parent's threads half-way. They never end in
-  // the child, so its `running` never falls below their number: that is noted as none_running. Until the exchange no
-  // handler counts itself in the child, so what is read before it is just that number. Of several threads that call
-  // this at the same time, only the first to exchange notes it.
-  void adopt(pid_t by) {
-    const std::uint32_t copied = running.load(std::memory_order_relaxed);
-    if (process.exchange(by, std::memory_order_acq_rel) != by) none_running.store(copied, std::memory_order_relaxed);
-  }
-  bool has_running_handlers() const { return running.load() != none_running.load(std::memory_order_relaxed); }
+  // Bits of Entry::holder above the id of the process, which has 22 at most.
+  enum State : std::uint32_t {
+    claiming = 1u << 31,    // somebody is about to take it or to give it back
+    swallowing = 1u << 30,  // the handler is installed, and does nothing
+    inherited = 1u << 29    // with `claiming`: the handler is still that of the process before
+  };
+  static constexpr std::uint32_t process_bits = inherited - 1;
 
-  std::atomic<Signals*> owner[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> running{0};  // handlers in progress in threads of `process`, and none_running
-  std::atomic<pid_t> process{0};          // the process that has adopted the table; 0: none has
-  Saved saved[SignalSet::last_signal + 1] = {};
-  std::atomic<std::uint32_t> none_running{0};
+  struct Entry {
+    // Who holds the signal, as one word so that taking it is one step: a process's id and bits of State. Without such a
+    // bit the handler tells the owner. 0: nobody. Another process's id: a forked child has inherited it.
+    std::atomic<std::uint32_t> holder{0};
+    std::atomic<std::uint32_t> cell{0};    // of the owner's loop, which may have gone: see number_of()
+    std::atomic<Signals*> owner{nullptr};  // only compared
+    Saved saved;
+  };
+
+  bool anything_has_arrived() const {
+    std::uint32_t all = 0;
+    for (const std::atomic<std::uint32_t>& word : arrived) all |= word.load();
+    return all != 0;
+  }
+  bool has_arrived(int signal) const { return (arrived[SignalSet::word(signal)].load() & SignalSet::bit(signal)) != 0; }
+  void note_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal)); }
+  void forget_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_and(~SignalSet::bit(signal)); }
+
+  std::atomic<std::uint32_t> arrived[SignalSet::words] = {};  // bits as in a SignalSet
+  Entry entries[SignalSet::last_signal + 1];
 };
 inline SignalTable signal_table;
 
 }  // namespace detail
 
 // Turns signals into calls or awaitable events of the loop. The handler that it installs sets a flag and wakes the
-// loop, nothing else; it restores errno, and does nothing in a forked child until that has opened a Signals of its
-// own. It changes no signal mask and reaps no child. close() puts back what was installed before, unless
-// somebody has replaced our handler meanwhile. A signal that is repeated before the loop delivers it counts once. It
-// must not move.
-// Size on a 32-bit board: 68 bytes.
-class Signals : detail::Pinned {
+// loop, nothing else; it restores errno. It reaps no child, and changes no signal mask unless it is asked to. A signal
+// that is repeated before the loop delivers it counts once. It must not move.
+//
+// close() puts back what was installed before, unless somebody has replaced our handler meanwhile. It waits for
+// nobody. A signal that arrives meanwhile, or that has arrived and was not delivered yet, is told to nobody.
+//
+// In a forked child the signals are this object's after Reactor::after_fork_in_child(). Until then, and in a child that
+// never calls it, a signal has the effect that it had before open(): at the first one the handler puts back what was
+// installed, and sends the signal to itself again.
+// Size on a 32-bit board: 60 bytes.
+class Signals : detail::WakerCore {
+  using SignalTable = detail::SignalTable;
  public:
-  ~Signals() { close(); }
+  // What open() does with signals that the calling thread's mask blocks. A mask is inherited through exec: a parent may
+  // have blocked them. Those of other threads cannot be looked at.
+  enum class Blocked {
+    refuse,   // EDEADLK
+    unblock,  // in the calling thread, once the handler is installed; close() does not block them again
+    allow     // another thread does not block them, or the caller unblocks them later
+  };
+
+  // Leaves what has been swallowed as it is: see swallow().
+  ~Signals() { change(Change::destroy); }
 
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
-  // not keep the other signals from coming); without one, await next(). On failure nothing is changed.
+  // not keep the other signals from coming); without one, await next(). On failure nothing is changed. Several threads
+  // may open signals at the same time.
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
   //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
+  //   EDEADLK                         one of the signals is blocked in the calling thread, and would never be heard.
   //   ENXIO                           the reactor is not open.
+  //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
-  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {}) {
+  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {},
+                    Blocked blocked = Blocked::refuse) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
-      if (is_claimed(signal)) return Error(EBUSY);
+    if (blocked == Blocked::refuse) {
+      if (const Result<void> heard = refuse_blocked(signals); !heard) return heard;
     }
-    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), true);
+    const Result<void> opened =
+        WakerCore::open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), &Signals::serve);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();
-    table().adopt(process_);
-    for (std::atomic<std::uint32_t>& word : arrived_) word.store(0, std::memory_order_relaxed);
-    const Result<void> claimed = claim_all(signals);
-    if (!claimed) close();
-    return claimed;
+    Result<void> done = claim_all(signals);
+    if (done && blocked == Blocked::unblock) done = unblock(signals);
+    if (!done) close();
+    return done;
   }
-  // Puts back what was installed before. Has no effect where it is not open. A task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open.
+  // A task that awaits next() gets ECANCELED.
   void close() {
-    if (process_ == 0) return;
-    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) give_back(signal);
-    // In another thread a handler may be running that loaded the owner before it was taken away, and still uses this
-    // object. In a forked child there are no other threads, and the count may be inherited.
-    while (process_ == System::process() && table().has_running_handlers()) System::yield();
+    change(Change::close);
     process_ = 0;
-    waker_.close();
+    WakerCore::close();
   }
-  // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
-  // Errors:
-  //   EBUSY      another task waits for one.
-  //   ECANCELED  the task was cancelled, or this has been closed.
-  //   EBADF      it was never opened.
-  auto next() {
-    return operation<int>(
-        [this](PollContext context) { return waker_.attempt(context, [this] { return take_arrived(0); }); });
+  // Closes it, but leaves the handler in place, where it does nothing: for the last moments of a program, in which a
+  // signal is to have no effect any more. So it stays until close(), or until these signals are opened again, by this
+  // or by another object; this one's destructor does not change it.
+  void swallow() {
+    change(Change::swallow);
+    process_ = 0;
+    WakerCore::close();
   }
- private:
-  static detail::SignalTable& table() { return detail::signal_table; }
-  // Whether it belongs to a Signals of this process. Those that a forked child has inherited do not count.
-  static bool is_claimed(int signal) {
-    const Signals* const owner = table().owner[signal].load(std::memory_order_acquire);
-    return owner != nullptr && owner->process_ == System::process();
-  }
-
-  // The handler. Async-signal-safe. close() waits for the handlers that are counted in `running`: a handler counts
-  // itself, then loads the owner; close() takes the owner away, then loads the count. These are sequentially
-  // consistent, so that one of the two sees the other.
-  static void on_signal(int signal) {
-    const int saved_errno = errno;
-    const pid_t process = System::process();
-    if (table().process.load(std::memory_order_acquire) == process) {
-      table().running.fetch_add(1);
-      Signals* const owner = table().owner[signal].load();
-      if (owner != nullptr && owner->process_ == process) {
-        owner->arrived_[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal), std::memory_order_release);
-        owner->waker_.wake();
-      }
-      table().running.fetch_sub(1, std::memory_order_release);
-    }
-    errno = saved_errno;
-  }
-  Result<void> claim_all(const SignalSet& signals) {
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
-      if (const Result<void> claimed = claim(signal); !claimed) return claimed;
-    }
-    return {};
-  }
-  // Installs the handler for one signal, and saves what was there.
-  // Errors:
-  //   EINVAL  no such signal, or one that cannot be caught.
-  Result<void> claim(int signal) {
-    struct sigaction ours;
-    ::memset(&ours, 0, sizeof ours);
-    ours.sa_handler = &Signals::on_signal;
-    ours.sa_flags = SA_RESTART;  // for blocking calls elsewhere in the program; waits for descriptors never restart
-    // The owner is set first: the handler may be called as soon as it is installed.
-    table().owner[signal].store(this, std::memory_order_release);
-    struct sigaction old;
-    if (System::sigaction(signal, &ours, &old) != 0) {
-      const Error error = detail::last_error();
-      table().owner[signal].store(nullptr, std::memory_order_relaxed);
-      return error;
-    }
-    // Our own handler was there, as in a forked child: what was saved when it was installed still stands.
-    if (old.sa_handler == &Signals::on_signal) return {};
-    detail::SignalTable::Saved& saved = table().saved[signal];
-    saved.handler = old.sa_handler;
-    saved.flags = old.sa_flags;
-    ::memcpy(saved.mask, &old.sa_mask, sizeof saved.mask);
-    return {};
-  }
-  // Puts back what was there before, if the signal is ours and nobody has replaced our handler.
-  void give_back(int signal) {
-    if (table().owner[signal].load(std::memory_order_relaxed) != this) return;
-    struct sigaction action;
-    const bool found = System::sigaction(signal, nullptr, &action) == 0;
-    if (found && action.sa_handler == &Signals::on_signal) {
-      const detail::SignalTable::Saved& saved = table().saved[signal];
-      action.sa_handler = saved.handler;
-      action.sa_flags = saved.flags;
-      ::memcpy(&action.sa_mask, saved.mask, sizeof saved.mask);
-      System::sigaction(signal, &action, nullptr);
-    }
-    table().owner[signal].store(nullptr);
-  }
-
   // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
-  // delivered in the next turn.
+  // delivered in the next turn. The loop calls it; after the last turn of a run it tells what has come since.
   void deliver() {
     int last = 0;
     while (callback_) {
@@ -191,25 +163,212 @@ class Signals : detail::Pinned {
       last = *signal;
       const Delegate<void(int)> callback = callback_;
       callback(last);
-      // The callback may have closed or destroyed this object: then no member may be used.
-      if (table().owner[last].load(std::memory_order_relaxed) != this) return;
+      if (!tells(last)) return;  // the callback may have closed or destroyed this object: then no member may be used
+    }
+  }
+  bool is_open() const { return WakerCore::is_open(); }  // and the reactor is still there
+  // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
+  // Errors:
+  //   EBUSY      another task waits for one.
+  //   ECANCELED  the task was cancelled, or this has been closed.
+  //   EBADF      it was never opened.
+  auto next() {
+    return operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
+  }
+ private:
+  static SignalTable& table() { return detail::signal_table; }
+  static SignalTable::Entry& entry_of(int signal) { return table().entries[signal]; }
+  static bool is_swallowed(const SignalTable::Entry& entry) {
+    return (entry.holder.load(std::memory_order_relaxed) & SignalTable::swallowing) != 0;
+  }
+  static std::uint32_t this_process() { return static_cast<std::uint32_t>(System::process()); }
+
+  // ---- the handler, async-signal-safe ----
+
+  // A handler may run late, in a thread that was interrupted before its first instruction. So where nobody holds the
+  // signal any more, it does nothing.
+  static void on_signal(int signal, siginfo_t* information, void*) {
+    SignalTable::Entry& entry = entry_of(signal);
+    const std::uint32_t holder = entry.holder.load();
+    const std::uint32_t process = this_process();
+    if (holder == process) {
+      table().note_arrival(signal);
+      detail::wake_cell_of(entry.cell.load(std::memory_order_relaxed)).notify();
+    } else if (is_of_another_process(holder, process)) {
+      pass_on(signal, information);
+    }
+  }
+  static bool is_of_another_process(std::uint32_t holder, std::uint32_t process) {
+    const std::uint32_t id = id_of(holder);
+    return (id != 0 && id != process) || (holder & SignalTable::inherited) != 0;
+  }
+  // Gives the signal the effect that it had before the handler was installed. A child of vfork() has its own
+  // dispositions, but its parent's memory: so nothing is written.
+  [[gnu::noinline, gnu::cold]] static void pass_on(int signal, siginfo_t* information) {
+    const int saved_errno = errno;
+    // If not: another handler has been installed over this one, and has called it.
+    if (put_back(signal)) {
+      // Another thread of this process has taken the signal meanwhile.
+      if (entry_of(signal).holder.load() == this_process()) static_cast<void>(install(signal));
+      System::send_again(signal, information);
+    }
+    errno = saved_errno;
+  }
+
+  // ---- dispositions ----
+
+  static bool is_ours(const System::Action& action) {
+    return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == &Signals::on_signal;
+  }
+  static Result<void> install(int signal) {
+    System::Action ours;
+    ::memset(&ours, 0, sizeof ours);
+    ours.sa_sigaction = &Signals::on_signal;
+    // SA_RESTART: for blocking calls elsewhere in the program; waits for descriptors never restart.
+    ours.sa_flags = SA_RESTART | SA_SIGINFO;
+    return detail::check(System::sigaction(signal, &ours, nullptr));
+  }
+  // Puts back what was there before, if our handler is installed. False: it is not.
+  static bool put_back(int signal) {
+    System::Action action;
+    if (System::sigaction(signal, nullptr, &action) != 0 || !is_ours(action)) return false;
+    entry_of(signal).saved.copy_to(action);
+    return System::sigaction(signal, &action, nullptr) == 0;
+  }
+
+  // ---- who holds a signal ----
+
+  Result<void> claim_all(const SignalSet& signals) {
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (const Result<void> claimed = claim(signal); !claimed) return claimed;
+    }
+    return {};
+  }
+  // Takes one signal: of several threads, one gets it.
+  // Errors:
+  //   EBUSY   it belongs to another Signals.
+  //   EINVAL  no such signal, or one that cannot be caught.
+  Result<void> claim(int signal) {
+    SignalTable::Entry& entry = entry_of(signal);
+    std::uint32_t before = entry.holder.load(std::memory_order_relaxed);
+    const std::uint32_t process = this_process();
+    do {
+      if (is_taken(before, process)) return Error(EBUSY);
+    } while (
+        !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
+    entry.cell.store(cell_number(), std::memory_order_relaxed);
+    table().forget_arrival(signal);  // a late handler that notes an arrival after this finds the cell
+    entry.owner.store(this, std::memory_order_relaxed);
+    const Result<void> taken = take_disposition(signal, process);
+    if (!taken) {
+      entry.owner.store(nullptr, std::memory_order_relaxed);
+      entry.holder.store(before);
+    }
+    return taken;
+  }
+  static std::uint32_t id_of(std::uint32_t holder) { return holder & SignalTable::process_bits; }
+  // Whether another Signals of this process has it, or is about to take it or to give it back.
+  static bool is_taken(std::uint32_t holder, std::uint32_t process) {
+    constexpr std::uint32_t both = SignalTable::swallowing | SignalTable::claiming;
+    return id_of(holder) == process && (holder & both) != SignalTable::swallowing;
+  }
+  // What the handler does while the signal is being claimed is what it did before.
+  static std::uint32_t kept_state(std::uint32_t holder, std::uint32_t process) {
+    if (holder == 0) return 0;
+    return id_of(holder) == process ? SignalTable::swallowing : SignalTable::inherited;
+  }
+  // What was there is saved before the handler can run, and the signal is held before, too. In a forked child our own
+  // handler was there: what was saved when it was installed still stands.
+  static Result<void> take_disposition(int signal, std::uint32_t process) {
+    System::Action old;
+    if (System::sigaction(signal, nullptr, &old) != 0) return detail::last_error();
+    SignalTable::Entry& entry = entry_of(signal);
+    if (!is_ours(old)) entry.saved.keep(old);
+    entry.holder.store(process);
+    return install(signal);
+  }
+  enum class Change { close, swallow, destroy, take_over };
+  // Changes what becomes of all signals that are this object's, also of those that it has swallowed.
+  [[gnu::noinline]] void change(Change what) {
+    for (int signal = 1; signal <= SignalSet::last_signal; ++signal) {
+      SignalTable::Entry& entry = entry_of(signal);
+      if (entry.owner.load(std::memory_order_relaxed) != this) continue;
+      const bool swallowed = is_swallowed(entry);
+      if (what == Change::swallow) {
+        entry.holder.fetch_or(SignalTable::swallowing);
+      } else if (what == Change::take_over) {
+        if (!swallowed) static_cast<void>(claim(signal));  // cannot fail: it could be caught in the parent
+      } else if (what == Change::destroy && swallowed) {
+        entry.owner.store(nullptr, std::memory_order_relaxed);
+      } else {
+        give_back(signal);
+      }
+    }
+  }
+  // Puts back what was there before, if nobody has replaced our handler. Meanwhile the handler does nothing.
+  void give_back(int signal) {
+    SignalTable::Entry& entry = entry_of(signal);
+    const std::uint32_t process = this_process();
+    std::uint32_t holder = entry.holder.load(std::memory_order_relaxed);
+    // In a forked child another thread may be about to take what this object has inherited.
+    if (holder == (process | SignalTable::claiming | SignalTable::inherited)) return;
+    constexpr std::uint32_t giving = SignalTable::claiming | SignalTable::swallowing;
+    if (!entry.holder.compare_exchange_strong(holder, process | giving)) return;
+    static_cast<void>(put_back(signal));
+    entry.owner.store(nullptr, std::memory_order_relaxed);
+    entry.holder.store(0);
+  }
+
+  // ---- blocked signals ----
+
+  static Result<void> refuse_blocked(const SignalSet& signals) {
+    sigset_t mask;
+    if (System::sigprocmask(SIG_BLOCK, nullptr, &mask) != 0) return detail::last_error();
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (::sigismember(&mask, signal) == 1) return Error(EDEADLK);
+    }
+    return {};
+  }
+  static Result<void> unblock(const SignalSet& signals) {
+    sigset_t mask;
+    ::sigemptyset(&mask);
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) ::sigaddset(&mask, signal);
+    return detail::check(System::sigprocmask(SIG_UNBLOCK, &mask, nullptr));
+  }
+
+  // ---- delivery ----
+
+  // The hook for the loop's inbox. The handler cannot mark the node as pending: it does not touch this object.
+  static void serve(detail::InboxNode& node, detail::InboxEvent event) {
+    Signals& self = static_cast<Signals&>(node);
+    if (event == detail::InboxEvent::deliver && self.first_arrived(0) != 0) self.announce();
+    if (event == detail::InboxEvent::close) self.WakerCore::close();  // the signals stay this object's
+    if (event == detail::InboxEvent::forked) {
+      self.process_ = System::process();
+      self.change(Change::take_over);  // what had arrived before the fork was the parent's
     }
   }
   // Takes the lowest signal above `after` that has arrived. EAGAIN: none has.
   Result<int> take_arrived(int after) {
+    const int signal = first_arrived(after);
+    if (signal == 0) return Error(EAGAIN);
+    table().forget_arrival(signal);
+    return signal;
+  }
+  int first_arrived(int after) const {
+    if (!table().anything_has_arrived()) return 0;
     for (int signal = after + 1; signal <= SignalSet::last_signal; ++signal) {
-      std::atomic<std::uint32_t>& word = arrived_[SignalSet::word(signal)];
-      const std::uint32_t bit = SignalSet::bit(signal);
-      if ((word.load(std::memory_order_relaxed) & bit) == 0) continue;
-      word.fetch_and(~bit, std::memory_order_acquire);
-      return signal;
+      if (table().has_arrived(signal) && tells(signal)) return signal;
     }
-    return Error(EAGAIN);
+    return 0;
+  }
+  // Whether the signal is this object's. Reads no member.
+  bool tells(int signal) const {
+    const SignalTable::Entry& entry = entry_of(signal);
+    return entry.owner.load(std::memory_order_relaxed) == this && !is_swallowed(entry);
   }
 
-  std::atomic<std::uint32_t> arrived_[2] = {};  // bits as in a SignalSet
   Delegate<void(int)> callback_;
-  detail::WakerCore waker_;
   pid_t process_ = 0;  // the process that opened it; 0: closed
 };
 

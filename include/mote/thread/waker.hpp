@@ -14,12 +14,10 @@
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/error.hpp>
-#include <mote/base/exceptions.hpp>
-#include <mote/base/list.hpp>
 #include <mote/base/result.hpp>
 #include <mote/reactor/loop.hpp>
 #include <mote/reactor/reactor.hpp>
-#include <mote/system/system.hpp>
+#include <mote/reactor/wake_cell.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/waiter.hpp>
@@ -30,54 +28,47 @@ namespace detail {
 
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
-// that waits for one, and calls the callback. Everything is for the loop's thread, except wake(). Size on a 32-bit
-// board: 48 bytes.
-class WakerCore : InboxNode {
+// that waits for one, and calls the callback. Everything is for the loop's thread, except wake() and is_open(). Size on
+// a 32-bit board: 48 bytes.
+class WakerCore : public InboxNode {
  public:
   ~WakerCore() {
     close();
     waiter_.clear();
   }
 
-  // `calls_again`: a callback that throws is called again, since it may have left something. Errors: those of
-  // Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback, bool calls_again = false) {
+  // `with` is the hook for the loop's inbox. Errors: those of Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback, Hook with = &WakerCore::serve) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
-    calls_again_ = calls_again;
     signalled_ = false;
     closed_ = false;
-    loop.join_inbox(*this, &WakerCore::serve_inbox);
-    loop_.store(&loop);
-    if (pending_.load() != 0) loop.set_flag(woken);  // woken before it was open
+    loop_ = &loop;
+    loop.join_inbox(*this, with);
+    const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
+    if ((before & pending) != 0) loop.set_flag(woken);  // woken before it was open
     return {};
   }
+  // A thread that is inside wake() does not touch this any more, but the loop's cell. So nobody is waited for.
   void close() {
-    Loop* const loop = loop_.exchange(nullptr);
-    if (loop == nullptr) return;
-    // Another thread may be inside wake(), and about to use the loop. In a forked child there is no other thread: the
-    // count is inherited.
-    while (users.load() != 0 && loop->process() == System::process()) System::yield();
-    loop->leave_inbox(*this);
+    if (!is_open()) return;
+    state_.fetch_and(pending);
+    loop_->leave_inbox(*this);
     closed_ = true;
     waiter_.notify();
   }
-  // Any thread and any signal handler. The default (sequentially consistent) order is needed: each of these pairs
-  // relies on one side seeing the other:
-  //   wake():   count itself in users, set pending_, load loop_
-  //   open():   store loop_, load pending_           wake() sees loop_, or open() sees pending_: no wake-up is lost
-  //   close():  take loop_, wait until users is 0    a wake() that has loaded loop_ is waited for
+  // Any thread and any signal handler. Marking it as pending and learning the loop's cell is one step, after which
+  // nothing of this object is touched: when the wake-up has been delivered, the object may be destroyed. A wake-up that
+  // finds the mark set notifies the loop all the same: whoever has set it may not have come so far.
   void wake() {
-    users.fetch_add(1);
-    if (pending_.exchange(1) == 0) {
-      Loop* const loop = loop_.load();
-      if (loop != nullptr) loop->notify();
-    }
-    users.fetch_sub(1, std::memory_order_release);
+    const std::uint32_t before = state_.fetch_or(pending);
+    if (before >= one_cell) wake_cell_of(before / one_cell).notify();
   }
-  bool is_open() const { return loop_.load(std::memory_order_relaxed) != nullptr; }
+  bool is_open() const { return state_.load(std::memory_order_relaxed) >= one_cell; }
+  // The cell of the loop in which it is open.
+  std::uint32_t cell_number() const { return number_of(loop_->wake_cell()); }
   // Whether a wake-up has been delivered since this was asked last.
   bool take_signal() { return std::exchange(signalled_, false); }
 
@@ -94,49 +85,37 @@ class WakerCore : InboxNode {
       return Error(closed_ ? ECANCELED : EBADF);
     });
   }
- private:
-  // The hook of the loop's inbox. To deliver, the inbox is emptied first and filled again one by one, so that the
-  // callbacks may open and close what they like.
-  static void serve_inbox(Loop& loop, bool deliver) {
-    if (!deliver) return close_all(loop);
-    List<InboxNode> batch;
-    batch.append_all(loop.inbox());
-    InboxNode* node = nullptr;
-    OnException put_back([&] { put_back_after_exception(loop, batch, node); });
-    for (node = batch.pop_front(); node != nullptr; node = batch.pop_front()) {
-      loop.inbox().push_back(*node);
-      of(*node).deliver();
-    }
-    put_back.dismiss();
+ protected:
+  // The hook for the loop's inbox.
+  static void serve(InboxNode& node, InboxEvent event) {
+    WakerCore& self = static_cast<WakerCore&>(node);
+    if (event == InboxEvent::deliver) self.deliver();
+    if (event == InboxEvent::close) self.close();
+    // In a forked child it works as it is, and what is pending is delivered there, too.
   }
-  // What the callback of `last` has thrown ends the delivery: the rest comes first in the next one.
-  [[gnu::cold]] static void put_back_after_exception(Loop& loop, List<InboxNode>& rest, const InboxNode* last) {
-    // The callback may have destroyed it: then it is not in the inbox any more.
-    InboxNode* node = loop.inbox().front();
-    while (node != nullptr && node != last) node = loop.inbox().after(*node);
-    if (node != nullptr && of(*node).calls_again_) of(*node).pending_.store(1);
-    rest.append_all(loop.inbox());
-    loop.inbox().append_all(rest);
-    loop.set_flag(woken);
-  }
-  static void close_all(Loop& loop) {
-    while (InboxNode* const node = loop.inbox().front()) of(*node).close();
-  }
-  static WakerCore& of(InboxNode& node) { return static_cast<WakerCore&>(node); }
-
-  void deliver() {
-    if (pending_.exchange(0, std::memory_order_acq_rel) == 0) return;
+  void stay_pending() { state_.fetch_or(pending); }
+  // Tells the waiting task and the callback.
+  void announce() {
     signalled_ = true;
     waiter_.notify();
     const Delegate<void()> callback = callback_;  // it may destroy this object
     if (callback) callback();
   }
+ private:
+  // Bits of state_. Above them, the number of the loop's cell; 0: it is not open.
+  static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
+  static constexpr std::uint32_t one_cell = 2;
+
+  void deliver() {
+    if ((state_.load() & pending) == 0) return;
+    state_.fetch_and(~pending);
+    announce();
+  }
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
-  bool calls_again_ = false;
-  std::atomic<Loop*> loop_{nullptr};
-  std::atomic<std::uint32_t> pending_{0};  // woken, and not yet delivered
+  std::atomic<std::uint32_t> state_{0};
+  Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
   Waiter waiter_;
 };
@@ -146,21 +125,23 @@ class WakerCore : InboxNode {
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
 // task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
-// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun. It
-// must not move.
+// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
+// need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
   // Errors:
   //   EBUSY                           it is open already: close() it first.
   //   ENXIO                           the reactor is not open.
+  //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Blocks while other threads are inside
-  // wake().
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Never waits for other threads, though
+  // they may be inside wake().
   void close() { core_.close(); }
-  // Async-signal-safe, any thread, never blocks. At most one system call, and none while the loop is awake. A wake-up
-  // before open() is delivered once it is open.
+  // Async-signal-safe, any thread, never blocks, and leaves errno as it is. At most one system call, and none while the
+  // loop is awake (one more, a close(), if the reactor is destroyed meanwhile). A wake-up before open() is delivered
+  // once it is open.
   void wake() { core_.wake(); }
   bool is_open() const { return core_.is_open(); }
   // Completes when wake() has been called since the last wait(). For one task at a time.

@@ -35,6 +35,7 @@
 #include <mote/reactor/reactor.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/reactor/static_reactor.hpp>
+#include <mote/reactor/wake_cell.hpp>
 #include <mote/selector/default_selector.hpp>
 #include <mote/selector/epoll_selector.hpp>
 #include <mote/selector/interest.hpp>
