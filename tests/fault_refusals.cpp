@@ -13,6 +13,7 @@
 
 #include "support/descriptors.hpp"
 #include "support/manual_pages.hpp"
+#include "support/operations.hpp"
 
 namespace {
 
@@ -1063,3 +1064,340 @@ EVERY_CALL_IS_REFUSED_BY_SELECTOR("handlers", Handlers)
 EVERY_CALL_IS_REFUSED_BY_SELECTOR("wake-ups, messages and signals", WakeUps)
 EVERY_CALL_IS_REFUSED_BY_SELECTOR("a selector that is made anew", RebuildForGhost)
 EVERY_CALL_IS_REFUSED_BY_SELECTOR("a selector that is made anew after a fork", RebuildAfterFork)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Single refusals, and what must follow
+// ---------------------------------------------------------------------------------------------------------------------
+namespace {
+
+// On virtual time, with the means to let a call fail.
+template <class S, std::uint32_t Descriptors = 4> struct Scene {
+  Scene() {
+    Seam::start_virtual_time();
+    REQUIRE(loop.open());
+  }
+  ~Scene() { Seam::state = Seam::State(); }
+  Scene(const Scene&) = delete;
+  Scene& operator=(const Scene&) = delete;
+
+  bool is_epoll() const { return loop.pollable_descriptor() >= 0; }
+  static void refuse(Call call, int error, std::uint32_t times = 1, std::uint32_t index = 1) {
+    Seam::state.reset_counts();
+    Seam::state.faults[0] = {call, index, error, times};
+  }
+  // The call with which the selector takes a descriptor in.
+  void refuse_adding(int error, std::uint32_t times = 1, std::uint32_t index = 1) const {
+    if (is_epoll()) return refuse(Call::epoll_ctl, error, times, index);
+    refuse(Call::fcntl, EBADF, times, index);
+  }
+  static void refuse_no_more() { Seam::state.faults[0] = Seam::Fault(); }
+
+  mote::StaticReactor<typename S::template Config<Descriptors>> loop;
+};
+
+// A closed descriptor goes on being reported, since it lives on in a duplicate: the next turn makes the selector anew.
+struct Ghost {
+  test::Pair pair = test::socket_pair();
+  mote::Fd duplicate{::dup(pair.a.get())};
+  mote::Source source;
+  test::Recorder recorder;
+  explicit Ghost(mote::Reactor& loop) {
+    REQUIRE(source.open(loop, std::move(pair.a)));
+    REQUIRE(source.watch(Interest::read, recorder));
+  }
+  void appear() {
+    source.close();
+    test::send_text(pair.b.get(), "x");
+  }
+};
+
+}  // namespace
+
+TEST_CASE("refusals: a removal that fails leaves the selector's count right: no creeping ENOBUFS") {
+  for (const int error : {ENOMEM, EBADF, ENOENT, EPERM, EIO}) {
+    Scene<test::OnEpoll, 2> scene;
+    test::Pair pair = test::socket_pair();
+    test::Recorder recorder;
+    for (int i = 0; i < 10; ++i) {
+      const mote::Fd fd(::dup(pair.a.get()));
+      const auto added = scene.loop.add(fd.get(), Interest::read, recorder);
+      REQUIRE(error_of(added) == 0);
+      scene.refuse(Call::epoll_ctl, error);
+      CHECK(error_of(scene.loop.remove(*added)) == 0);
+      scene.refuse_no_more();
+      CHECK(scene.loop.vacancies() == 2);
+    }
+    REQUIRE(scene.loop.add(pair.a.get(), Interest::write, recorder));
+    REQUIRE(scene.loop.add(pair.b.get(), Interest::write, recorder));
+    CHECK(test::turns(scene.loop, 1) == 2);
+    CHECK(recorder.calls == 2);
+  }
+}
+
+TEST_CASE("refusals: modify() that fails leaves all as before") {
+  for (const int error : {ENOMEM, EBADF}) {
+    Scene<test::OnEpoll> scene;
+    test::Pair pair = test::socket_pair();
+    test::Recorder recorder;
+    const auto added = scene.loop.add(pair.a.get(), Interest::read, recorder);
+    REQUIRE(added);
+    scene.refuse(Call::epoll_ctl, error);
+    CHECK(error_of(scene.loop.modify(*added, Interest::write)) == error);
+    scene.refuse_no_more();
+    CHECK(test::turns(scene.loop) == 0);
+    test::send_text(pair.b.get(), "x");
+    CHECK(test::turns(scene.loop, 3) == 3);
+    CHECK(recorder.calls == 3);
+    CHECK(recorder.last == Readiness::readable);
+    REQUIRE(scene.loop.modify(*added, Interest::write));
+    CHECK(test::turns(scene.loop, 2) == 2);
+    CHECK(recorder.last == Readiness::writable);
+  }
+}
+
+TEST_CASE("refusals: modify() that fails while muted leaves it muted: it is heard again after the pause") {
+  for (const int error : {ENOMEM, ENOSPC}) {
+    Scene<test::OnEpoll> scene;
+    test::Pair pipe = test::pipe_pair();
+    test::Recorder recorder;
+    const auto added = scene.loop.add(pipe.a.get(), Interest::read, recorder);
+    REQUIRE(added);
+    pipe.b.close();
+    test::turn(scene.loop, 2);
+    CHECK(recorder.calls == 1);
+    scene.refuse(Call::epoll_ctl, error, 3);
+    for (int i = 0; i < 3; ++i) CHECK(error_of(scene.loop.modify(*added, Interest::read)) == error);
+    scene.refuse_no_more();
+    CHECK(error_of(scene.loop.add(pipe.a.get(), Interest::read, recorder)) == EEXIST);
+    const std::string path = "/proc/self/fd/" + std::to_string(pipe.a.get());
+    pipe.b = mote::Fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+    test::send_text(pipe.b.get(), "x");
+    REQUIRE(scene.loop.run_once(150ms));
+    test::turn(scene.loop, 2);
+    CHECK(recorder.calls == 3);
+    CHECK(recorder.last == Readiness::readable);
+  }
+}
+
+ON_BOTH_SELECTORS("refusals: watch() that fails leaves all as before, the handler too") {
+  Scene<S> scene;
+  test::Pair pair = test::socket_pair();
+  test::Recorder first, second;
+  mote::Source source;
+  REQUIRE(source.open(scene.loop, std::move(pair.a)));
+  scene.refuse_adding(ENOMEM);
+  CHECK_FALSE(source.watch(Interest::read, first));
+  scene.refuse_no_more();
+  test::send_text(pair.b.get(), "x");
+  CHECK(test::turns(scene.loop) == 0);
+  CHECK(first.calls == 0);
+  REQUIRE(source.watch(Interest::read, first));
+  CHECK(test::turns(scene.loop, 2) == 2);
+  if (scene.is_epoll()) {
+    scene.refuse(Call::epoll_ctl, ENOMEM);
+    CHECK(error_of(source.watch(Interest::write, second)) == ENOMEM);
+    scene.refuse_no_more();
+    CHECK(test::turns(scene.loop, 2) == 2);
+    CHECK(first.calls == 4);
+    CHECK(second.calls == 0);
+  }
+}
+
+ON_BOTH_SELECTORS("refusals: a reader whose arming failed can wait again, and so can another task") {
+  Scene<S> scene;
+  test::Pair pair = test::socket_pair();
+  Stream stream;
+  REQUIRE(stream.open(scene.loop, std::move(pair.a)));
+  char bytes[8];
+  const int error = scene.is_epoll() ? ENOMEM : EBADF;
+  for (int i = 0; i < 3; ++i) {
+    scene.refuse_adding(ENOMEM);
+    test::Running failing(scene.loop, [&] { return stream.read(bytes); });
+    test::turn(scene.loop, 2);
+    REQUIRE(failing.done());
+    CHECK(error_of(failing.result) == error);
+    scene.refuse_no_more();
+    test::Running reading(scene.loop, [&] { return stream.read(bytes); });
+    test::turn(scene.loop, 2);
+    CHECK_FALSE(reading.done());
+    test::send_text(pair.b.get(), "x");
+    test::turn(scene.loop, 2);
+    REQUIRE(reading.done());
+    CHECK(error_of(reading.result) == 0);
+    stream.close();
+    pair = test::socket_pair();
+    REQUIRE(stream.open(scene.loop, std::move(pair.a)));
+  }
+}
+
+TEST_CASE("refusals: a reader whose arming failed, in the same task, is armed when it reads again") {
+  struct Reader : mote::StateMachine {
+    Stream& stream;
+    Result<std::size_t>& first;
+    Result<std::size_t>& second;
+    char bytes[8];
+    Reader(Stream& s, Result<std::size_t>& one, Result<std::size_t>& two) : stream(s), first(one), second(two) {}
+    mote::Step step() {
+      MOTE_BEGIN();
+      MOTE_AWAIT(first, stream.read(bytes));
+      MOTE_AWAIT(second, stream.read(bytes));
+      MOTE_END();
+    }
+  };
+  Scene<test::OnEpoll> scene;
+  test::Pair pair = test::socket_pair();
+  Stream stream;
+  Result<std::size_t> first, second;
+  mote::TaskPool<Reader, 1> pool;
+  REQUIRE(stream.open(scene.loop, std::move(pair.a)));
+  scene.refuse(Call::epoll_ctl, ENOMEM);
+  REQUIRE(pool.spawn(scene.loop, stream, first, second));
+  test::turn(scene.loop, 2);
+  CHECK(error_of(first) == ENOMEM);
+  test::send_text(pair.b.get(), "x");
+  test::turn(scene.loop, 3);
+  CHECK(error_of(second) == 0);
+}
+
+TEST_CASE("refusals: disarming that fails once is made up for: the next wait is armed") {
+  for (const int error : {ENOMEM, EINVAL, ENOSPC, EBADF}) {
+    for (const std::uint32_t times : {1u, 2u, 10u}) {
+      Scene<test::OnEpoll> scene;
+      test::Pair pair = test::socket_pair();
+      Stream stream;
+      REQUIRE(stream.open(scene.loop, std::move(pair.a)));
+      const std::size_t filled = test::fill(stream.fd());
+      CHECK(filled != 0);
+      char bytes[8];
+      ByteView rest = mote::bytes_of("there is room");
+      {
+        test::Running reading(scene.loop, [&] { return stream.read(bytes); });
+        test::Running writing(scene.loop, [&] { return stream.write_all(rest); });
+        test::turn(scene.loop, 2);
+        reading.cancel();
+        test::turn(scene.loop, 2);
+        CHECK(error_of(reading.result) == ECANCELED);
+        scene.refuse(Call::epoll_ctl, error, times);
+        test::send_text(pair.b.get(), "b");  // nobody waits for it: it is disarmed
+        test::turn(scene.loop, 3);
+        CHECK(Seam::state.faults_fired >= 1);
+        CHECK_FALSE(writing.done());
+        while (test::take_all(pair.b.get()) != "") {}
+        test::turn(scene.loop, 12);
+        scene.refuse_no_more();
+        test::turn(scene.loop, 3);
+        CHECK(writing.done());
+        CHECK(error_of(writing.result) == 0);
+      }
+      test::Running reading(scene.loop, [&] { return stream.read(bytes); });
+      test::turn(scene.loop, 3);
+      REQUIRE(reading.done());
+      CHECK(error_of(reading.result) == 0);
+      test::Running again(scene.loop, [&] { return stream.read(bytes); });
+      test::turn(scene.loop, 3);
+      CHECK_FALSE(again.done());
+      test::send_text(pair.b.get(), "c");
+      test::turn(scene.loop, 3);
+      REQUIRE(again.done());
+      CHECK(bytes[0] == 'c');
+      CHECK(test::turns(scene.loop) == 0);
+    }
+  }
+}
+
+TEST_CASE("refusals: a selector that cannot be made anew for a while: run() says so, and then it goes on") {
+  for (const int error : {ENFILE, EMFILE, ENOMEM}) {
+    for (const std::uint32_t tries : {2u, 3u, 10u}) {  // two at first: the old set's end might have made room
+      Scene<test::OnEpoll> scene;
+      Ghost ghost(scene.loop);
+      test::Pair live = test::pipe_pair(), late = test::pipe_pair();
+      test::Recorder recorder, later;
+      REQUIRE(scene.loop.add(live.a.get(), Interest::read, recorder));
+      ghost.appear();
+      scene.refuse(Call::epoll_create, error, tries);
+      for (std::uint32_t i = 1; i < tries; ++i) CHECK(error_of(scene.loop.run_once(0ns)) == error);
+      CHECK(Seam::state.faults_fired == tries);
+      test::send_text(live.b.get(), "y");
+      test::send_text(late.b.get(), "z");
+      CHECK(error_of(scene.loop.run_once(0ns)) == 0);
+      CHECK(recorder.calls == 1);
+      REQUIRE(scene.loop.add(late.a.get(), Interest::read, later));
+      CHECK(test::turns(scene.loop, 2) == 4);
+      CHECK(recorder.calls == 3);
+      CHECK(later.calls == 2);
+      CHECK(scene.loop.stats().selector_rebuilds == 1);
+    }
+  }
+}
+
+TEST_CASE("refusals: a rebuild wakes the writer, too, and clears the reader") {
+  Scene<test::OnEpoll> scene;
+  Ghost ghost(scene.loop);
+  test::Pair pair = test::socket_pair();
+  Stream stream;
+  REQUIRE(stream.open(scene.loop, std::move(pair.a)));
+  const std::size_t filled = test::fill(stream.fd());
+  CHECK(filled != 0);
+  char bytes[8];
+  ByteView rest = mote::bytes_of("there is room");
+  test::Running writing(scene.loop, [&] { return stream.write_all(rest); });
+  test::Running reading(scene.loop, [&] { return stream.read(bytes); });
+  test::turn(scene.loop, 2);
+  ghost.appear();
+  scene.refuse(Call::epoll_ctl, ENOMEM);  // the stream cannot be added to the new set
+  test::turn(scene.loop, 1);
+  CHECK(scene.loop.stats().selector_rebuilds == 1);
+  CHECK(Seam::state.faults_fired == 1);
+  test::turn(scene.loop, 2);  // both try again, and are armed anew
+  while (test::take_all(pair.b.get()) != "") {}
+  test::send_text(pair.b.get(), "x");
+  test::turn(scene.loop, 3);
+  CHECK(writing.done());
+  CHECK(reading.done());
+  CHECK(error_of(writing.result) == 0);
+  CHECK(error_of(reading.result) == 0);
+}
+
+TEST_CASE("refusals: a handler that a rebuild could not keep is told so, and heard again after the pause") {
+  for (const int error : {ENOMEM, ENOSPC, ELOOP}) {
+    Scene<test::OnEpoll> scene;
+    Ghost ghost(scene.loop);
+    test::Pair pair = test::socket_pair();
+    test::Recorder recorder;
+    REQUIRE(scene.loop.add(pair.a.get(), Interest::read, recorder));
+    ghost.appear();
+    scene.refuse(Call::epoll_ctl, error, 3);
+    test::turn(scene.loop, 3);
+    CHECK(recorder.calls == 1);
+    CHECK(recorder.last == Readiness::error);
+    test::send_text(pair.b.get(), "x");
+    for (int i = 0; i < 10 && recorder.calls < 2; ++i) REQUIRE(scene.loop.run_once(100ms));
+    CHECK(recorder.last == Readiness::readable);
+    CHECK(Seam::state.faults_fired == 3);
+  }
+}
+
+ON_BOTH_SELECTORS("refusals: a pause of accept() and of a muted handler at the same time: each is made up for") {
+  Scene<S> scene;
+  test::Pair pipe = test::pipe_pair();
+  test::Recorder recorder;
+  mote::Listener listener;
+  REQUIRE(listener.open(scene.loop, any_unix()));
+  const mote::Endpoint at = name_of(listener.fd());
+  const mote::Fd client(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  REQUIRE(::connect(client.get(), at.address(), at.size()) == 0);
+  REQUIRE(scene.loop.add(pipe.a.get(), Interest::read, recorder));
+  pipe.b.close();
+  scene.refuse(Call::accept, EMFILE, 3);
+  test::Running accepting(scene.loop, [&] { return listener.accept(); });
+  REQUIRE(scene.loop.run_for(250ms));
+  CHECK_FALSE(accepting.done());
+  const std::string path = "/proc/self/fd/" + std::to_string(pipe.a.get());
+  pipe.b = mote::Fd(::open(path.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC));
+  test::send_text(pipe.b.get(), "x");
+  for (int i = 0; i < 10 && recorder.calls < 2; ++i) REQUIRE(scene.loop.run_once(100ms));
+  CHECK(recorder.last == Readiness::readable);
+  test::turn(scene.loop, 2);
+  CHECK(accepting.done());
+  CHECK(error_of(accepting.result) == 0);
+}
