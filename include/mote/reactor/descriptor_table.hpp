@@ -517,36 +517,30 @@ class DescriptorTable : TableWords, public Scheduler {
   // ---- numbers ----
 
   // Slots that hold their descriptor's number are found by it, in O(1) expected: each lies in a bucket, a list that is
-  // linked through its slots. Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out;
-  // the upper half of the product with the capacity is a place in the table.
-  std::uint32_t& first_in_bucket(int fd) const {
+  // linked through its slots. Returns the link to the slot that holds it, or the last link of the bucket, which is 0.
+  // Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out; the upper half of the
+  // product with the capacity is a place in the table.
+  [[gnu::noinline]] std::uint32_t& link_to(int fd) const {
     const std::uint64_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
-    return slots_[1 + (spread * capacity_ >> 32)].bucket;
+    std::uint32_t* link = &slots_[1 + (spread * capacity_ >> 32)].bucket;
+    while (*link != 0 && slots_[*link].fd != fd) link = &slots_[*link].next;
+    return *link;
   }
   // Whether another slot holds it.
-  [[gnu::noinline]] bool is_number_taken(const Slot& slot) const {
-    for (std::uint32_t i = first_in_bucket(slot.fd); i != 0; i = slots_[i].next) {
-      if (slots_[i].fd == slot.fd && &slots_[i] != &slot) return true;
-    }
-    return false;
-  }
-  [[gnu::noinline]] void hold_number(Slot& slot) {
-    if (slot.is(Slot::numbered) || &slot == slots_) return;  // nobody else knows the wake-up descriptor
-    std::uint32_t& first = first_in_bucket(slot.fd);
+  bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
+  void hold_number(Slot& slot) {
+    if (&slot == slots_) return;  // nobody else knows the wake-up descriptor
+    std::uint32_t& link = link_to(slot.fd);
+    if (link != 0) return;  // it does already
     slot.set(Slot::numbered);
-    slot.next = first;
-    first = index_of(slot);
+    slot.next = 0;
+    link = index_of(slot);
     ++numbered_;
   }
   void give_number_back(Slot& slot) {
-    if (slot.is(Slot::numbered)) unlink_number(slot);
-  }
-  [[gnu::noinline]] void unlink_number(Slot& slot) {
-    const std::uint32_t index = index_of(slot);
-    std::uint32_t* link = &first_in_bucket(slot.fd);
-    while (*link != index) link = &slots_[*link].next;
-    *link = slot.next;
+    if (!slot.is(Slot::numbered)) return;
     slot.clear(Slot::numbered);
+    link_to(slot.fd) = slot.next;
     --numbered_;
   }
   std::uint64_t token_of(const Slot& slot) const {
