@@ -1312,6 +1312,57 @@ TEST_CASE("refusals: disarming that fails once is made up for: the next wait is 
   }
 }
 
+TEST_CASE(
+    "refusals: disarming that fails while the same task waits for the other direction: it hears what comes later") {
+  struct Talker : mote::StateMachine {
+    Stream& stream;
+    ByteView& reply;
+    int& reads;
+    char byte[8];
+    Result<std::size_t> got;
+    Result<void> sent;
+    Talker(Stream& s, ByteView& r, int& n) : stream(s), reply(r), reads(n) {}
+    mote::Step step() {
+      MOTE_BEGIN();
+      MOTE_AWAIT(got, stream.read(byte));         // "a": arms read
+      MOTE_AWAIT(sent, stream.write_all(reply));  // more than fits: arms write, too
+      MOTE_AWAIT(got, stream.read(byte));         // "b", which came meanwhile
+      reads = 1;
+      MOTE_AWAIT(got, stream.read(byte));  // "c"
+      reads = 2;
+      MOTE_END();
+    }
+  };
+  for (const int error : {ENOMEM, EINVAL, ENOSPC, EBADF}) {
+    Scene<test::OnEpoll> scene;
+    test::Pair pair = test::socket_pair();
+    Stream stream;
+    REQUIRE(stream.open(scene.loop, std::move(pair.a)));
+    const std::string large(300'000, 'x');
+    ByteView reply(large.data(), large.size());
+    int reads = 0;
+    mote::TaskPool<Talker, 1> pool;
+    REQUIRE(pool.spawn(scene.loop, stream, reply, reads));
+    test::turn(scene.loop, 1);
+    test::send_text(pair.b.get(), "a");
+    test::turn(scene.loop, 4);
+    test::take_all(pair.b.get());
+    test::send_text(pair.b.get(), "b");  // readable and writable together, while only the writer waits
+    scene.refuse(Call::epoll_ctl, error);
+    test::turn(scene.loop, 1);
+    CHECK(Seam::state.faults_fired == 1);
+    scene.refuse_no_more();
+    for (int i = 0; i < 20; ++i) {
+      test::take_all(pair.b.get());
+      test::turn(scene.loop, 1);
+    }
+    CHECK(reads == 1);
+    test::send_text(pair.b.get(), "c");
+    test::turn(scene.loop, 20);
+    CHECK(reads == 2);
+  }
+}
+
 TEST_CASE("refusals: a selector that cannot be made anew for a while: run() says so, and then it goes on") {
   for (const int error : {ENFILE, EMFILE, ENOMEM}) {
     for (const std::uint32_t tries : {2u, 3u, 10u}) {  // two at first: the old set's end might have made room
