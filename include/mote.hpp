@@ -33,14 +33,14 @@
 // Contents: the layers, each with its files. A layer uses only itself and those listed before it.
 //
 //   base       vocabulary: configuration, Error and Result, views of bytes, intrusive lists, the timing wheel
-//                config, bytes, delegate, error, pinned, list, result, poll, timing_wheel
+//                config, bytes, delegate, error, exceptions, pinned, list, result, poll, timing_wheel
 //   system     the seam where all system calls are made, clocks, owned descriptors
 //                clock, linux_system, system, fd
 //   selector   waiting for many descriptors: epoll and poll, usable alone
 //                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, look, poll_selector
 //   task       what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
-//                poll_context, operation, scheduler, state_machine, task_handle, task_pool, task_ref
+//                poll_context, operation, task_use, scheduler, state_machine, task_handle, task_pool, task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
 //                slot, descriptor_table, loop, reactor, static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
@@ -149,6 +149,7 @@ namespace limits {
 constexpr int operations_per_step = 32;
 // Steps in one turn of each priority below the highest.
 constexpr std::uint32_t steps_per_lower_priority = 16;
+[[deprecated("renamed: steps_per_lower_priority")]] constexpr std::uint32_t steps_below = steps_per_lower_priority;
 // Connections of a listening socket, in a row, that are found dead before accepting pauses.
 constexpr int accepts_per_poll = 16;
 
@@ -230,6 +231,7 @@ using ByteSpan = BasicBytes<unsigned char>;
 
 // The bytes of a string, without the NUL at its end. O(its length).
 inline ByteView bytes_of(const char* string) { return {string, ::strlen(string)}; }
+[[deprecated("renamed: mote::bytes_of")]] inline ByteView text(const char* string) { return bytes_of(string); }
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -319,6 +321,57 @@ class Error {
 }  // namespace mote
 
 #endif  // MOTE_BASE_ERROR_HPP
+
+// =====================================================================================================================
+// include/mote/base/exceptions.hpp
+// =====================================================================================================================
+// What the library does about exceptions of the program's own. It throws none itself, and can be built without.
+#ifndef MOTE_BASE_EXCEPTIONS_HPP
+#define MOTE_BASE_EXCEPTIONS_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+#ifdef __cpp_exceptions
+constexpr bool has_exceptions = true;
+#else
+constexpr bool has_exceptions = false;  // -fno-exceptions
+#endif
+
+// Calls `repair` where its scope is left by an exception: dismiss() is called at the scope's normal end. `repair` must
+// not throw. Built without exceptions, nothing is left of it.
+template <class Repair> class OnException {
+ public:
+  explicit OnException(Repair repair) : repair_(repair) {}
+  OnException(const OnException&) = delete;
+  OnException& operator=(const OnException&) = delete;
+  ~OnException() {
+    if (!dismissed_) repair_();
+  }
+  void dismiss() { dismissed_ = true; }
+ private:
+  Repair repair_;
+  bool dismissed_ = false;
+};
+
+// Calls what may throw from where nothing may be thrown: a destructor, or a repair after another exception. What it
+// throws is dropped.
+template <class Call> void drop_exceptions(Call&& call) noexcept {
+#ifdef __cpp_exceptions
+  try {
+    call();
+  } catch (...) {}
+#else
+  call();
+#endif
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_EXCEPTIONS_HPP
 
 // =====================================================================================================================
 // include/mote/base/pinned.hpp
@@ -503,6 +556,9 @@ template <class T> class [[nodiscard]] Result {
     result.error_ = filled ? 0 : filled.error().code();
     return result;
   }
+  template <class Fill> [[deprecated("renamed: in_place")]] static Result filled_in(Fill&& fill) {
+    return in_place(static_cast<Fill&&>(fill));
+  }
  private:
   friend struct detail::Assignment;
   T value_{};
@@ -619,6 +675,9 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
+  template <class Fill> [[deprecated("renamed: in_place")]] static Poll filled_in(Fill&& fill) {
+    return in_place(static_cast<Fill&&>(fill));
+  }
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
   constexpr Result<T>& operator*() {
@@ -754,6 +813,14 @@ class TimingWheel {
     if (now_tick > base_) base_ = now_tick;
     while (TimerNode* const node = lists_[postponed_list].pop_front()) place(*node);
     return false;
+  }
+
+  // Where an exception ends the firing: takes what is left in `due` back, to be handed out first, and refreshes.
+  void put_back(List<TimerNode>& due) {
+    is_firing_ = false;
+    while (TimerNode* const node = due.pop_front()) place(*node);
+    while (TimerNode* const node = lists_[postponed_list].pop_front()) place(*node);
+    refresh();
   }
 
   // Finds the next deadline again. Exact if the first list is of level 0 or has at most limits::timers_per_scan timers;
@@ -1017,8 +1084,70 @@ struct Clock {
 using Instant = Clock::time_point;
 constexpr Duration forever = Duration::max();
 
+namespace detail {
+
+// How many nanoseconds one tick of a duration has; INT64_MAX stands for that and for all above. 0: no whole number.
+template <class Period> constexpr std::int64_t nanoseconds_per_tick() {
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t numerator = Period::type::num;
+  constexpr std::int64_t denominator = Period::type::den;
+  if (second % denominator != 0) return 0;
+  constexpr std::int64_t factor = denominator <= second ? second / denominator : 1;
+  return numerator > INT64_MAX / factor ? INT64_MAX : numerator * factor;
+}
+
+// Whether it is a std::chrono::duration that counts whole nanoseconds by an integer.
+template <class T> struct CountsNanoseconds : std::false_type {};
+template <class Rep, class Period>
+struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
+    : std::bool_constant<std::is_integral<Rep>::value && nanoseconds_per_tick<Period>() != 0> {};
+
+}  // namespace detail
+
+// A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
+// and saturates: what is longer than Duration can hold is `forever`, also std::chrono::hours::max(). The conversion of
+// std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
+// time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
+// Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
+class AnyDuration {
+ public:
+  constexpr AnyDuration() = default;  // zero
+  constexpr AnyDuration(Duration duration) : duration_(duration) {}
+  template <class Rep, class Period,
+            class = std::enable_if_t<detail::CountsNanoseconds<std::chrono::duration<Rep, Period>>::value>>
+  constexpr AnyDuration(std::chrono::duration<Rep, Period> duration)
+      : duration_(saturated<Period>(Wide<Rep>{duration.count()})) {}
+  // What else converts to a Duration, as types of the user's own, converts by its own rules.
+  template <class T,
+            class = std::enable_if_t<!detail::CountsNanoseconds<T>::value && !std::is_same<T, AnyDuration>::value>,
+            class = std::enable_if_t<std::is_convertible<const T&, Duration>::value>>
+  constexpr AnyDuration(const T& duration) : duration_(duration) {}
+
+  constexpr operator Duration() const { return duration_; }
+ private:
+  // The count, wide enough for the limits. (There may be integers of 128 bits.)
+  template <class Rep>
+  using Wide = std::conditional_t<(sizeof(Rep) > sizeof(std::int64_t)), Rep,
+                                  std::conditional_t<std::is_signed<Rep>::value, std::int64_t, std::uint64_t>>;
+
+  // Compared with limits that the compiler computes: clang for 32-bit ARM has no multiplication of 64 bits that
+  // reports overflow without a library.
+  template <class Period, class Count> static constexpr Duration saturated(Count count) {
+    constexpr std::int64_t tick = detail::nanoseconds_per_tick<Period>();
+    constexpr std::int64_t limit = tick != INT64_MAX ? INT64_MAX / tick : 0;
+    if (count > static_cast<Count>(limit)) return Duration::max();
+    if constexpr (std::is_signed<Count>::value) {
+      if (count < static_cast<Count>(-limit)) return Duration::min();
+    }
+    return Duration(static_cast<std::int64_t>(count) * tick);
+  }
+
+  Duration duration_{};
+};
+
 // Sums saturate: a deadline beyond the end of time is the end of time.
-constexpr Instant saturating_add(Instant t, Duration d) {
+constexpr Instant saturating_add(Instant t, AnyDuration duration) {
+  const Duration d = duration;
   std::int64_t sum = 0;
   const bool overflows = __builtin_add_overflow(t.time_since_epoch().count(), d.count(), &sum);
   if (!overflows) return Instant(Duration(sum));
@@ -1423,7 +1552,8 @@ class Selector : detail::Pinned {
   //   EINVAL   `capacity` is 0; or (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   EBADF    the selector is not open.
   //   ENOMEM   (poll) the kernel has no memory: try again later.
-  Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
+  Result<std::size_t> wait(Ready* ready, std::size_t capacity, AnyDuration limit) {
+    Duration timeout = limit;
     const bool timed = timeout > Duration::zero() && timeout != forever;
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
     for (;;) {
@@ -1434,12 +1564,14 @@ class Selector : detail::Pinned {
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
   }
-  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], Duration timeout) { return wait(to, M, timeout); }
+  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) {
+    return wait(to, M, timeout);
+  }
 
   // One system call. As wait(), but it may return 0 before the time is up, where that lies beyond the kernel's range.
   // Errors: those of wait(), and
   //   EINTR    a signal came first: wait again.
-  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, Duration timeout) {
+  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, AnyDuration timeout) {
     return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
   }
 
@@ -2105,6 +2237,7 @@ class Waiter : public detail::ListNode {
   // What the task waits for, as bits where there are several things; 0: it does not wait now.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
+  const detail::TaskHeader* task() const { return task_; }  // null: it names none
 
   // For the library: PollContext::attempt() does this for operations.
   void wait(detail::TaskHeader& task, std::uint32_t what = 1) {
@@ -2240,6 +2373,8 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
+  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -2256,12 +2391,13 @@ struct TaskHeader : ListNode {
   List<Waiter> waiters;  // that name it
   QueuePlace places[limits::queues_per_task];
   Waiter joiner;  // the task that waits for its end
-  // What it waits for, in words, since its last wait; null: none yet, or it is being stepped. After its end: its name.
+  // What its last step has noted as waited for, in words; null: nothing. What of it still holds says
+  // Task::waits_for(), so that waking a task need not clear it. After its end: its name.
   const char* waits_for = nullptr;
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // 0, or the errno value that it failed with
+  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
   Instant since{};          // when it was suspended
 };
 
@@ -2517,9 +2653,9 @@ class Task : detail::TaskHeader {
   }
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
-  // What it waits for, in words, or has waited for if it has been woken since; null before its first wait, and while it
-  // is stepped.
-  const char* waits_for() const { return TaskHeader::waits_for; }
+  // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
+  // its first one, and after wake()), or has ended.
+  const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
  protected:
@@ -2641,10 +2777,15 @@ class PollContext {
   template <class Op> void abandon(Op& operation) const {
     const std::int32_t budget = header_->budget;
     const bool outer = std::exchange(header_->abandoning, true);
+    const auto restore = [this, budget, outer] {
+      header_->abandoning = outer;
+      header_->budget = is_cancelling() ? 0 : budget;
+    };
+    detail::OnException restore_too(restore);
     header_->budget = 0;
     static_cast<void>(operation.poll(task()));
-    header_->abandoning = outer;
-    header_->budget = is_cancelling() ? 0 : budget;
+    restore_too.dismiss();
+    restore();
   }
   // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }
@@ -2766,6 +2907,52 @@ template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
 #endif  // MOTE_TASK_OPERATION_HPP
 
 // =====================================================================================================================
+// include/mote/task/task_use.hpp
+// =====================================================================================================================
+// The record of which task uses an object, from one attempt to the next.
+#ifndef MOTE_TASK_TASK_USE_HPP
+#define MOTE_TASK_TASK_USE_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// The record of which task uses an object: the base of an object in which a task leaves something from one attempt to
+// the next (a timer that runs, a tick that has come). What it awaits is never 0 while the object is used, whether the
+// task waits in it or not: so another task is told EBUSY also between the wake-up and the step of the one that uses it.
+//
+// Invariant: the object is used exactly as long as this names a task. When that task ends, `when_ended` is called, and
+// the object ends the use as it does everywhere else.
+// Size on a 32-bit board: 20 bytes.
+class TaskUse : public Waiter {
+ public:
+  // A bit of what is awaited; the others are the object's own.
+  static constexpr std::uint32_t in_use = 0x80000000u;
+
+  // The task uses the object from now on.
+  void use(TaskHeader& task, std::uint32_t what, void (*when_ended)(TaskUse&)) {
+    ended_ = when_ended;
+    wait(task, in_use | what);
+  }
+  // For the scheduler: the task that the waiter names ends.
+  static void end(Waiter& waiter) {
+    const bool is_use = (waiter.awaited() & in_use) != 0;
+    waiter.clear();
+    if (!is_use) return;
+    auto& self = static_cast<TaskUse&>(waiter);
+    self.ended_(self);
+  }
+ private:
+  void (*ended_)(TaskUse&) = nullptr;
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TASK_USE_HPP
+
+// =====================================================================================================================
 // include/mote/task/scheduler.hpp
 // =====================================================================================================================
 // The scheduler: steps tasks, and ends them.
@@ -2813,6 +3000,12 @@ class Scheduler : Pinned {
     hold(holder, *task);
     return {};
   }
+  // Gives the slot back: the task's constructor has thrown.
+  static void unclaim(TaskHolder& holder) {
+    TaskHeader& task = *std::exchange(holder.task, nullptr);
+    task.holder = nullptr;
+    task.store->release(task);
+  }
   // Queues the first step of a task whose object has been made.
   void start(TaskHeader& task) {
     task.step = task.store->type().step;
@@ -2820,7 +3013,6 @@ class Scheduler : Pinned {
     task.since = now_;
     task.line = 0;
     task.share = limits::operations_per_step;
-    task.code = 0;
     task.state = TaskHeader::State::live;
     task.shields = 0;
     task.in_queues = false;
@@ -2830,10 +3022,12 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
-  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. O(slots used so far).
+  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. What callbacks throw
+  // meanwhile is dropped. O(slots used so far).
   static void close(TaskStore& store) {
     if (store.scheduler() == nullptr) return;
     Scheduler& self = *store.scheduler();
@@ -2841,8 +3035,8 @@ class Scheduler : Pinned {
     const bool outer = std::exchange(self.destroying_, true);
     for (std::uint32_t i = 0; i < store.fresh(); ++i) {
       TaskHeader& task = store.at(i);
-      if (task.is_live()) self.destroy(task);
-      if (task.holder != nullptr) detach(*task.holder);
+      if (task.is_live()) drop_exceptions([&self, &task] { self.destroy(task); });
+      if (task.holder != nullptr) drop_exceptions([&task] { detach(*task.holder); });
     }
     self.destroying_ = outer;
     store.vacancy().notify_all();
@@ -2857,17 +3051,18 @@ class Scheduler : Pinned {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty. May throw what
+  // the observer throws.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
     task->holder = nullptr;
     task->joiner.notify();
     if (task->state != TaskHeader::State::finished) return;
+    const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
       task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
     }
-    task->store->release(*task);
   }
 
   // ---- ends ----
@@ -2876,8 +3071,10 @@ class Scheduler : Pinned {
   [[gnu::noinline]] void destroy(TaskHeader& task) {
     MOTE_ASSERT(&task != current_);
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+    OnException restore([this, outer] { destroying_ = outer; });
     ++stats_.tasks_destroyed;
     finish(task, ECANCELED);
+    restore.dismiss();
     destroying_ = outer;
   }
   bool is_running(const TaskHeader& task) const { return &task == current_; }
@@ -2911,7 +3108,7 @@ class Scheduler : Pinned {
   void observe(Observer observer) { observer_ = observer; }
   void set_slow_step_threshold(Duration threshold) {
     slow_step_ = threshold;
-    measured_ = threshold != Duration::zero() ? &Scheduler::run_measured : nullptr;
+    measured_ = threshold > Duration::zero() ? &Scheduler::run_measured : nullptr;
   }
   [[gnu::cold]] void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
     report({kind, task, error, {}});
@@ -2945,6 +3142,9 @@ class Scheduler : Pinned {
 
   // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn; but
   // what a task of a higher priority wakes in a lower one may run in this turn.
+  //
+  // A task whose step throws has failed with ENOTRECOVERABLE. Those that have not been stepped then stay in
+  // running_tasks_: finish_ready_tasks() steps them, and must be called before the next run_ready_tasks().
   [[gnu::always_inline]] void run_ready_tasks() {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {
@@ -2952,6 +3152,10 @@ class Scheduler : Pinned {
       limit = limits::steps_per_lower_priority;
     }
     run_tasks(ready_, limit);
+  }
+  // After an exception: the rest of the tasks that were ready.
+  void finish_ready_tasks() {
+    if (!running_tasks_.empty()) step_running_tasks(UINT32_MAX);
   }
 
   TaskStore* first_store() { return stores_.front(); }
@@ -2966,6 +3170,13 @@ class Scheduler : Pinned {
   [[gnu::always_inline]] void run_tasks(RunQueue& queue, std::uint32_t limit) {
     if (queue.empty()) return;
     running_tasks_.move_all_from(queue);
+    step_running_tasks(limit);
+    if (running_tasks_.empty()) return;
+    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
+    queue.move_all_from(running_tasks_);
+  }
+  [[gnu::always_inline]] void step_running_tasks(std::uint32_t limit) {
+    OnException fail([this] { fail_running_task(); });
     do {
       TaskHeader* const task = running_tasks_.pop();
       current_ = task;
@@ -2983,9 +3194,14 @@ class Scheduler : Pinned {
       // Counted in the condition: as a statement of its own it costs an instruction in each turn.
     } while (!running_tasks_.empty() && --limit != 0);
     current_ = nullptr;
-    if (running_tasks_.empty()) return;
-    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
-    queue.move_all_from(running_tasks_);
+    fail.dismiss();
+  }
+  // After an exception: of the step of the running task, if one is running; else what was called at a task's end has
+  // thrown. What an observer or a group's callback throws now, while the other exception is under way, is dropped.
+  [[gnu::cold]] void fail_running_task() {
+    TaskHeader* const task = std::exchange(current_, nullptr);
+    if (task == nullptr) return;
+    drop_exceptions([this, task] { finish(*task, ENOTRECOVERABLE); });
   }
   // Steps all tasks of the highest priority, and a few of each other one: so how long the highest waits does not depend
   // on the others.
@@ -3002,11 +3218,27 @@ class Scheduler : Pinned {
     const Step step = task.step(task);
     const Duration taken = Clock::now() - start;
     if (taken > self.stats_.longest_step) self.stats_.longest_step = taken;
-    if (taken >= self.slow_step_) self.report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    if (taken >= self.slow_step_) self.report_slow_step(task, step, taken);
     return step;
   }
+  // Where the observer throws, the step counts all the same: the task goes on, or ends as it said.
+  void report_slow_step(TaskHeader& task, Step step, Duration taken) {
+    OnException settle([this, &task, step] {
+      current_ = nullptr;
+      task.since = now_;
+      if (!step.is_pending()) drop_exceptions([this, &task, step] { finish(task, step.code); });
+    });
+    report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    settle.dismiss();
+  }
 
-  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken.
+  // Releases the slot of a task that has ended, after it has been reported to an observer, which may throw.
+  struct Release {
+    TaskHeader& task;
+    ~Release() { task.store->release(task); }
+  };
+  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken. May throw
+  // what an observer or a group's callback throws; the task has ended then, too.
   void finish(TaskHeader& task, int code) {
     if (code != 0 || task.holder != nullptr) {
       // The object is destroyed below; Task::name() returns this from then on.
@@ -3031,12 +3263,12 @@ class Scheduler : Pinned {
       task.joiner.notify();
       return;
     }
+    const Release release_at_end{task};
     if (failure) report(Observation::task_failed, &TaskAccess::task(task), Error(code));
-    task.store->release(task);
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();
-    while (Waiter* const waiter = task.waiters.front()) waiter->clear();
+    while (Waiter* const waiter = task.waiters.front()) TaskUse::end(*waiter);
   }
   std::uint32_t end_all_tasks(bool at_once) {
     const std::uint64_t before = stats_.tasks_destroyed;
@@ -3075,6 +3307,10 @@ struct SchedulerRef {
 }  // namespace detail
 
 inline Result<void> Task::set_priority(std::uint32_t level) { return store->scheduler()->set_priority(*this, level); }
+inline const char* Task::waits_for() const {
+  const bool is_suspended = is_live() && !linked() && !store->scheduler()->is_running(*this);
+  return is_suspended ? TaskHeader::waits_for : nullptr;
+}
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -3191,11 +3427,11 @@ class TaskHandle : detail::TaskHolder {
   TaskHandle(TaskHandle&& other) noexcept { take(other); }
   TaskHandle& operator=(TaskHandle&& other) noexcept {
     if (this == &other) return *this;
-    detach();
+    drop();
     take(other);
     return *this;
   }
-  ~TaskHandle() { detach(); }
+  ~TaskHandle() { drop(); }
 
   explicit operator bool() const { return task != nullptr; }
   Task* get() const { return task != nullptr ? &detail::TaskAccess::task(*task) : nullptr; }  // null: an empty handle
@@ -3234,6 +3470,10 @@ class TaskHandle : detail::TaskHolder {
   }
  private:
   friend struct detail::HandleAccess;
+  // As detach(), where nothing may be thrown: what the observer throws is dropped.
+  void drop() noexcept {
+    detail::drop_exceptions([this] { detach(); });
+  }
   Result<Outcome> take_outcome() {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
@@ -3311,8 +3551,8 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   constexpr TaskPool() = default;
   ~TaskPool() { detail::Scheduler::close(*this); }
 
-  // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are
-  // zeroed), and queues its first step. `reactor` is a Reactor.
+  // Makes a T by its constructor, or member by member (the others, large buffers too, are zeroed), and queues its first
+  // step. `reactor` is a Reactor. What the constructor throws is passed on: then there is no task.
   // Errors:
   //   ENOBUFS    the pool is full: await vacancy(). The arguments are as they were.
   //   EINVAL     the pool has tasks of another reactor.
@@ -3325,7 +3565,9 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
       const Result<void> claimed = scheduler.claim(*this, slots_, type, holder);
       if (claimed) {
         Task& task = detail::TaskAccess::task(*holder.task);
+        detail::OnException give_back([&holder] { detail::Scheduler::unclaim(holder); });
         T* const made = detail::construct<T>(static_cast<Slot&>(task).bytes, std::forward<A>(arguments)...);
+        give_back.dismiss();
         if constexpr (std::is_base_of<StateMachine, T>::value) detail::StateMachineAccess::set_task(*made, task);
         // Read anew: kept since claim(), it would take a register that is saved even where the pool is full.
         TaskStore::scheduler()->start(*holder.task);
@@ -3362,7 +3604,10 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
     if constexpr (detail::HasPlainStep<T>::value) return object(header).step();
     else return object(header).step(detail::TaskAccess::task(header));
   }
-  static void destroy(detail::TaskHeader& header) { object(header).~T(); }
+  static void destroy(detail::TaskHeader& header) {
+    static_assert(std::is_nothrow_destructible<T>::value, "a task's destructor must not throw");
+    object(header).~T();
+  }
   static const char* name(detail::TaskHeader& header) { return detail::TaskName<T>::of(object(header)); }
 
   Slot slots_[N];
@@ -3492,8 +3737,9 @@ struct Slot {
 
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next = 0;         // in the list of free slots, or in its bucket; 0: none
-  std::uint32_t bucket = 0;       // not of this slot: the first one in the bucket of this place; 0: none
+  std::uint32_t next = 0;    // the next free slot, or in its bucket. While it is being connected: the serial of the
+                             // task that does it
+  std::uint32_t bucket = 0;  // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;
@@ -3534,7 +3780,8 @@ enum LoopFlag : std::uint32_t {
   draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
   never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
-  has_muted = 16       // a slot has been muted: it has to be looked at again
+  has_muted = 16,      // a slot has been muted: it has to be looked at again
+  unfinished = 32      // an exception has left a turn: the next run begins with the rest of it
 };
 
 // Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
@@ -3747,7 +3994,7 @@ class DescriptorTable : TableWords, public Scheduler {
       set_flag(rebuild_needed);
       return fresh;
     }
-    clear_flag(rebuild_needed);
+    set_flag(rebuild_needed);  // until the end: a handler that is told of a failure may throw
     ++stats().selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       if (!slots_[i].is(Slot::in_set)) continue;
@@ -3755,11 +4002,11 @@ class DescriptorTable : TableWords, public Scheduler {
       if (added) continue;
       if (i == 0) {
         slots_[0].set(Slot::in_set);
-        set_flag(rebuild_needed);
         return added;
       }
       tell_failure(slots_[i], added.error());
     }
+    clear_flag(rebuild_needed);
     report(Observation::selector_rebuilt);
     return {};
   }
@@ -3777,6 +4024,10 @@ class DescriptorTable : TableWords, public Scheduler {
   bool has_any_flag() const { return flags_ != 0; }
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
+
+  // After a handler has thrown: the events of the batch that are left, or the slot from which the handlers that are
+  // always ready are called. 0: none, or all.
+  std::uint32_t left_ = 0;
  private:
   [[gnu::noinline]] Result<void> change_handler(Slot& slot, Interest interest, Handler handler) {
     const Handler before = std::exchange(slot.handler, handler);
@@ -3891,14 +4142,17 @@ class DescriptorTable : TableWords, public Scheduler {
     }
   }
   static void dispatch_always_ready(DescriptorTable& self) {
-    self.clear_flag(never_waiting);
-    for (std::uint32_t i = 1; i <= self.fresh_; ++i) {
+    const std::uint32_t first = has_exceptions ? std::exchange(self.left_, 0u) : 0;
+    if (first == 0) self.clear_flag(never_waiting);
+    for (std::uint32_t i = first == 0 ? 1 : first; i <= self.fresh_; ++i) {
       const Slot& slot = self.slots_[i];
       const Handler handler = slot.handler;
       if (!slot.is(Slot::always_ready) || !handler || !any(slot.known)) continue;
       ++self.stats().events;
       self.set_flag(never_waiting);
+      OnException resume_later([&self, i] { self.left_ = i + 1; });
       handler(static_cast<Readiness>(slot.known));
+      resume_later.dismiss();
     }
   }
   // Either the registration was removed earlier in this batch. Or its descriptor was closed while a duplicate, here or
@@ -4029,7 +4283,8 @@ class DescriptorTable : TableWords, public Scheduler {
   // Whether another slot holds it.
   bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
   void hold_number(Slot& slot) {
-    if (&slot == slots_) return;  // nobody else knows the wake-up descriptor
+    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
+    if (&slot == slots_ || slot.is(Slot::connecting)) return;
     std::uint32_t& link = link_to(slot.fd);
     if (link != 0) return;  // it does already
     slot.set(Slot::numbered);
@@ -4093,8 +4348,11 @@ struct LoopWords {
   // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
   // descriptor readable.
   enum Sleep : std::uint32_t { asleep, awake, notified };
+  // The parts of a turn, in their order, from which the next run goes on after an exception.
+  enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
   bool running_ = false;
+  Phase unfinished_phase_ = Phase::tasks;  // where the flag `unfinished` is set: what comes next
   Ready* batch_ = nullptr;
   std::uint32_t batch_size_ = 0;
   std::atomic<std::uint32_t> stop_{0};
@@ -4132,6 +4390,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
+  void forget_stop() { stop_.store(0, std::memory_order_relaxed); }
   // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
@@ -4246,7 +4505,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
-  bool has_work_at_once() const { return has_flag(woken | never_waiting) || has_ready_task(); }
+  bool has_work_at_once() const { return has_flag(woken | never_waiting | unfinished) || has_ready_task(); }
   bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
   bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
@@ -4259,11 +4518,14 @@ class Loop : LoopWords, public DescriptorTable {
     if (!is_open()) return Error(ENXIO);
     const bool endless = !once && limit == Instant::max();
     const bool no_limit_no_priorities = endless && !has_priorities();
-    enter();
+    const Run run(*this);
     Result<void> result = finish_rebuild();
-    if (!result) {
-      leave();
-      return result;
+    if (!result) return result;
+    if (has_exceptions && has_flag(unfinished) && (once || !is_over())) {
+      const std::uint64_t before = work_done();
+      result = finish_turn(limit);
+      if (!result) return result;
+      if (once && work_done() != before) limit = Instant::min();  // the turn that follows does not wait
     }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
@@ -4274,10 +4536,19 @@ class Loop : LoopWords, public DescriptorTable {
       if (!result || (!endless && is_last_turn(limit, once))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
-    leave();
     return result;
   }
   bool is_last_turn(Instant limit, bool once) { return once || (limit != Instant::max() && now() >= limit); }
+  // A run, which an exception may leave, too.
+  class Run {
+   public:
+    [[gnu::always_inline]] explicit Run(Loop& loop) : loop_(loop) { loop_.enter(); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    [[gnu::always_inline]] ~Run() { loop_.leave(); }
+   private:
+    Loop& loop_;
+  };
   void enter() {
     running_ = true;
     if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) set_flag(woken);
@@ -4289,7 +4560,12 @@ class Loop : LoopWords, public DescriptorTable {
 
   // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
+    OnException finish_later([this] { leave_unfinished(Phase::tasks); });
     run_ready_tasks();
+    finish_later.dismiss();
+    return wait_and_dispatch(limit, no_limit_no_priorities);
+  }
+  [[gnu::always_inline]] Result<void> wait_and_dispatch(Instant limit, bool no_limit_no_priorities) {
     Duration timeout = forever;
     const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
     if (!waits_forever) timeout = time_to_wait(limit);
@@ -4305,8 +4581,11 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_any_flag()) {
       if (const Result<void> handled = handle_flags(); !handled) return handled;
     }
-    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
+    fire_due_timers();
     return {};
+  }
+  [[gnu::always_inline]] void fire_due_timers() {
+    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
   }
   // The usual case, found by few tests: there is nothing but events to wait for. Only for a run without a limit and
   // without higher priorities.
@@ -4330,7 +4609,10 @@ class Loop : LoopWords, public DescriptorTable {
   [[gnu::always_inline]] void dispatch_batch(std::size_t received) {
     stats().events += received;
     const Ready* const end = batch_ + received;
-    for (const Ready* ready = batch_; ready != end; ++ready) dispatch(*ready);
+    const Ready* ready = batch_;
+    OnException keep([this, &ready, end] { keep_batch(ready + 1, end); });
+    for (; ready != end; ++ready) dispatch(*ready);
+    keep.dismiss();
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
     if (has_flag(has_muted)) {
@@ -4346,17 +4628,35 @@ class Loop : LoopWords, public DescriptorTable {
     const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
-  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
-    if (has_flag(never_waiting)) dispatch_always_ready_handlers();
-    if (const Result<void> rebuilt = finish_rebuild(); !rebuilt) return rebuilt;
-    if (has_flag(woken)) {
+  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() { return handle_flags_from(Phase::always_ready); }
+  [[gnu::always_inline]] Result<void> handle_flags_from(Phase phase) {
+    OnException finish_later([this, &phase] { leave_unfinished(phase); });
+    if (phase == Phase::always_ready) {
+      if (has_flag(never_waiting)) dispatch_always_ready_handlers();
+      phase = Phase::rebuilding;
+    }
+    if (phase == Phase::rebuilding && has_flag(rebuild_needed)) {
+      if (const Result<void> rebuilt = rebuild(); !rebuilt) {
+        finish_later.dismiss();
+        return rebuilt;
+      }
+    }
+    if (phase != Phase::timers && has_flag(woken)) {
+      phase = Phase::timers;
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
     }
+    finish_later.dismiss();
     return {};
   }
   [[gnu::noinline]] void fire_timers() {
+    OnException renew([this] { renew_retry(); });
     if (expire_timers_ != nullptr) expire_timers_(*this, true);
+    renew.dismiss();
+    renew_retry();
+  }
+  // The wheel has been searched anew, and does not know of the pause.
+  void renew_retry() {
     if (retry_at_ == Instant()) return;
     wheel_.forget();
     if (retry_at_ > last_known_time()) return wheel_.expect(retry_at_.time_since_epoch().count());
@@ -4365,6 +4665,40 @@ class Loop : LoopWords, public DescriptorTable {
     accept_retry().notify_all();
     look_at_muted_slots();
   }
+
+  // ---- after an exception ----
+  //
+  // What a task, a handler or a callback throws leaves the run. The rest of the turn is not lost: the next run begins
+  // with it, and goes on behind what has thrown. So what throws each time does not keep the others from their share.
+
+  [[gnu::cold]] void leave_unfinished(Phase phase) {
+    unfinished_phase_ = phase;
+    set_flag(unfinished);
+  }
+  // Keeps events that have been received and not been dispatched: an edge would not be reported again.
+  [[gnu::cold]] void keep_batch(const Ready* begin, const Ready* end) {
+    left_ = static_cast<std::uint32_t>(end - begin);
+    stats().events -= left_;  // counted when they are dispatched
+    for (std::uint32_t i = 0; i < left_; ++i) batch_[i] = begin[i];
+    leave_unfinished(Phase::events);
+  }
+  [[gnu::cold, gnu::noinline]] Result<void> finish_turn(Instant limit) {
+    const Phase phase = unfinished_phase_;
+    clear_flag(unfinished);
+    if (phase == Phase::tasks) {
+      OnException finish_later([this] { leave_unfinished(Phase::tasks); });
+      finish_ready_tasks();
+      finish_later.dismiss();
+      return wait_and_dispatch(limit, false);
+    }
+    now_known_ = false;
+    if (phase == Phase::events) dispatch_batch(std::exchange(left_, 0u));
+    const Phase next = phase == Phase::events ? Phase::always_ready : phase;
+    if (const Result<void> handled = handle_flags_from(next); !handled) return handled;
+    fire_due_timers();
+    return {};
+  }
+
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
     retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });
@@ -4411,6 +4745,11 @@ struct ReactorAccess;
 // events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
 // of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
 // others from their share.
+//
+// The library throws nothing. What a program's own task, handler, callback or observer throws leaves run(), run_for()
+// or run_once(); a task whose step threw has failed with ENOTRECOVERABLE. The next run begins with the rest of that
+// turn, so nothing is lost. (What a callback or an observer throws is dropped where nothing may be thrown: in
+// destructors, and while another exception is under way.)
 class Reactor : detail::Loop {
  public:
   // ---- running ----
@@ -4425,9 +4764,12 @@ class Reactor : detail::Loop {
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
   //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
-  Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
+  // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
+  // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
+  // wait.
+  Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
-  Result<std::uint32_t> run_once(Duration timeout = forever) { return Loop::run_once(timeout); }
+  Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
   // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler;
   // from there it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
   void stop() { Loop::stop(); }
@@ -4530,8 +4872,8 @@ class Reactor : detail::Loop {
   const Statistics& stats() const { return Loop::stats(); }
   // Without an observer, failures that nobody joins go to standard error.
   void observe(Observer observer) { Loop::observe(observer); }
-  // Zero: off. Else each step is measured, which costs two readings of the clock.
-  void set_slow_step_threshold(Duration threshold) { Loop::set_slow_step_threshold(threshold); }
+  // Zero or less: off. Else each step is measured, which costs two readings of the clock.
+  void set_slow_step_threshold(AnyDuration threshold) { Loop::set_slow_step_threshold(threshold); }
   // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
   // so far).
   template <class F> void for_each_task(F&& visit) {
@@ -4658,7 +5000,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
+// has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
@@ -4666,23 +5009,28 @@ class Timer : detail::TimerNode {
   ~Timer() { cancel(); }
 
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
-  void arm(Reactor& reactor, Duration delay, Callback callback) {
+  void arm(Reactor& reactor, AnyDuration delay, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
     start(loop, saturating_add(loop.read_clock(), delay), 0, callback);
   }
   void arm_at(Reactor& reactor, Instant deadline, Callback callback) {
     start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
   }
+  // The same where the instant is counted in another unit: it saturates, too.
+  template <class D> void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
+    arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
+  }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
   // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
-  void arm_every(Reactor& reactor, Duration period, Callback callback) {
+  void arm_every(Reactor& reactor, AnyDuration period, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
-    if (period < Duration(1)) period = Duration(1);
-    start(loop, saturating_add(loop.read_clock(), period), period.count(), callback);
+    const Duration tick = period;
+    const std::int64_t ns = tick.count() > 0 ? tick.count() : 1;
+    start(loop, saturating_add(loop.read_clock(), Duration(ns)), ns, callback);
   }
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
-  void rearm(Duration delay) {
+  void rearm(AnyDuration delay) {
     MOTE_ASSERT(loop_ != nullptr);
     const Instant moved = saturating_add(loop_->now(), delay);
     if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
@@ -4698,7 +5046,8 @@ class Timer : detail::TimerNode {
   }
   bool armed() const { return linked(); }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
-  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+  Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
+  std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
     cancel();
@@ -4714,18 +5063,23 @@ class Timer : detail::TimerNode {
   // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
     detail::List<detail::TimerNode> due;
+    detail::OnException put_back([&loop, &due] {
+      loop.set_firing_until(Instant());
+      loop.wheel().put_back(due);
+    });
     loop.set_firing_until(loop.last_known_time());
     const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
     while (loop.wheel().expire(until, due)) {
       while (detail::TimerNode* const node = due.front()) {
         if (fire) {
-          static_cast<Timer*>(node)->fire();
           ++loop.stats().timers_fired;
+          static_cast<Timer*>(node)->fire();
         } else {
           loop.wheel().erase(*node);
         }
       }
     }
+    put_back.dismiss();
     loop.set_firing_until(Instant());
     loop.wheel().refresh();
   }
@@ -4737,6 +5091,7 @@ class Timer : detail::TimerNode {
     callback();
   }
   void start_next_period(Callback callback) {
+    // Ticks are counted from the epoch at the earliest: the difference below would overflow.
     if (TimerNode::deadline < 0) TimerNode::deadline = 0;
     const std::int64_t missed = (loop_->last_known_time() - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);
@@ -4765,85 +5120,143 @@ class Timer : detail::TimerNode {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A timer to await, for one task and one use at a time: two parts of one await need two. It must not move while it is
-// in use.
+// A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
+// must not move.
+//
+// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
+// by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
+// something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
+// next use begins anew.
 // Size on a 32-bit board: 72 bytes.
-class TaskTimer {
+class TaskTimer : detail::TaskUse {
  public:
-  ~TaskTimer() { waiter_.clear(); }
+  ~TaskTimer() { clear(); }
 
   // Completes after `delay`, never early.
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
-  auto sleep(Duration delay) {
+  auto sleep(AnyDuration delay) {
     return operation<void>([this, delay](PollContext context) -> Result<void> {
-      const Result<std::uint32_t> expired = wait(context, delay, Use::sleep);
+      const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
     });
   }
-  // Completes at every multiple of `period` from the first call on, without drift, also where an operation made of
-  // others has abandoned it in between. Returns how many ticks have passed: 1, or more if the task was late.
+  // Completes at every multiple of `period` from the first call on, without drift. Returns how many ticks have passed:
+  // 1, or more if the task was late, since ticks are counted while nobody awaits them, too. One that first_of() or the
+  // like has given up keeps its phase: the task's next call of the same period goes on with it, unless another task has
+  // used the timer since. A call with another period begins anew. A period of less than 1 ns counts as 1 ns.
   // Errors:
-  //   EBUSY      another task uses it.
+  //   EBUSY      another task uses it, or is between two of its ticks.
   //   ECANCELED  the task was cancelled. The next call begins anew.
-  auto tick(Duration period) {
-    return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
+  auto tick(AnyDuration period) {
+    const Duration every = period < Duration(1) ? Duration(1) : Duration(period);
+    return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
-  // time is up. reset() ends it.
-  bool poll_limit(PollContext context, Duration limit) {
-    start(context, limit, Use::limit);
-    return ticks_ != 0;
+  // time is up. end_limit() ends it.
+  // Errors:
+  //   EBUSY      another task uses it.
+  Result<bool> poll_limit(PollContext context, AnyDuration limit) {
+    if (!begin(context, limit, limiting)) return Error(EBUSY);
+    if (expiries_ != 0) return true;
+    wait_again(in_use | limiting | waiting);
+    return false;
   }
-  void reset() {  // ends whatever use it is in
-    timer_.cancel();
-    waiter_.clear();
-    use_ = Use::none;
-    ticks_ = 0;
+  // Ends the task's own time limit, and no other use.
+  void end_limit(PollContext context) {
+    if (is_used(context, limiting)) end();
+  }
+  // Ends whatever use it is in. A task that waits in it begins anew: its sleep lasts `delay` from then on.
+  void reset() {
+    if (is(waiting)) wake();
+    end();
   }
  private:
-  enum class Use : std::uint8_t { none, sleep, tick, limit };
+  // What it awaits, beside in_use: one of the uses, and how it stands.
+  enum What : std::uint32_t {
+    sleeping = 0x01,
+    ticking = 0x02,
+    limiting = 0x04,
+    waiting = 0x10,  // the task is to be woken when it expires
+    given_up = 0x20  // the task has left its tick(), which goes on unless another task needs the timer
+  };
+  bool is(What what) const { return (awaited() & what) != 0; }
+  bool is_used(PollContext context, What use) const { return is(use) && names(context.header()); }
 
-  void start(PollContext context, Duration time, Use use) {
-    // Nobody waits, and no tick is left to be taken: the last use was abandoned, so the timer is free. Not for tick(),
-    // which goes on with its own use, in phase.
-    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
-    // One task must not use it for two things.
-    MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
-    if (use_ != Use::none) return;  // in use; if by another task, the attempt returns EBUSY
+  // ---- the beginning and the end of a use ----
+
+  // Makes sure that the task uses it so: goes on with that use, or begins it. False: it is in use otherwise.
+  bool begin(PollContext context, Duration time, What use) {
+    const bool is_own = names(context.header());
+    if (is_used(context, use)) {
+      if (use != ticking || timer_.period() == time) {
+        wait_again(in_use | use);
+        return true;
+      }
+    } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
+      MOTE_ASSERT(!is_own);  // a task must not use it for two things at once
+      return false;
+    }
+    start(context, time, use);
+    return true;
+  }
+  void start(PollContext context, Duration time, What use) {
+    end();
+    TaskUse::use(context.header(), use, &TaskTimer::end_with_task);
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
-    use_ = use;
-    waiter_.wait(context.header());
-    if (use == Use::tick) timer_.arm_every(context.task().reactor(), time, callback);
+    if (use == ticking) timer_.arm_every(context.task().reactor(), time, callback);
     else timer_.arm(context.task().reactor(), time, callback);
   }
-  Result<std::uint32_t> wait(PollContext context, Duration time, Use use) {
-    start(context, time, use);
-    const Result<std::uint32_t> result = context.attempt(waiter_, "a timer", [this] { return take_ticks(); });
-    if (has_ended(context, result, use)) reset();
-    return result;
+  // The one place where a use ends. Nothing is left of it.
+  void end() {
+    timer_.cancel();
+    clear();
+    expiries_ = 0;
   }
-  Result<std::uint32_t> take_ticks() {
-    if (ticks_ == 0) return Error(EAGAIN);
-    return std::exchange(ticks_, 0u);
+  static void end_with_task(TaskUse& self) { static_cast<TaskTimer&>(self).end(); }
+
+  // ---- using it ----
+
+  Result<std::uint32_t> attempt(PollContext context, Duration time, What use) {
+    Error refusal;
+    if (context.is_abandoning()) {
+      give_up(context, use);
+      return Error(ECANCELED);
+    }
+    const bool begun = begin(context, time, use);
+    if (!context.may_complete(refusal)) return refusal;
+    if (!begun) return Error(EBUSY);
+    if (expiries_ == 0) {
+      if (context.proceed(refusal)) {
+        wait_again(in_use | use | waiting);
+        return context.suspend("a timer");
+      }
+      end();  // cancelled
+      return refusal;
+    }
+    static_cast<void>(context.consume_budget());
+    const std::uint32_t passed = std::exchange(expiries_, 0u);
+    if (use != ticking) end();
+    return passed;
   }
-  // tick() stays in use after each tick, and also where it is abandoned, so that it keeps its phase.
-  static bool has_ended(PollContext context, const Result<std::uint32_t>& result, Use use) {
-    if (result) return use != Use::tick;
-    if (result.error() != ECANCELED) return false;
-    return use != Use::tick || !context.is_abandoning();
+  void give_up(PollContext context, What use) {
+    if (!is_used(context, use)) return;
+    if (use == ticking) wait_again(in_use | ticking | given_up);
+    else end();
   }
   void expire() {
-    const bool somebody_waited = waiter_.notify();
-    // Still armed: a tick(), which counts though nobody waits. Else a sleep() that was abandoned.
-    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();
+    const std::uint32_t passed = 1 + timer_.missed();
+    const std::uint32_t room = UINT32_MAX - expiries_;
+    expiries_ = passed > room ? UINT32_MAX : expiries_ + passed;
+    if (!is(waiting)) return;
+    const std::uint32_t what = awaited();
+    wake();
+    wait_again(what & ~std::uint32_t{waiting});
   }
 
+  std::uint32_t expiries_ = 0;  // that the task has not been told of
   Timer timer_;
-  Waiter waiter_;
-  std::uint32_t ticks_ = 0;
-  Use use_ = Use::none;
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -4861,6 +5274,9 @@ class TaskTimer {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+// The family of an address, where no address is given yet.
+enum class Family : int { ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
+
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
 // Size on a 32-bit board: 116 bytes.
 class Endpoint {
@@ -4874,10 +5290,12 @@ class Endpoint {
 
   constexpr Endpoint() : unix_{} {}  // none
 
-  // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0".
+  // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
+  // number, which need not be that of an interface that exists.
   // Errors:
   //   EINVAL   it is no numeric address: names are not looked up.
-  //   ENODEV   there is no interface of the name behind '%'.
+  //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
+  //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
   }
@@ -4891,13 +5309,16 @@ class Endpoint {
   // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
   // Errors:
   //   EINVAL         it is none of these, or the port is above 65535.
-  //   ENODEV         there is no interface of the name behind '%'.
+  //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
     return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
 
-  // In the form that parse() takes; "-" for none, as of the peer of an unbound Unix socket.
+  // In the form that parse() takes, which makes the same endpoint of it; "-" for none, as of the peer of an unbound
+  // Unix socket. (Of addresses that others have bound, two kinds are not made again: a path of 108 bytes, and an
+  // abstract name with NULs in it, which ends at the first one here.) A scope is printed as its interface's name, or as
+  // its number where there is no such interface, or not any more.
   Text text() const {
     Text result{};
     if (family() == AF_INET || family() == AF_INET6) {
@@ -4941,9 +5362,16 @@ class Endpoint {
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
     if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
-    if (scope == nullptr) return {};
-    v6_.sin6_scope_id = ::if_nametoindex(scope + 1);
-    return v6_.sin6_scope_id != 0 ? Result<void>() : Error(ENODEV);
+    return scope != nullptr ? set_scope(scope + 1) : Result<void>();
+  }
+  // An interface may have a name of digits, so the name is tried first.
+  Result<void> set_scope(const char* scope) {
+    std::uint32_t index = 0;
+    // Not a longer name, which some C libraries cut instead of refusing it.
+    if (::strlen(scope) < IF_NAMESIZE) index = ::if_nametoindex(scope);
+    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(ENODEV);
+    v6_.sin6_scope_id = index;
+    return {};
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
@@ -4961,33 +5389,42 @@ class Endpoint {
     if (::strncmp(text, "unix:", 5) == 0) return set_path(text + 5);
     const bool brackets = text[0] == '[';
     const char* const begin = text + (brackets ? 1 : 0);
-    const char* const end = ::strchr(begin, brackets ? ']' : ':');
+    // The last bracket: the name of an interface may have one in it.
+    const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
     if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
     if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
-    const int port = parse_port(end + (brackets ? 2 : 1));
-    return port >= 0 ? set_ip(address, static_cast<std::uint16_t>(port)) : Error(EINVAL);
+    std::uint32_t port = 0;
+    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(EINVAL);
+    return set_ip(address, static_cast<std::uint16_t>(port));
   }
-  static int parse_port(const char* digit) {  // -1: it is none
-    if (*digit == '\0') return -1;
-    int port = 0;
-    for (; *digit != '\0'; ++digit) {
-      if (*digit < '0' || *digit > '9') return -1;
-      port = port * 10 + (*digit - '0');
-      if (port > 65535) return -1;
+  // Whether it is a decimal number, of digits alone, up to `most`.
+  static bool parse_number(const char* text, std::uint32_t most, std::uint32_t& number) {
+    if (*text == '\0') return false;
+    std::uint64_t value = 0;
+    for (; *text != '\0'; ++text) {
+      if (*text < '0' || *text > '9') return false;
+      value = value * 10 + static_cast<std::uint32_t>(*text - '0');
+      if (value > most) return false;
     }
-    return port;
+    number = static_cast<std::uint32_t>(value);
+    return true;
   }
 
   void print_ip(Text& text) const {
     const bool ipv6 = family() == AF_INET6;
     const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
     char host[INET6_ADDRSTRLEN] = "";
-    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or not any more
+    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name or number
     ::inet_ntop(family(), bytes, host, sizeof host);
-    if (ipv6 && v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
+    if (ipv6 && v6_.sin6_scope_id != 0) print_scope(scope);
     ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});
+  }
+  void print_scope(char (&scope)[1 + IF_NAMESIZE]) const {
+    scope[0] = '%';
+    if (::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) return;
+    ::snprintf(scope + 1, IF_NAMESIZE, "%u", unsigned{v6_.sin6_scope_id});
   }
   void print_path(Text& text) const {
     ::memcpy(text.data, "unix:", 5);
@@ -5051,6 +5488,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
@@ -5070,7 +5508,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    connect_interrupted_ = slot.is(Slot::connecting) && slot.writer.has_task();
+    end_connect(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -5079,6 +5517,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
+    end_connect(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -5126,14 +5565,28 @@ class SourceBase : SlotOwner {
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // Closed while a connect() was pending: its next attempt returns ECANCELED rather than beginning anew.
-  bool connect_interrupted_ = false;
+  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
+  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
+  void end_connect(const Slot& slot) {
+    if (slot.is(Slot::connecting)) interrupted_ = slot.next;
+  }
+  // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
+  // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
-    loop_ = std::exchange(other.loop_, nullptr);
+    if (other.loop_ != nullptr) loop_ = other.loop_;
+    if (other.slot_ == nullptr) return;
+    if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
-    if (slot_ != nullptr) slot_->owner = this;
+    slot_->owner = this;
+    dismiss(slot_->reader);
+    dismiss(slot_->writer);
+  }
+  static void dismiss(Waiter& waiter) {
+    waiter.notify();
+    waiter.clear();
   }
 };
 
@@ -5157,8 +5610,9 @@ inline namespace MOTE_NAMESPACE {
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first. It must not be destroyed while another task's
-// operation on it is pending: close() it, which makes that operation return ECANCELED, and let the task run.
+// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
+// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
+// ECANCELED, and let the task run.
 // Size on a 32-bit board: 12 bytes.
 class Source : protected detail::SourceBase {
  public:
@@ -5420,10 +5874,10 @@ class Datagram : public Source {
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Opens a socket of that family (AF_INET, AF_INET6, AF_UNIX), which the first send binds. Errors: as above, but for
-  // those of the address.
-  Result<void> open(Reactor& reactor, int family) {
-    Fd fd(System::socket(family, SOCK_DGRAM));
+  // Opens a socket of that family, which the first send binds. Errors: as above, but for those of the address.
+  Result<void> open(Reactor& reactor, Family family) {
+    if (slot_ != nullptr) return Error(EBUSY);
+    Fd fd(System::socket(static_cast<int>(family), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
@@ -5595,7 +6049,9 @@ class Stream : public Source {
   }
   void write_all(ByteView&& bytes) = delete;
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
-  // included, the stream is empty again, but for EISCONN and EBUSY.
+  // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
+  // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
+  // task polls it. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
@@ -5605,21 +6061,17 @@ class Stream : public Source {
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
   //   EISCONN                    the stream is not empty; it stays as it is.
-  //   EBUSY                      another task connects it, and is not disturbed.
-  //   ECANCELED                  the task was cancelled, or the stream has been closed.
+  //   ENOTCONN                   it could not be connected, and another operation has been told why.
+  //   EBUSY                      another task connects it, and is not disturbed. Or the stream is watched.
+  //   ECANCELED                  the task was cancelled, or the stream has been closed: this task is told once.
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
   //   ENOSPC                     the kernel's limit on registrations: try later.
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
-    return operation<void>([this, &endpoint](PollContext context) {
-      const Result<void> result = attempt_connect(context, endpoint);
-      const int error = result ? 0 : result.error().code();
-      if (!detail::is_one_of(error, 0, detail::suspended.code(), EISCONN, EBUSY)) {
-        close();
-        connect_interrupted_ = false;
-      }
-      return result;
+    // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
+    return operation<void>([this, &endpoint, begun = Registration()](PollContext context) mutable {
+      return attempt_connect(context, endpoint, begun);
     });
   }
 
@@ -5698,24 +6150,67 @@ class Stream : public Source {
     return 0;
   }
 
-  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint) {
-    const bool interrupted = std::exchange(connect_interrupted_, false);
-    if (interrupted) return Error(ECANCELED);
+  // ---- connecting ----
+  //
+  // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
+  // another task may poll the coroutine later.
+
+  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
+    if (take_interruption(context, begun)) return Error(ECANCELED);
+    const bool is_pending = slot_ != nullptr;
+    if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
-    if (slot_ == nullptr) {
-      if (!context.proceed(refusal)) return refusal;
-      const Result<void> begun = begin_connect(context, endpoint);
-      if (!begun) return begun;
-      MOTE_ASSERT(slot_ != nullptr);
-    } else {
-      if (!slot_->is(Slot::connecting)) return Error(EISCONN);
-      if (!proceed(context, Interest::write, refusal)) return refusal;
-      const Result<void> checked = ask_for_connect_error();
-      if (!checked) return checked;
+    if (!context.proceed(refusal)) {
+      if (is_own && refusal == ECANCELED) drop_connection(begun);
+      return refusal;
     }
-    if (!slot_->may_write()) return wait_for(context, Interest::write, "a connection");
+    if (is_pending && !is_own) {
+      if (is_in_use_by_others()) return Error(EBUSY);
+      drop_connection(begun);
+    }
+    Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
+    if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
+    if (result) {
+      slot_->clear(Slot::connecting);
+    } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
+      drop_connection(begun);
+    }
+    return result;
+  }
+  // Whether what this task, or this coroutine, has begun was closed since it was told last.
+  bool take_interruption(PollContext context, Registration& begun) {
+    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
+    const bool is_coroutine = begun && !is_registered_as(begun);
+    if (is_task) interrupted_ = 0;
+    if (is_coroutine) begun = Registration();
+    return is_task || is_coroutine;
+  }
+  bool is_registered_as(Registration begun) const {
+    return slot_ != nullptr && slot_->generation == begun.generation && loop_->index_of(*slot_) == begun.slot;
+  }
+  bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
+  bool is_connected_by(PollContext context) const {
+    return slot_->next == context.header().serial() && is_of_loop(context);
+  }
+  // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
+  bool is_in_use_by_others() const {
+    const detail::TaskHeader* const task = slot_->writer.task();
+    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next);
+  }
+  Error wait_to_be_connected(PollContext context, Registration& begun) {
+    const Error answer = wait_for(context, Interest::write, "a connection");
+    if (answer != detail::suspended) return answer;
+    slot_->next = context.header().serial();
+    begun = {loop_->index_of(*slot_), slot_->generation};
+    return answer;
+  }
+  // The stream is empty again, and nobody is told.
+  void drop_connection(Registration& begun) {
+    begun = Registration();
+    if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
-    return {};
+    close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
@@ -5738,7 +6233,10 @@ class Stream : public Source {
     int error = 0;
     socklen_t size = sizeof error;
     if (System::getsockopt(slot_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
-    return error == 0 ? Result<void>() : Error(error);
+    if (error != 0) return Error(error);
+    // The kernel tells an error once. If something else has read it, the socket is not connected all the same.
+    const bool has_failed = any(slot_->last() & (Readiness::error | Readiness::hangup));
+    return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };
 
@@ -6114,12 +6612,14 @@ class WakerCore : InboxNode {
     waiter_.clear();
   }
 
-  // Errors: those of Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback) {
+  // `calls_again`: a callback that throws is called again, since it may have left something. Errors: those of
+  // Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback, bool calls_again = false) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
+    calls_again_ = calls_again;
     signalled_ = false;
     closed_ = false;
     loop.join_inbox(*this, &WakerCore::serve_inbox);
@@ -6174,10 +6674,23 @@ class WakerCore : InboxNode {
     if (!deliver) return close_all(loop);
     List<InboxNode> batch;
     batch.append_all(loop.inbox());
-    while (InboxNode* const node = batch.pop_front()) {
+    InboxNode* node = nullptr;
+    OnException put_back([&] { put_back_after_exception(loop, batch, node); });
+    for (node = batch.pop_front(); node != nullptr; node = batch.pop_front()) {
       loop.inbox().push_back(*node);
       of(*node).deliver();
     }
+    put_back.dismiss();
+  }
+  // What the callback of `last` has thrown ends the delivery: the rest comes first in the next one.
+  [[gnu::cold]] static void put_back_after_exception(Loop& loop, List<InboxNode>& rest, const InboxNode* last) {
+    // The callback may have destroyed it: then it is not in the inbox any more.
+    InboxNode* node = loop.inbox().front();
+    while (node != nullptr && node != last) node = loop.inbox().after(*node);
+    if (node != nullptr && of(*node).calls_again_) of(*node).pending_.store(1);
+    rest.append_all(loop.inbox());
+    loop.inbox().append_all(rest);
+    loop.set_flag(woken);
   }
   static void close_all(Loop& loop) {
     while (InboxNode* const node = loop.inbox().front()) of(*node).close();
@@ -6194,6 +6707,7 @@ class WakerCore : InboxNode {
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
+  bool calls_again_ = false;
   std::atomic<Loop*> loop_{nullptr};
   std::atomic<std::uint32_t> pending_{0};  // woken, and not yet delivered
   Delegate<void()> callback_;
@@ -6204,8 +6718,9 @@ class WakerCore : InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
-// once the waker's own destructor has begun. It must not move.
+// task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
+// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun. It
+// must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:
@@ -6263,9 +6778,10 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
     while (try_receive()) continue;
   }
 
-  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). Without a
-  // callback, await receive(). Errors: those of Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
+  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
+  // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
+  // Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback, true); }
   // Messages that are in it stay there, and can still be taken with try_receive().
   void close() { waker_.close(); }
 
@@ -6435,8 +6951,8 @@ class Signals : detail::Pinned {
  public:
   ~Signals() { close(); }
 
-  // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
-  // next(). On failure nothing is changed.
+  // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
+  // not keep the other signals from coming); without one, await next(). On failure nothing is changed.
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
   //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
@@ -6448,7 +6964,7 @@ class Signals : detail::Pinned {
     for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
       if (is_claimed(signal)) return Error(EBUSY);
     }
-    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), true);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();
@@ -6598,8 +7114,8 @@ template <class... Op> struct All;
 }
 
 // The results of all_of(), each stored when its operation completes: a named object that outlives the await. If the
-// await is abandoned midway (by with_timeout(), say), the next one goes on with the operations that have not completed;
-// reset() to begin anew.
+// await is abandoned midway (by with_timeout(), or by the end of its task), the next one, of whichever task, goes on
+// with the operations that have not completed, so that no result is lost; reset() to begin anew.
 // Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
@@ -6740,11 +7256,11 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   EAGAIN  the channel is full, or other tasks wait to send.
   //   EPIPE   the channel has been closed.
   Result<void> try_send(T&& value) {
-    if (!senders_.is_next(nullptr)) return Error(EAGAIN);
+    if (!closed_ && !senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(std::move(value));
   }
   Result<void> try_send(const T& value) {
-    if (!senders_.is_next(nullptr)) return Error(EAGAIN);
+    if (!closed_ && !senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(value);
   }
   // Receives a value without waiting.
@@ -6752,7 +7268,8 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   EAGAIN   the channel is empty, or other tasks wait to receive.
   //   ENODATA  the channel has been closed, and all values have been received.
   Result<T> try_receive() {
-    if (!receivers_.is_next(nullptr)) return Error(EAGAIN);
+    const bool is_drained = closed_ && count_ == 0;
+    if (!is_drained && !receivers_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
   // No more can be sent; values that have been sent can still be received. O(waiting tasks).
@@ -7344,7 +7861,7 @@ class Watchdog : detail::Pinned {
   //   ENOENT, ENXIO   there is no such device, or no driver for it.
   //   EACCES          the process may not open it.
   //   EMFILE, ENFILE  the system's limits.
-  Result<void> open(Reactor& reactor, const char* path, Duration period) {
+  Result<void> open(Reactor& reactor, const char* path, AnyDuration period) {
     if (fd_) return Error(EBUSY);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
@@ -7354,7 +7871,7 @@ class Watchdog : detail::Pinned {
   // Errors:
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
-  Result<void> open(Reactor& reactor, Fd&& fd, Duration period) {
+  Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
     if (fd_) return Error(EBUSY);
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
@@ -7527,18 +8044,19 @@ template <class Op> struct [[nodiscard]] Timed {
     const bool could_complete = context.budget() > 0;
     Poll<Answer<Op>> result = operation.poll(task);
     if (result.ready() || context.is_abandoning()) {
-      timer.reset();
+      timer.end_limit(context);
       return result;
     }
-    if (!timer.poll_limit(context, limit)) return pending;
+    const Result<bool> is_up = timer.poll_limit(context, limit);
+    if (is_up && !*is_up) return pending;
     if (!could_complete) {
       // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
     context.abandon(operation);
-    timer.reset();
-    return Answer<Op>(Error(ETIMEDOUT));
+    timer.end_limit(context);
+    return Answer<Op>(is_up ? Error(ETIMEDOUT) : is_up.error());
   }
 
   TaskTimer& timer;
@@ -7555,7 +8073,8 @@ template <class Op> struct [[nodiscard]] Timed {
 // operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
-template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+//   EBUSY      another task uses the timer, and the operation could not complete at once. It has been given up.
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, AnyDuration limit, Op&& operation) {
   return {timer, limit, static_cast<Op&&>(operation)};
 }
 
@@ -7595,11 +8114,11 @@ struct ShutdownReport {
 //   destroy   the tasks that are left are destroyed
 //
 // It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 128 bytes.
+// Size on a 32-bit board: 168 bytes.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, const SignalSet& signals, Duration grace = std::chrono::seconds(2),
-                   Duration cleanup = std::chrono::milliseconds(500))
+  GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
+                   AnyDuration cleanup = std::chrono::milliseconds(500))
       : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() { close(); }
 
@@ -7621,16 +8140,32 @@ class GracefulShutdown {
     loop_.remove_background();
     signals_.close();
     requests_ = 0;
+    if (!detail::has_exceptions) return;
+    report_left_ = {};
+    left_ = {};
   }
   // To be called instead of Reactor::run(). It also returns when there is nothing left but to wait for signals, or
-  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Errors:
-  // those of open() and of Reactor::run().
-  Result<ShutdownReport> run() {
+  // after Reactor::stop(), which leaves the tasks as they are (during a shutdown it ends the current period). Where an
+  // exception leaves it, the signals stay taken over, and the next run() goes on: in the same period, with what is left
+  // of its time. Errors: those of open() and of Reactor::run().
+  // Always inlined: it is called once in a program, and g++ makes it smaller so.
+  [[gnu::always_inline]] Result<ShutdownReport> run() {
     if (loop_.is_running()) return Error(EBUSY);
     const Result<void> opened = open();
     if (!opened) return opened.error();
     ShutdownReport report;
-    const Result<void> ran = run_phases(report);
+    Progress progress;
+    if (detail::has_exceptions) {
+      report = report_left_;
+      progress = left_;
+    }
+    detail::OnException go_on_later([this, &report, &progress] {
+      report_left_ = report;
+      left_ = progress;
+    });
+    const Result<void> ran = run_phases(report, progress);
+    go_on_later.dismiss();
+    report.forced = is_forced();
     close();
     if (!ran) return ran.error();
     return report;
@@ -7642,6 +8177,12 @@ class GracefulShutdown {
   void hold() { loop_.hold(); }
   void release() { loop_.release_hold(); }
  private:
+  enum class Phase : std::uint8_t { serve, drain, clean_up };
+  struct Progress {
+    Phase phase = Phase::serve;
+    Instant end{};  // of the grace period, or of the clean-up period; known only where there are exceptions
+  };
+
   // Notes a signal, or a request (0), and ends the current phase if that makes more of them than the phase allows.
   void advance(int signal) {
     ++requests_;
@@ -7651,20 +8192,24 @@ class GracefulShutdown {
   bool is_forced() const { return requests_ > 1; }
   bool has_work() const { return loop_.stats().tasks != 0 || loop_.is_held(); }
 
-  Result<void> run_phases(ShutdownReport& report) {
+  Result<void> run_phases(ShutdownReport& report, Progress& progress) {
+    if (detail::has_exceptions && progress.phase != Phase::serve) return go_on(report, progress);
     const Result<void> served = serve();
     if (!served || !requested()) return served;
     report.signal = signal_;
+    enter_phase(progress, Phase::drain, grace_);
     begin();
-    const Result<void> drained = drain(report);
-    if (!drained) return drained;
-    if (has_work()) {
-      const Result<void> cleaned_up = clean_up(report);
-      if (!cleaned_up) return cleaned_up;
-      report.destroyed = loop_.destroy_all_tasks();
-    }
-    report.forced = is_forced();
-    return {};
+    return drain(report, progress, grace_);
+  }
+  // In the phase that an exception has left.
+  Result<void> go_on(ShutdownReport& report, Progress& progress) {
+    const Instant now = Clock::now();
+    const Duration left = progress.end > now ? progress.end - now : Duration::zero();
+    return progress.phase == Phase::drain ? drain(report, progress, left) : clean_up(report, left);
+  }
+  static void enter_phase(Progress& progress, Phase phase, Duration duration) {
+    progress.phase = phase;
+    if (detail::has_exceptions) progress.end = saturating_add(Clock::now(), duration);
   }
   // Runs the reactor until the first request.
   Result<void> serve() {
@@ -7675,27 +8220,42 @@ class GracefulShutdown {
     loop_.close_listeners();
     if (on_begin_) on_begin_();
   }
-  // The grace period, which a second request ends.
-  Result<void> drain(ShutdownReport& report) { return run_phase(grace_, 1, report.drained); }
-  // Cancels the tasks that remain. A second request ends this period; if it has come already, they have one turn.
-  Result<void> clean_up(ShutdownReport& report) {
+  // The grace period, which a second request ends; and then what has to be done with the tasks that remain.
+  Result<void> drain(ShutdownReport& report, Progress& progress, Duration duration) {
+    const Result<void> drained = run_phase(duration, 1, report.drained);
+    if (!drained || !has_work()) return drained;
+    enter_phase(progress, Phase::clean_up, cleanup_);
     loop_.cancel_all_tasks();
-    if (is_forced()) return run_phase(Duration::zero(), UINT32_MAX, report.cancelled);
-    return run_phase(cleanup_, 1, report.cancelled);
+    return clean_up(report, cleanup_);
   }
-  // Runs until all is done, the time is up, or there have been more than `requests` requests. Stores in `ended` how
+  // The clean-up period. A second request ends it; if that has come already, the tasks have one turn.
+  Result<void> clean_up(ShutdownReport& report, Duration duration) {
+    const Result<void> cleaned_up = is_forced() ? run_phase(Duration::zero(), UINT32_MAX, report.cancelled)
+                                                : run_phase(duration, 1, report.cancelled);
+    if (cleaned_up) report.destroyed = loop_.destroy_all_tasks();
+    return cleaned_up;
+  }
+  // Runs until all is done, the time is up, or there have been more than `requests` requests. Adds to `ended` how
   // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = loop_.stats().tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
     requests_allowed_ = requests;
     if (requested()) loop_.set_flag(detail::draining);
+    detail::OnException leave([this, before, &ended] {
+      if (requests_ > requests_allowed_) loop_.forget_stop();  // this phase is over: the next one is not to be ended
+      leave_phase(before, ended);
+    });
     Result<void> ran;
     if (requests_ <= requests_allowed_) ran = loop_.run_until(end);
+    leave.dismiss();
+    leave_phase(before, ended);
+    return ran;
+  }
+  [[gnu::always_inline]] void leave_phase(std::uint64_t ended_before, std::uint32_t& ended) {
     requests_allowed_ = UINT32_MAX;
     loop_.clear_flag(detail::draining);
-    ended = static_cast<std::uint32_t>(loop_.stats().tasks_ended - before);
-    return ran;
+    ended += static_cast<std::uint32_t>(loop_.stats().tasks_ended - ended_before);
   }
 
   bool open_ = false;
@@ -7708,6 +8268,8 @@ class GracefulShutdown {
   std::uint32_t requests_ = 0;
   std::uint32_t requests_allowed_ = UINT32_MAX;  // in the current phase: more of them end it
   int signal_ = 0;                               // the signal that began the shutdown; 0: a request
+  ShutdownReport report_left_;                   // of a run that an exception has left
+  Progress left_;                                // the same
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -7769,6 +8331,7 @@ struct Chain {
   bool shielded = false;
  private:
   bool resume();
+  void adopt(Task& new_task);
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
@@ -7808,8 +8371,8 @@ struct Awaiter : Pinned {
 
 inline bool Chain::step(Task& stepped_by) {
   if (current_task != &stepped_by) {
+    adopt(stepped_by);
     current_task = &stepped_by;
-    task = TaskRef(stepped_by);
     abandoned = false;
   }
   return resume();
@@ -7817,15 +8380,27 @@ inline bool Chain::step(Task& stepped_by) {
 
 inline bool Chain::poll(Task& polled_by) {
   const PollContext context(polled_by);
+  if (!task.names(polled_by)) {
+    if (context.is_abandoning()) return false;  // it waits for another task, or for none
+    adopt(polled_by);
+  }
   current_task = &polled_by;
   abandoned = context.is_abandoning();
-  if (!task.names(polled_by)) task = TaskRef(polled_by);
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   std::swap(shielded, context.operation_shielded());
   return pending_await == nullptr && !abandoned;
+}
+
+// Another task is to step or poll it from now on. What the one before holds for it ends: if that task lives, it leaves
+// the places where it waits, and its shield is lowered; if it has ended, so has all of that.
+[[gnu::noinline]] inline void Chain::adopt(Task& new_task) {
+  Task* const former = task.get();
+  if (former != nullptr && pending_await != nullptr && !abandoned) PollContext(*former).abandon(*this);
+  shielded = false;
+  task = TaskRef(new_task);
 }
 
 // The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the
@@ -8339,7 +8914,8 @@ template <class T> struct CoFrame {
 
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
-// throws. It can be destroyed at any point: it then leaves everything that it waits for.
+// throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
+// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is
@@ -8459,7 +9035,13 @@ template <class T> struct PromiseOf : PromiseBase {
   static Co<T> get_return_object_on_allocation_failure() noexcept {
     return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
   }
-  void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
+  // Not by assigning to it: the exception may be one that the value's own assignment has thrown.
+  void unhandled_exception() noexcept {
+    using Kept = Result<Value>;
+    result.~Kept();
+    ::new (static_cast<void*>(&result)) Kept(Error(ENOTRECOVERABLE));
+    code = ENOTRECOVERABLE;
+  }
   void keep(Result<Value>&& returned) {
     result = std::move(returned);
     code = result ? 0 : result.error().code();

@@ -181,4 +181,95 @@ ON_BOTH_SELECTORS(
   }
   CHECK(done);  // so many copies are made, and each of them has thrown once
 }
+
+// The same operation, which is pending at first: the move that throws is made where no coroutine runs, by the task.
+struct GivesBrittleLater {
+  mote::Event& event;
+  int& copies_left;
+  mote::Poll<mote::Result<Brittle>> poll(mote::Task& task) {
+    if (!event.wait().poll(task).ready()) return mote::pending;
+    return mote::Result<Brittle>(Brittle(copies_left));
+  }
+};
+mote::Co<void> takes_brittle_later(mote::FrameSource&, mote::Event& event, int& copies_left) {
+  const mote::Result<Brittle> got = co_await GivesBrittleLater{event, copies_left};
+  CHECK(got);
+}
+
+ON_BOTH_SELECTORS(
+    "exceptions: one that an answer's move throws while a coroutine is resumed leaves the run, and the task has "
+    "failed") {
+  test::Loop<S> loop;
+  const auto nobody = [](const mote::Observation&) {};
+  loop.observe(nobody);
+  bool done = false;
+  int left_the_run = 0;
+  for (int copies = 0; !done && copies < 20; ++copies) {
+    int left = copies;
+    mote::Event event;
+    mote::CoroutinePool<1> pool;
+    mote::Result<mote::TaskHandle> task = pool.spawn(loop, takes_brittle_later(frames, event, left));
+    REQUIRE(task);
+    test::turns(loop);
+    event.set();
+    try {
+      CHECK(loop.run());
+    } catch (const std::bad_alloc&) {
+      ++left_the_run;
+      CHECK(loop.run());
+    }
+    const mote::Outcome outcome = task->outcome();
+    done = outcome.kind == mote::Outcome::Kind::done;
+    if (!done) CHECK(outcome.error == ENOTRECOVERABLE);
+    CHECK(brittle.alive == 0);
+    CHECK(frames.size() == 0);
+  }
+  CHECK(done);
+  CHECK(left_the_run > 0);
+}
+
+// A coroutine's own answer, which throws when it is copied or assigned for the n-th time.
+struct BrittleAnswer {
+  BrittleAnswer() = default;
+  explicit BrittleAnswer(int& copies_left) : left(&copies_left) {}
+  BrittleAnswer(const BrittleAnswer& other) : left(other.left) { use(); }
+  BrittleAnswer& operator=(const BrittleAnswer& other) {
+    left = other.left;
+    use();
+    return *this;
+  }
+  void use() const {
+    if (left != nullptr && (*left)-- == 0) throw std::bad_alloc();
+  }
+  int* left = nullptr;
+};
+mote::Co<BrittleAnswer> returns_brittle(mote::FrameSource&, int& copies_left) {
+  BrittleAnswer answer(copies_left);
+  co_return answer;
+}
+mote::Co<void> awaits_brittle(mote::FrameSource& from, int& copies_left, int& seen) {
+  const mote::Result<BrittleAnswer> got = co_await returns_brittle(from, copies_left);
+  seen = test::error_of(got);
+}
+
+ON_BOTH_SELECTORS(
+    "exceptions: one that is thrown while a coroutine's own answer is moved is a failure, here or there") {
+  test::Loop<S> loop;
+  mote::Event none;
+  bool done = false;
+  int failed_here = 0, failed_there = 0;
+  for (int copies = 0; !done && copies < 20; ++copies) {
+    int left = copies;
+    int seen = -1;
+    const mote::Outcome outcome = end_of(loop, awaits_brittle(frames, left, seen), none, false);
+    done = seen == 0;
+    if (seen == ENOTRECOVERABLE) ++failed_there;
+    if (seen == -1) ++failed_here;
+    CHECK((outcome.kind == mote::Outcome::Kind::done) == (seen != -1));
+    CHECK(frames.size() == 0);
+  }
+  CHECK(done);
+  CHECK(failed_there > 0);
+  CHECK(failed_here > 0);
+}
 }  // namespace

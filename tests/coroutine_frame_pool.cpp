@@ -136,7 +136,7 @@ ON_BOTH_SELECTORS("frames: else it is the default pool of the reactor that is an
   CHECK(other_loop.frames.high_water() == 1);
   mote::Datagram datagram;
   CHECK(of_datagram(datagram).error() == EINVAL);
-  REQUIRE(datagram.open(loop, AF_UNIX));
+  REQUIRE(datagram.open(loop, mote::Family::unix_domain));
   CHECK(of_datagram(datagram));
 #ifdef RVALUE_PARAMETERS
   CHECK(of_moved_stream(std::move(stream)));

@@ -812,14 +812,14 @@ template <class S> struct OpenDatagram : Operation<S> {
   mote::Datagram socket, unbound;
   int attempt() {
     if (const int error = code(socket.open(this->loop, any_tcp())); error != 0 && error != EBUSY) return error;
-    return code(unbound.open(this->loop, AF_INET));
+    return code(unbound.open(this->loop, mote::Family::ipv4));
   }
 };
 
 template <class S> struct ConnectDatagram : Operation<S> {
   mote::Fd peer = raw_socket_at(any_tcp(), SOCK_DGRAM);
   mote::Datagram socket;
-  ConnectDatagram() { REQUIRE(socket.open(this->loop, AF_INET)); }
+  ConnectDatagram() { REQUIRE(socket.open(this->loop, mote::Family::ipv4)); }
   static int expected(const Fault& fault) {  // it does not wait for anything: these two cannot be
     if (fault.call == Call::connect && (fault.error == EINPROGRESS || fault.error == EINTR)) return cannot_be;
     return usual(fault);
@@ -851,7 +851,7 @@ template <class S> struct SendDatagram : TaskOperation<S, SendDatagram<S>, void>
   mote::Fd peer = raw_socket_at(any_tcp(), SOCK_DGRAM);
   mote::Endpoint to = name_of(peer.get());
   mote::Datagram socket;
-  SendDatagram() { REQUIRE(socket.open(this->loop, AF_INET)); }
+  SendDatagram() { REQUIRE(socket.open(this->loop, mote::Family::ipv4)); }
   auto operation() { return socket.send_to(mote::bytes_of("data"), to); }
 };
 

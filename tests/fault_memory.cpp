@@ -275,7 +275,7 @@ ON_BOTH_SELECTORS("no heap call in any library operation") {
     opened = opened && source.open(loop, std::move(inherited.a)) && source.watch(mote::Interest::read, on_event);
     mote::Datagram datagram, unbound;
     const mote::Result<mote::Endpoint> local = mote::Endpoint::parse("127.0.0.1:0");
-    opened = opened && local && datagram.open(loop, *local) && unbound.open(loop, AF_INET);
+    opened = opened && local && datagram.open(loop, *local) && unbound.open(loop, mote::Family::ipv4);
     const mote::Result<mote::Endpoint> target = datagram.local_endpoint();
     worked = worked && target && unbound.try_send_to(mote::bytes_of("data"), &*target);
     mote::SerialPort port;

@@ -231,6 +231,27 @@ ON_BOTH_SELECTORS("virtual time: a period of less than 1 ns counts as 1 ns, and 
   CHECK(ticking.timer.deadline() == mote::Clock::now() + 1ns);
 }
 
+ON_BOTH_SELECTORS(
+    "virtual time: a periodic timer whose deadline is before the epoch counts its missed ticks from there") {
+  for (const Duration back : {Duration(2'000'000s), Duration::max()}) {
+    TimedLoop<S> loop;
+    Noting ticking;
+    ticking.timer.arm_every(loop, 1s, ticking.callback());
+    loop.turn();
+    ticking.timer.rearm(-back);
+    CHECK(ticking.timer.deadline() < Instant());
+    const auto passed = static_cast<std::uint32_t>(Seam::state.now / 1'000'000'000);
+    loop.turn();
+    CHECK(ticking.fired == 1);
+    CHECK(ticking.timer.missed() == passed);
+    CHECK(ticking.timer.deadline() == Instant((passed + 1) * Duration(1s)));
+    pass(1s);
+    loop.turn();
+    CHECK(ticking.fired == 2);
+    CHECK(ticking.timer.missed() == 0);
+  }
+}
+
 ON_BOTH_SELECTORS("virtual time: deadline in the past") {
   TimedLoop<S> loop;
   Noting past, long_past, beginning;

@@ -159,10 +159,20 @@ ON_BOTH_SELECTORS("datagram: connected, it takes from its peer alone") {
   CHECK(receive(loop, a) == "friend");
 }
 
+// A descriptor is no family: neither it nor an AF_INET compiles.
+template <class T, class = void> struct OpensWith : std::false_type {};
+template <class T>
+struct OpensWith<
+    T, std::void_t<decltype(std::declval<Datagram&>().open(std::declval<mote::Reactor&>(), std::declval<T>()))>>
+    : std::true_type {};
+static_assert(OpensWith<mote::Family>::value && OpensWith<Endpoint>::value);
+static_assert(!OpensWith<int>::value && !OpensWith<sa_family_t>::value && !OpensWith<mote::Fd>::value);
+static_assert(static_cast<int>(mote::Family::ipv6) == AF_INET6);
+
 ON_BOTH_SELECTORS("datagram: unbound, the first send binds it") {
   test::Loop<S> loop;
   Datagram a, b = bound(loop);
-  REQUIRE(a.open(loop, AF_INET));
+  REQUIRE(a.open(loop, mote::Family::ipv4));
   CHECK(a.local_endpoint()->port() == 0);
   CHECK(send(loop, a, "hello", *b.local_endpoint()) == 0);
   CHECK(a.local_endpoint()->port() != 0);
@@ -175,7 +185,7 @@ ON_BOTH_SELECTORS("datagram: unbound, the first send binds it") {
 ON_BOTH_SELECTORS("datagram: a Unix socket without a name is a sender without an address") {
   test::Loop<S> loop;
   Datagram a, b = bound(loop, name("b").c_str());
-  REQUIRE(a.open(loop, AF_UNIX));
+  REQUIRE(a.open(loop, mote::Family::unix_domain));
   CHECK(send(loop, a, "anonymous", *b.local_endpoint()) == 0);
   Endpoint from = *Endpoint::parse("192.0.2.1:80");
   CHECK(receive(loop, b, &from) == "anonymous");
@@ -190,10 +200,10 @@ ON_BOTH_SELECTORS(
   CHECK(error_of(b.open(loop, *a.local_endpoint())) == EADDRINUSE);
   CHECK(error_of(b.open(loop, *Endpoint::parse("203.0.113.77:0"))) == EADDRNOTAVAIL);
   CHECK(error_of(b.open(loop, Endpoint())) == EAFNOSUPPORT);
-  CHECK(error_of(b.open(loop, 12345)) == EAFNOSUPPORT);
-  CHECK(error_of(b.open(loop, AF_INET)) == ENOBUFS);
+  CHECK(error_of(b.open(loop, static_cast<mote::Family>(12345))) == EAFNOSUPPORT);
+  CHECK(error_of(b.open(loop, mote::Family::ipv4)) == ENOBUFS);
   CHECK(error_of(b.open(loop, *Endpoint::parse("127.0.0.1:0"))) == ENOBUFS);
-  CHECK(error_of(a.open(loop, AF_INET)) == EBUSY);
+  CHECK(error_of(a.open(loop, mote::Family::ipv4)) == EBUSY);
   CHECK(error_of(a.open(loop, *Endpoint::parse("127.0.0.1:0"))) == EBUSY);
   CHECK_FALSE(b.is_open());
   CHECK(test::open_descriptors() == descriptors);
@@ -202,7 +212,7 @@ ON_BOTH_SELECTORS(
 ON_BOTH_SELECTORS("datagram: errors of send: EMSGSIZE, EDESTADDRREQ, ENOENT, ECONNREFUSED, EAFNOSUPPORT, EBADF") {
   test::Loop<S> loop;
   Datagram a = bound(loop), u, none;
-  REQUIRE(u.open(loop, AF_UNIX));
+  REQUIRE(u.open(loop, mote::Family::unix_domain));
   const std::string huge(70'000, 'x');
   const Endpoint to = *a.local_endpoint();
   CHECK(send(loop, a, huge.c_str(), to) == EMSGSIZE);
@@ -230,7 +240,7 @@ ON_BOTH_SELECTORS("datagram: a sender waits while the receiver's queue is full, 
   test::Loop<S> loop;
   Datagram a, b = bound(loop, name("b").c_str());
   const Endpoint to = *b.local_endpoint();
-  REQUIRE(a.open(loop, AF_UNIX));
+  REQUIRE(a.open(loop, mote::Family::unix_domain));
   REQUIRE(a.connect(to));  // so that the kernel reports the peer's queue
   int sent = 0;
   while (a.try_send_to(mote::bytes_of("x"))) ++sent;

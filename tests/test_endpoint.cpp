@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT
 // Rooms: io/endpoint.hpp.
 // Endpoints: parsed, printed, refused.
+#include <net/if.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+
 #include <string>
 
+#include "support/child.hpp"
 #include "support/harness.hpp"
 
 using mote::Endpoint;
@@ -60,13 +65,120 @@ TEST_CASE("endpoints: scoped IPv6 names its interface") {
   CHECK(error_of(Endpoint::ip("fe80::1%no-such-thing", 80)) == ENODEV);
 }
 
-TEST_CASE("endpoints: a scope whose interface has gone is left out when printed") {
+TEST_CASE("endpoints: a scope whose interface has gone is printed as its number, which is parsed again") {
   Endpoint endpoint = *Endpoint::parse("[fe80::1%lo]:80");
   sockaddr_in6 raw;
   ::memcpy(&raw, endpoint.address(), sizeof raw);
   raw.sin6_scope_id = 0x7ffffff0;
   ::memcpy(endpoint.address(), &raw, sizeof raw);
-  CHECK(std::string(endpoint.text().c_str()) == "[fe80::1]:80");
+  CHECK(std::string(endpoint.text().c_str()) == "[fe80::1%2147483632]:80");
+  CHECK(reparsed("[fe80::1%2147483632]:80") == "[fe80::1%2147483632]:80");
+}
+
+TEST_CASE("endpoints: a scope is also a number of 32 bits, and nothing else") {
+  const auto scope_of = [](const char* text) -> long long {
+    const mote::Result<Endpoint> endpoint = Endpoint::ip(text, 80);
+    if (!endpoint) return -endpoint.error().code();
+    sockaddr_in6 raw;
+    ::memcpy(&raw, endpoint->address(), sizeof raw);
+    return raw.sin6_scope_id;
+  };
+  CHECK(scope_of("fe80::1%3") == 3);
+  CHECK(scope_of("fe80::1%0") == 0);
+  CHECK(scope_of("fe80::1%0003") == 3);
+  CHECK(scope_of("fe80::1%00000000000000000000003") == 3);  // longer than any interface's name
+  CHECK(scope_of("fe80::1%4294967295") == 4294967295);
+  for (const char* scope : {"", "4294967296", "18446744073709551619", "99999999999999999999999999", "-1", "+1", " 1",
+                            "1 ", "0x1", "1.", "lo0123456789abcdef", "%", "1%"}) {
+    CAPTURE(scope);
+    CHECK(scope_of((std::string("fe80::1%") + scope).c_str()) == -ENODEV);
+  }
+}
+
+namespace {
+
+std::uint32_t random_number() {
+  static std::uint32_t state = 2463534242u;  // xorshift
+  state ^= state << 13;
+  state ^= state >> 17;
+  state ^= state << 5;
+  return state;
+}
+
+Endpoint random_ip() {
+  Endpoint endpoint;
+  const auto port = static_cast<std::uint16_t>(random_number());
+  if (random_number() % 4 == 0) {
+    sockaddr_in raw{};
+    raw.sin_family = AF_INET;
+    raw.sin_port = htons(port);
+    raw.sin_addr.s_addr = random_number();
+    ::memcpy(endpoint.address(), &raw, sizeof raw);
+    endpoint.resize(sizeof raw);
+    return endpoint;
+  }
+  sockaddr_in6 raw{};
+  raw.sin6_family = AF_INET6;
+  raw.sin6_port = htons(port);
+  const std::uint32_t zeros = random_number();  // runs of them are printed shorter
+  for (int i = 0; i < 16; ++i) {
+    if ((zeros >> i & 1u) != 0) raw.sin6_addr.s6_addr[i] = static_cast<std::uint8_t>(random_number());
+  }
+  const std::uint32_t scopes[] = {0, 1, 2, 3, 10, UINT32_MAX, random_number(), random_number() >> 16};
+  raw.sin6_scope_id = scopes[random_number() % 8];
+  ::memcpy(endpoint.address(), &raw, sizeof raw);
+  endpoint.resize(sizeof raw);
+  return endpoint;
+}
+Endpoint random_name() {
+  std::string name;
+  const std::size_t size = 1 + random_number() % 107;
+  while (name.size() < size) name += static_cast<char>(1 + random_number() % 255);
+  return *Endpoint::unix_path(name.c_str());
+}
+bool same(const Endpoint& a, const Endpoint& b) {
+  return a.size() == b.size() && ::memcmp(a.address(), b.address(), a.size()) == 0;
+}
+int differing_when_reparsed(int count) {
+  int differing = 0;
+  for (int i = 0; i < count; ++i) {
+    const Endpoint endpoint = i % 4 == 0 ? random_name() : random_ip();
+    const Endpoint::Text text = endpoint.text();
+    const mote::Result<Endpoint> again = Endpoint::parse(text.c_str());
+    if (!again || !same(endpoint, *again)) ++differing;
+  }
+  return differing;
+}
+
+// In a namespace of its own, where lo is the only interface, and has that name. -1: it cannot be made here.
+int differing_with_interface(const char* name) {
+  if (::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return -1;
+  const mote::Fd any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  ::strncpy(request.ifr_name, "lo", IF_NAMESIZE - 1);
+  ::strncpy(request.ifr_newname, name, IF_NAMESIZE - 1);
+  if (::ioctl(any.get(), SIOCSIFNAME, &request) != 0) return -1;
+  if (::if_nametoindex(name) != 1) return -1;
+  const mote::Result<Endpoint> named = Endpoint::ip((std::string("fe80::1%") + name).c_str(), 80);
+  const bool printed = named && std::string(named->text().c_str()) == std::string("[fe80::1%") + name + "]:80";
+  return (printed ? 0 : 1) + differing_when_reparsed(200);
+}
+
+}  // namespace
+
+TEST_CASE("endpoints: what is printed is parsed as the same endpoint, whichever it is") {
+  CHECK(differing_when_reparsed(20'000) == 0);
+}
+
+TEST_CASE("endpoints: scopes are printed and parsed whatever name their interface has: digits, brackets, any bytes") {
+  for (const char* name :
+       {"eth0", "78", "a]b", "]80", "a-b.c@d", "[x]", "0x1", "99999999999", "\xc3\xa4", "abcdefghijklmno"}) {
+    CAPTURE(name);
+    test::Child child([name] { return 1 + differing_with_interface(name); });
+    const int status = child.join();
+    if (status == 0) MESSAGE("left out: no network namespace, or no such name");
+    else CHECK(status == 1);
+  }
 }
 
 TEST_CASE("endpoints: address and port apart") {

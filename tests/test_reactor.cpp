@@ -249,6 +249,52 @@ ON_BOTH_SELECTORS("reactor: run_for ends when its time is up, and not before") {
   CHECK(loop.run_for(1h));
 }
 
+ON_BOTH_SELECTORS(
+    "reactor: run_for sits out its time though nothing is left that could happen; forever makes it run()") {
+  test::Loop<S> loop;
+  const auto lasts = [&](mote::AnyDuration duration) {
+    const Instant start = Clock::now();
+    CHECK(loop.run_for(duration));
+    return Clock::now() - start;
+  };
+  CHECK(lasts(5ms) >= 5ms);
+  CHECK(loop.stats().turns < 20);  // and it rests meanwhile
+  mote::Event never;
+  TaskPool<Plain, 1> pool;
+  auto body = [&](Task& task) -> Step {
+    static_cast<void>(never.wait().poll(task));
+    return mote::pending;
+  };
+  REQUIRE(pool.spawn(loop, Body(body)));
+  CHECK(lasts(5ms) >= 5ms);  // a deadlock is no reason either
+  CHECK(loop.run_for(std::chrono::hours::max()).error() == EDEADLK);
+  loop.destroy_all_tasks();
+  CHECK(lasts(std::chrono::hours::max()) < 1h);
+  loop.stop();
+  CHECK(lasts(1h) < 1h);
+}
+
+ON_BOTH_SELECTORS(
+    "reactor: a wake-up and a stop from another thread reach a run_for in which nothing else could happen") {
+  test::Loop<S> loop;
+  REQUIRE(loop.enable_wakeups());
+  mote::Waker waker;
+  int woken = 0;
+  const auto count = [&] { ++woken; };
+  std::thread stopper([&] { loop.stop(); });
+  CHECK(loop.run_for(1h));
+  stopper.join();
+  REQUIRE(waker.open(loop, count));
+  std::thread other([&] {
+    waker.wake();
+    loop.stop();
+  });
+  CHECK(loop.run_for(1h));
+  other.join();
+  test::turn(loop);
+  CHECK(woken == 1);
+}
+
 ON_BOTH_SELECTORS("reactor: a busy task does not keep run_for from ending") {
   test::Loop<S> loop;
   TaskPool<Plain, 1> pool;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: base/result.hpp, base/error.hpp, base/poll.hpp.
+// Rooms: base/result.hpp, base/error.hpp, base/poll.hpp, base/bytes.hpp.
 // What operations answer: errors, results, and what is not ready yet.
 #include <string>
 
@@ -132,3 +132,20 @@ TEST_CASE("poll: an error is a completed operation") {
   REQUIRE(finished.ready());
   CHECK(*finished);
 }
+
+// Programs that were written for an earlier state still compile, with a warning.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+TEST_CASE("names: what has been renamed can still be used by its former name") {
+  const mote::ByteView bytes = mote::text("four");
+  CHECK(bytes.size() == 4);
+  CHECK(bytes[3] == 'r');
+  CHECK(mote::limits::steps_below == mote::limits::steps_per_lower_priority);
+  const auto fill = [](int& value) {
+    value = 7;
+    return Result<void>();
+  };
+  CHECK(*Result<int>::filled_in(fill) == 7);
+  CHECK(**Poll<Result<int>>::filled_in(fill) == 7);
+}
+#pragma GCC diagnostic pop

@@ -262,6 +262,7 @@ ON_BOTH_SELECTORS("tasks: the dump names every live task, where it stands, what 
   REQUIRE(dump() == 2);
   CHECK(lines[0].name == "dumped");
   CHECK(lines[0].line == 0);
+  CHECK(lines[0].waits_for.empty());
 
   turn(loop);
   REQUIRE(dump() == 2);
@@ -278,4 +279,72 @@ ON_BOTH_SELECTORS("tasks: the dump names every live task, where it stands, what 
   pair.b.close();
   REQUIRE(loop.run());
   CHECK(dump() == 0);
+}
+
+// What it waits for is asked in every state of a task, by others and by itself.
+struct Asked : StateMachine {
+  mote::Event& event;
+  mote::TaskTimer timer;
+  Result<void> got;
+  Result<mote::FirstOf<void, void>> first;
+  int not_null_while_stepped = 0;
+  Asked(mote::Event& to_wait_for) : event(to_wait_for) {}
+
+  void look() { not_null_while_stepped += task().waits_for() != nullptr; }
+  Step step() {
+    MOTE_BEGIN();
+    look();
+    MOTE_AWAIT(got, event.wait());
+    look();
+    // One part is pending when the other completes: in this step it has waited, and then it does not.
+    event.set();
+    MOTE_AWAIT(first, first_of(timer.sleep(1h), event.wait()));
+    look();
+    event.clear();
+    MOTE_YIELD();
+    MOTE_AWAIT(got, event.wait());
+    if (not_null_while_stepped != 0) return mote::failed(EPROTO);
+    MOTE_END();
+  }
+};
+
+ON_BOTH_SELECTORS(
+    "tasks: waits_for() is null unless the task is suspended: when queued, stepped, new in a slot, ended") {
+  test::Loop<S> loop;
+  mote::Event event;
+  TaskPool<Asked, 1> pool;
+  for (const bool cancels : {false, true}) {  // the second time in the slot of a predecessor that had a name
+    Result<TaskHandle> handle = pool.spawn(loop, event);
+    REQUIRE(handle);
+    Task& task = *handle->get();
+    CHECK(task.waits_for() == nullptr);
+    turn(loop);
+    REQUIRE(task.waits_for() != nullptr);
+    CHECK(std::string(task.waits_for()) == "an event");
+    if (cancels) task.cancel();
+    else task.wake();
+    CHECK(task.waits_for() == nullptr);
+    if (cancels) {
+      REQUIRE(task.set_priority(0));  // taken out of its queue and put back
+      CHECK(task.waits_for() == nullptr);
+    } else {
+      turn(loop);  // for nothing
+      CHECK(std::string(task.waits_for()) == "an event");
+      event.set();
+      CHECK(task.waits_for() == nullptr);
+    }
+    turn(loop);
+    CHECK(task.is_alive());
+    CHECK(task.waits_for() == nullptr);  // queued by itself
+    turn(loop);
+    CHECK(std::string(task.waits_for()) == "an event");
+    if (cancels) REQUIRE(handle->destroy());
+    else event.set();
+    turn(loop);
+    CHECK_FALSE(task.is_alive());
+    CHECK(task.waits_for() == nullptr);
+    CHECK(std::string(task.name()).find("Asked") != std::string::npos);
+    CHECK(handle->outcome().kind == (cancels ? Outcome::Kind::cancelled : Outcome::Kind::done));
+    event.clear();
+  }
 }

@@ -56,6 +56,7 @@ using ByteSpan = BasicBytes<unsigned char>;
 
 // The bytes of a string, without the NUL at its end. O(its length).
 inline ByteView bytes_of(const char* string) { return {string, ::strlen(string)}; }
+[[deprecated("renamed: mote::bytes_of")]] inline ByteView text(const char* string) { return bytes_of(string); }
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

@@ -45,6 +45,7 @@ namespace limits {
 constexpr int operations_per_step = 32;
 // Steps in one turn of each priority below the highest.
 constexpr std::uint32_t steps_per_lower_priority = 16;
+[[deprecated("renamed: steps_per_lower_priority")]] constexpr std::uint32_t steps_below = steps_per_lower_priority;
 // Connections of a listening socket, in a row, that are found dead before accepting pauses.
 constexpr int accepts_per_poll = 16;
 

@@ -61,6 +61,9 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
+  template <class Fill> [[deprecated("renamed: in_place")]] static Poll filled_in(Fill&& fill) {
+    return in_place(static_cast<Fill&&>(fill));
+  }
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
   constexpr Result<T>& operator*() {

@@ -57,6 +57,9 @@ template <class T> class [[nodiscard]] Result {
     result.error_ = filled ? 0 : filled.error().code();
     return result;
   }
+  template <class Fill> [[deprecated("renamed: in_place")]] static Result filled_in(Fill&& fill) {
+    return in_place(static_cast<Fill&&>(fill));
+  }
  private:
   friend struct detail::Assignment;
   T value_{};

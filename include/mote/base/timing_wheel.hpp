@@ -122,6 +122,14 @@ class TimingWheel {
     return false;
   }
 
+  // Where an exception ends the firing: takes what is left in `due` back, to be handed out first, and refreshes.
+  void put_back(List<TimerNode>& due) {
+    is_firing_ = false;
+    while (TimerNode* const node = due.pop_front()) place(*node);
+    while (TimerNode* const node = lists_[postponed_list].pop_front()) place(*node);
+    refresh();
+  }
+
   // Finds the next deadline again. Exact if the first list is of level 0 or has at most limits::timers_per_scan timers;
   // else it is the time at which that list begins.
   void refresh() {

@@ -61,6 +61,7 @@ struct Chain {
   bool shielded = false;
  private:
   bool resume();
+  void adopt(Task& new_task);
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
@@ -100,8 +101,8 @@ struct Awaiter : Pinned {
 
 inline bool Chain::step(Task& stepped_by) {
   if (current_task != &stepped_by) {
+    adopt(stepped_by);
     current_task = &stepped_by;
-    task = TaskRef(stepped_by);
     abandoned = false;
   }
   return resume();
@@ -109,15 +110,27 @@ inline bool Chain::step(Task& stepped_by) {
 
 inline bool Chain::poll(Task& polled_by) {
   const PollContext context(polled_by);
+  if (!task.names(polled_by)) {
+    if (context.is_abandoning()) return false;  // it waits for another task, or for none
+    adopt(polled_by);
+  }
   current_task = &polled_by;
   abandoned = context.is_abandoning();
-  if (!task.names(polled_by)) task = TaskRef(polled_by);
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
   std::swap(shielded, context.operation_shielded());
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   std::swap(shielded, context.operation_shielded());
   return pending_await == nullptr && !abandoned;
+}
+
+// Another task is to step or poll it from now on. What the one before holds for it ends: if that task lives, it leaves
+// the places where it waits, and its shield is lowered; if it has ended, so has all of that.
+[[gnu::noinline]] inline void Chain::adopt(Task& new_task) {
+  Task* const former = task.get();
+  if (former != nullptr && pending_await != nullptr && !abandoned) PollContext(*former).abandon(*this);
+  shielded = false;
+  task = TaskRef(new_task);
 }
 
 // The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the

@@ -11,6 +11,7 @@
 #include <coroutine>    // coroutine_handle, suspend_always
 #include <cstddef>      // size_t, ptrdiff_t
 #include <cstdint>      // integers of fixed width
+#include <new>          // placement new
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
@@ -79,7 +80,8 @@ template <class T> struct CoFrame {
 
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
-// throws. It can be destroyed at any point: it then leaves everything that it waits for.
+// throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
+// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is
@@ -199,7 +201,13 @@ template <class T> struct PromiseOf : PromiseBase {
   static Co<T> get_return_object_on_allocation_failure() noexcept {
     return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
   }
-  void unhandled_exception() noexcept { keep(Error(ENOTRECOVERABLE)); }
+  // Not by assigning to it: the exception may be one that the value's own assignment has thrown.
+  void unhandled_exception() noexcept {
+    using Kept = Result<Value>;
+    result.~Kept();
+    ::new (static_cast<void*>(&result)) Kept(Error(ENOTRECOVERABLE));
+    code = ENOTRECOVERABLE;
+  }
   void keep(Result<Value>&& returned) {
     result = std::move(returned);
     code = result ? 0 : result.error().code();

@@ -63,10 +63,10 @@ class Datagram : public Source {
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
-  // Opens a socket of that family (AF_INET, AF_INET6, AF_UNIX), which the first send binds. Errors: as above, but for
-  // those of the address.
-  Result<void> open(Reactor& reactor, int family) {
-    Fd fd(System::socket(family, SOCK_DGRAM));
+  // Opens a socket of that family, which the first send binds. Errors: as above, but for those of the address.
+  Result<void> open(Reactor& reactor, Family family) {
+    if (slot_ != nullptr) return Error(EBUSY);
+    Fd fd(System::socket(static_cast<int>(family), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }

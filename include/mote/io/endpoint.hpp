@@ -23,6 +23,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+// The family of an address, where no address is given yet.
+enum class Family : int { ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
+
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
 // Size on a 32-bit board: 116 bytes.
 class Endpoint {
@@ -36,10 +39,12 @@ class Endpoint {
 
   constexpr Endpoint() : unix_{} {}  // none
 
-  // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0".
+  // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
+  // number, which need not be that of an interface that exists.
   // Errors:
   //   EINVAL   it is no numeric address: names are not looked up.
-  //   ENODEV   there is no interface of the name behind '%'.
+  //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
+  //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::uint16_t port) {
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
   }
@@ -53,13 +58,16 @@ class Endpoint {
   // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
   // Errors:
   //   EINVAL         it is none of these, or the port is above 65535.
-  //   ENODEV         there is no interface of the name behind '%'.
+  //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
     return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
 
-  // In the form that parse() takes; "-" for none, as of the peer of an unbound Unix socket.
+  // In the form that parse() takes, which makes the same endpoint of it; "-" for none, as of the peer of an unbound
+  // Unix socket. (Of addresses that others have bound, two kinds are not made again: a path of 108 bytes, and an
+  // abstract name with NULs in it, which ends at the first one here.) A scope is printed as its interface's name, or as
+  // its number where there is no such interface, or not any more.
   Text text() const {
     Text result{};
     if (family() == AF_INET || family() == AF_INET6) {
@@ -103,9 +111,16 @@ class Endpoint {
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
     if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
-    if (scope == nullptr) return {};
-    v6_.sin6_scope_id = ::if_nametoindex(scope + 1);
-    return v6_.sin6_scope_id != 0 ? Result<void>() : Error(ENODEV);
+    return scope != nullptr ? set_scope(scope + 1) : Result<void>();
+  }
+  // An interface may have a name of digits, so the name is tried first.
+  Result<void> set_scope(const char* scope) {
+    std::uint32_t index = 0;
+    // Not a longer name, which some C libraries cut instead of refusing it.
+    if (::strlen(scope) < IF_NAMESIZE) index = ::if_nametoindex(scope);
+    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(ENODEV);
+    v6_.sin6_scope_id = index;
+    return {};
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
@@ -123,33 +138,42 @@ class Endpoint {
     if (::strncmp(text, "unix:", 5) == 0) return set_path(text + 5);
     const bool brackets = text[0] == '[';
     const char* const begin = text + (brackets ? 1 : 0);
-    const char* const end = ::strchr(begin, brackets ? ']' : ':');
+    // The last bracket: the name of an interface may have one in it.
+    const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
     if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
     if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
-    const int port = parse_port(end + (brackets ? 2 : 1));
-    return port >= 0 ? set_ip(address, static_cast<std::uint16_t>(port)) : Error(EINVAL);
+    std::uint32_t port = 0;
+    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(EINVAL);
+    return set_ip(address, static_cast<std::uint16_t>(port));
   }
-  static int parse_port(const char* digit) {  // -1: it is none
-    if (*digit == '\0') return -1;
-    int port = 0;
-    for (; *digit != '\0'; ++digit) {
-      if (*digit < '0' || *digit > '9') return -1;
-      port = port * 10 + (*digit - '0');
-      if (port > 65535) return -1;
+  // Whether it is a decimal number, of digits alone, up to `most`.
+  static bool parse_number(const char* text, std::uint32_t most, std::uint32_t& number) {
+    if (*text == '\0') return false;
+    std::uint64_t value = 0;
+    for (; *text != '\0'; ++text) {
+      if (*text < '0' || *text > '9') return false;
+      value = value * 10 + static_cast<std::uint32_t>(*text - '0');
+      if (value > most) return false;
     }
-    return port;
+    number = static_cast<std::uint32_t>(value);
+    return true;
   }
 
   void print_ip(Text& text) const {
     const bool ipv6 = family() == AF_INET6;
     const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
     char host[INET6_ADDRSTRLEN] = "";
-    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name; empty if there is none, or not any more
+    char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name or number
     ::inet_ntop(family(), bytes, host, sizeof host);
-    if (ipv6 && v6_.sin6_scope_id != 0 && ::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) scope[0] = '%';
+    if (ipv6 && v6_.sin6_scope_id != 0) print_scope(scope);
     ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});
+  }
+  void print_scope(char (&scope)[1 + IF_NAMESIZE]) const {
+    scope[0] = '%';
+    if (::if_indextoname(v6_.sin6_scope_id, scope + 1) != nullptr) return;
+    ::snprintf(scope + 1, IF_NAMESIZE, "%u", unsigned{v6_.sin6_scope_id});
   }
   void print_path(Text& text) const {
     ::memcpy(text.data, "unix:", 5);

@@ -32,8 +32,9 @@ inline namespace MOTE_NAMESPACE {
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first. It must not be destroyed while another task's
-// operation on it is pending: close() it, which makes that operation return ECANCELED, and let the task run.
+// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
+// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
+// ECANCELED, and let the task run.
 // Size on a 32-bit board: 12 bytes.
 class Source : protected detail::SourceBase {
  public:

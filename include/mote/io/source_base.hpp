@@ -56,6 +56,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
@@ -75,7 +76,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    connect_interrupted_ = slot.is(Slot::connecting) && slot.writer.has_task();
+    end_connect(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -84,6 +85,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
+    end_connect(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -131,14 +133,28 @@ class SourceBase : SlotOwner {
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // Closed while a connect() was pending: its next attempt returns ECANCELED rather than beginning anew.
-  bool connect_interrupted_ = false;
+  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
+  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
+  void end_connect(const Slot& slot) {
+    if (slot.is(Slot::connecting)) interrupted_ = slot.next;
+  }
+  // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
+  // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
-    loop_ = std::exchange(other.loop_, nullptr);
+    if (other.loop_ != nullptr) loop_ = other.loop_;
+    if (other.slot_ == nullptr) return;
+    if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
-    if (slot_ != nullptr) slot_->owner = this;
+    slot_->owner = this;
+    dismiss(slot_->reader);
+    dismiss(slot_->writer);
+  }
+  static void dismiss(Waiter& waiter) {
+    waiter.notify();
+    waiter.clear();
   }
 };
 

@@ -28,6 +28,7 @@
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
+#include <mote/task/task_header.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
@@ -119,7 +120,9 @@ class Stream : public Source {
   }
   void write_all(ByteView&& bytes) = delete;
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
-  // included, the stream is empty again, but for EISCONN and EBUSY.
+  // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
+  // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
+  // task polls it. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
@@ -129,21 +132,17 @@ class Stream : public Source {
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
   //   EISCONN                    the stream is not empty; it stays as it is.
-  //   EBUSY                      another task connects it, and is not disturbed.
-  //   ECANCELED                  the task was cancelled, or the stream has been closed.
+  //   ENOTCONN                   it could not be connected, and another operation has been told why.
+  //   EBUSY                      another task connects it, and is not disturbed. Or the stream is watched.
+  //   ECANCELED                  the task was cancelled, or the stream has been closed: this task is told once.
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
   //   ENOSPC                     the kernel's limit on registrations: try later.
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
-    return operation<void>([this, &endpoint](PollContext context) {
-      const Result<void> result = attempt_connect(context, endpoint);
-      const int error = result ? 0 : result.error().code();
-      if (!detail::is_one_of(error, 0, detail::suspended.code(), EISCONN, EBUSY)) {
-        close();
-        connect_interrupted_ = false;
-      }
-      return result;
+    // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
+    return operation<void>([this, &endpoint, begun = Registration()](PollContext context) mutable {
+      return attempt_connect(context, endpoint, begun);
     });
   }
 
@@ -222,24 +221,67 @@ class Stream : public Source {
     return 0;
   }
 
-  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint) {
-    const bool interrupted = std::exchange(connect_interrupted_, false);
-    if (interrupted) return Error(ECANCELED);
+  // ---- connecting ----
+  //
+  // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
+  // another task may poll the coroutine later.
+
+  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
+    if (take_interruption(context, begun)) return Error(ECANCELED);
+    const bool is_pending = slot_ != nullptr;
+    if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
-    if (slot_ == nullptr) {
-      if (!context.proceed(refusal)) return refusal;
-      const Result<void> begun = begin_connect(context, endpoint);
-      if (!begun) return begun;
-      MOTE_ASSERT(slot_ != nullptr);
-    } else {
-      if (!slot_->is(Slot::connecting)) return Error(EISCONN);
-      if (!proceed(context, Interest::write, refusal)) return refusal;
-      const Result<void> checked = ask_for_connect_error();
-      if (!checked) return checked;
+    if (!context.proceed(refusal)) {
+      if (is_own && refusal == ECANCELED) drop_connection(begun);
+      return refusal;
     }
-    if (!slot_->may_write()) return wait_for(context, Interest::write, "a connection");
+    if (is_pending && !is_own) {
+      if (is_in_use_by_others()) return Error(EBUSY);
+      drop_connection(begun);
+    }
+    Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
+    if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
+    if (result) {
+      slot_->clear(Slot::connecting);
+    } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
+      drop_connection(begun);
+    }
+    return result;
+  }
+  // Whether what this task, or this coroutine, has begun was closed since it was told last.
+  bool take_interruption(PollContext context, Registration& begun) {
+    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
+    const bool is_coroutine = begun && !is_registered_as(begun);
+    if (is_task) interrupted_ = 0;
+    if (is_coroutine) begun = Registration();
+    return is_task || is_coroutine;
+  }
+  bool is_registered_as(Registration begun) const {
+    return slot_ != nullptr && slot_->generation == begun.generation && loop_->index_of(*slot_) == begun.slot;
+  }
+  bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
+  bool is_connected_by(PollContext context) const {
+    return slot_->next == context.header().serial() && is_of_loop(context);
+  }
+  // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
+  bool is_in_use_by_others() const {
+    const detail::TaskHeader* const task = slot_->writer.task();
+    return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next);
+  }
+  Error wait_to_be_connected(PollContext context, Registration& begun) {
+    const Error answer = wait_for(context, Interest::write, "a connection");
+    if (answer != detail::suspended) return answer;
+    slot_->next = context.header().serial();
+    begun = {loop_->index_of(*slot_), slot_->generation};
+    return answer;
+  }
+  // The stream is empty again, and nobody is told.
+  void drop_connection(Registration& begun) {
+    begun = Registration();
+    if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
-    return {};
+    close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
@@ -262,7 +304,10 @@ class Stream : public Source {
     int error = 0;
     socklen_t size = sizeof error;
     if (System::getsockopt(slot_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
-    return error == 0 ? Result<void>() : Error(error);
+    if (error != 0) return Error(error);
+    // The kernel tells an error once. If something else has read it, the socket is not connected all the same.
+    const bool has_failed = any(slot_->last() & (Readiness::error | Readiness::hangup));
+    return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };
 

@@ -12,6 +12,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/result.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
@@ -34,7 +35,8 @@ enum LoopFlag : std::uint32_t {
   draining = 2,        // this run ends with the last task
   rebuild_needed = 4,  // the selector is to be made anew
   never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
-  has_muted = 16       // a slot has been muted: it has to be looked at again
+  has_muted = 16,      // a slot has been muted: it has to be looked at again
+  unfinished = 32      // an exception has left a turn: the next run begins with the rest of it
 };
 
 // Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
@@ -247,7 +249,7 @@ class DescriptorTable : TableWords, public Scheduler {
       set_flag(rebuild_needed);
       return fresh;
     }
-    clear_flag(rebuild_needed);
+    set_flag(rebuild_needed);  // until the end: a handler that is told of a failure may throw
     ++stats().selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       if (!slots_[i].is(Slot::in_set)) continue;
@@ -255,11 +257,11 @@ class DescriptorTable : TableWords, public Scheduler {
       if (added) continue;
       if (i == 0) {
         slots_[0].set(Slot::in_set);
-        set_flag(rebuild_needed);
         return added;
       }
       tell_failure(slots_[i], added.error());
     }
+    clear_flag(rebuild_needed);
     report(Observation::selector_rebuilt);
     return {};
   }
@@ -277,6 +279,10 @@ class DescriptorTable : TableWords, public Scheduler {
   bool has_any_flag() const { return flags_ != 0; }
   std::uint32_t flags() const { return flags_; }
   Selector& selector() const { return *selector_; }
+
+  // After a handler has thrown: the events of the batch that are left, or the slot from which the handlers that are
+  // always ready are called. 0: none, or all.
+  std::uint32_t left_ = 0;
  private:
   [[gnu::noinline]] Result<void> change_handler(Slot& slot, Interest interest, Handler handler) {
     const Handler before = std::exchange(slot.handler, handler);
@@ -391,14 +397,17 @@ class DescriptorTable : TableWords, public Scheduler {
     }
   }
   static void dispatch_always_ready(DescriptorTable& self) {
-    self.clear_flag(never_waiting);
-    for (std::uint32_t i = 1; i <= self.fresh_; ++i) {
+    const std::uint32_t first = has_exceptions ? std::exchange(self.left_, 0u) : 0;
+    if (first == 0) self.clear_flag(never_waiting);
+    for (std::uint32_t i = first == 0 ? 1 : first; i <= self.fresh_; ++i) {
       const Slot& slot = self.slots_[i];
       const Handler handler = slot.handler;
       if (!slot.is(Slot::always_ready) || !handler || !any(slot.known)) continue;
       ++self.stats().events;
       self.set_flag(never_waiting);
+      OnException resume_later([&self, i] { self.left_ = i + 1; });
       handler(static_cast<Readiness>(slot.known));
+      resume_later.dismiss();
     }
   }
   // Either the registration was removed earlier in this batch. Or its descriptor was closed while a duplicate, here or
@@ -529,7 +538,8 @@ class DescriptorTable : TableWords, public Scheduler {
   // Whether another slot holds it.
   bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
   void hold_number(Slot& slot) {
-    if (&slot == slots_) return;  // nobody else knows the wake-up descriptor
+    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
+    if (&slot == slots_ || slot.is(Slot::connecting)) return;
     std::uint32_t& link = link_to(slot.fd);
     if (link != 0) return;  // it does already
     slot.set(Slot::numbered);

@@ -14,6 +14,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/result.hpp>
 #include <mote/base/timing_wheel.hpp>
@@ -49,8 +50,11 @@ struct LoopWords {
   // States of sleep_. A loop counts as asleep also while it does not run, so that a wake-up makes the pollable
   // descriptor readable.
   enum Sleep : std::uint32_t { asleep, awake, notified };
+  // The parts of a turn, in their order, from which the next run goes on after an exception.
+  enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
   bool running_ = false;
+  Phase unfinished_phase_ = Phase::tasks;  // where the flag `unfinished` is set: what comes next
   Ready* batch_ = nullptr;
   std::uint32_t batch_size_ = 0;
   std::atomic<std::uint32_t> stop_{0};
@@ -88,6 +92,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
   // The same for the loop's own thread, which need not be woken.
   void stop_here() { stop_.store(1, std::memory_order_relaxed); }
+  void forget_stop() { stop_.store(0, std::memory_order_relaxed); }
   // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
@@ -202,7 +207,7 @@ class Loop : LoopWords, public DescriptorTable {
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
-  bool has_work_at_once() const { return has_flag(woken | never_waiting) || has_ready_task(); }
+  bool has_work_at_once() const { return has_flag(woken | never_waiting | unfinished) || has_ready_task(); }
   bool is_quiet() const { return (flags() | stop_.load(std::memory_order_acquire)) == 0; }  // one test of both words
   bool is_drained() const { return has_flag(draining) && stats().tasks == 0 && holds_ == 0; }
   bool is_over() const { return stop_.load(std::memory_order_acquire) != 0 || is_drained(); }
@@ -215,11 +220,14 @@ class Loop : LoopWords, public DescriptorTable {
     if (!is_open()) return Error(ENXIO);
     const bool endless = !once && limit == Instant::max();
     const bool no_limit_no_priorities = endless && !has_priorities();
-    enter();
+    const Run run(*this);
     Result<void> result = finish_rebuild();
-    if (!result) {
-      leave();
-      return result;
+    if (!result) return result;
+    if (has_exceptions && has_flag(unfinished) && (once || !is_over())) {
+      const std::uint64_t before = work_done();
+      result = finish_turn(limit);
+      if (!result) return result;
+      if (once && work_done() != before) limit = Instant::min();  // the turn that follows does not wait
     }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
@@ -230,10 +238,19 @@ class Loop : LoopWords, public DescriptorTable {
       if (!result || (!endless && is_last_turn(limit, once))) break;
     }
     if (!once) stop_.store(0, std::memory_order_relaxed);
-    leave();
     return result;
   }
   bool is_last_turn(Instant limit, bool once) { return once || (limit != Instant::max() && now() >= limit); }
+  // A run, which an exception may leave, too.
+  class Run {
+   public:
+    [[gnu::always_inline]] explicit Run(Loop& loop) : loop_(loop) { loop_.enter(); }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    [[gnu::always_inline]] ~Run() { loop_.leave(); }
+   private:
+    Loop& loop_;
+  };
   void enter() {
     running_ = true;
     if (sleep_.exchange(awake, std::memory_order_acq_rel) == notified) set_flag(woken);
@@ -245,7 +262,12 @@ class Loop : LoopWords, public DescriptorTable {
 
   // `no_limit_no_priorities`: the run has no limit, and the lowest priority has the only queue.
   [[gnu::always_inline]] Result<void> turn(Instant limit, bool no_limit_no_priorities) {
+    OnException finish_later([this] { leave_unfinished(Phase::tasks); });
     run_ready_tasks();
+    finish_later.dismiss();
+    return wait_and_dispatch(limit, no_limit_no_priorities);
+  }
+  [[gnu::always_inline]] Result<void> wait_and_dispatch(Instant limit, bool no_limit_no_priorities) {
     Duration timeout = forever;
     const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
     if (!waits_forever) timeout = time_to_wait(limit);
@@ -261,8 +283,11 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_any_flag()) {
       if (const Result<void> handled = handle_flags(); !handled) return handled;
     }
-    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
+    fire_due_timers();
     return {};
+  }
+  [[gnu::always_inline]] void fire_due_timers() {
+    if (!wheel_.empty() && now().time_since_epoch().count() >= wheel_.next()) fire_timers();
   }
   // The usual case, found by few tests: there is nothing but events to wait for. Only for a run without a limit and
   // without higher priorities.
@@ -286,7 +311,10 @@ class Loop : LoopWords, public DescriptorTable {
   [[gnu::always_inline]] void dispatch_batch(std::size_t received) {
     stats().events += received;
     const Ready* const end = batch_ + received;
-    for (const Ready* ready = batch_; ready != end; ++ready) dispatch(*ready);
+    const Ready* ready = batch_;
+    OnException keep([this, &ready, end] { keep_batch(ready + 1, end); });
+    for (; ready != end; ++ready) dispatch(*ready);
+    keep.dismiss();
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
     if (has_flag(has_muted)) {
@@ -302,17 +330,35 @@ class Loop : LoopWords, public DescriptorTable {
     const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
   }
-  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() {
-    if (has_flag(never_waiting)) dispatch_always_ready_handlers();
-    if (const Result<void> rebuilt = finish_rebuild(); !rebuilt) return rebuilt;
-    if (has_flag(woken)) {
+  [[gnu::noinline, gnu::cold]] Result<void> handle_flags() { return handle_flags_from(Phase::always_ready); }
+  [[gnu::always_inline]] Result<void> handle_flags_from(Phase phase) {
+    OnException finish_later([this, &phase] { leave_unfinished(phase); });
+    if (phase == Phase::always_ready) {
+      if (has_flag(never_waiting)) dispatch_always_ready_handlers();
+      phase = Phase::rebuilding;
+    }
+    if (phase == Phase::rebuilding && has_flag(rebuild_needed)) {
+      if (const Result<void> rebuilt = rebuild(); !rebuilt) {
+        finish_later.dismiss();
+        return rebuilt;
+      }
+    }
+    if (phase != Phase::timers && has_flag(woken)) {
+      phase = Phase::timers;
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, true);
     }
+    finish_later.dismiss();
     return {};
   }
   [[gnu::noinline]] void fire_timers() {
+    OnException renew([this] { renew_retry(); });
     if (expire_timers_ != nullptr) expire_timers_(*this, true);
+    renew.dismiss();
+    renew_retry();
+  }
+  // The wheel has been searched anew, and does not know of the pause.
+  void renew_retry() {
     if (retry_at_ == Instant()) return;
     wheel_.forget();
     if (retry_at_ > last_known_time()) return wheel_.expect(retry_at_.time_since_epoch().count());
@@ -321,6 +367,40 @@ class Loop : LoopWords, public DescriptorTable {
     accept_retry().notify_all();
     look_at_muted_slots();
   }
+
+  // ---- after an exception ----
+  //
+  // What a task, a handler or a callback throws leaves the run. The rest of the turn is not lost: the next run begins
+  // with it, and goes on behind what has thrown. So what throws each time does not keep the others from their share.
+
+  [[gnu::cold]] void leave_unfinished(Phase phase) {
+    unfinished_phase_ = phase;
+    set_flag(unfinished);
+  }
+  // Keeps events that have been received and not been dispatched: an edge would not be reported again.
+  [[gnu::cold]] void keep_batch(const Ready* begin, const Ready* end) {
+    left_ = static_cast<std::uint32_t>(end - begin);
+    stats().events -= left_;  // counted when they are dispatched
+    for (std::uint32_t i = 0; i < left_; ++i) batch_[i] = begin[i];
+    leave_unfinished(Phase::events);
+  }
+  [[gnu::cold, gnu::noinline]] Result<void> finish_turn(Instant limit) {
+    const Phase phase = unfinished_phase_;
+    clear_flag(unfinished);
+    if (phase == Phase::tasks) {
+      OnException finish_later([this] { leave_unfinished(Phase::tasks); });
+      finish_ready_tasks();
+      finish_later.dismiss();
+      return wait_and_dispatch(limit, false);
+    }
+    now_known_ = false;
+    if (phase == Phase::events) dispatch_batch(std::exchange(left_, 0u));
+    const Phase next = phase == Phase::events ? Phase::always_ready : phase;
+    if (const Result<void> handled = handle_flags_from(next); !handled) return handled;
+    fire_due_timers();
+    return {};
+  }
+
   void drain_wake_descriptor(Readiness) {
     std::uint64_t count = 0;  // EAGAIN: nothing to drain
     retry([&] { return System::read(wake_fd_.get(), &count, sizeof count); });

@@ -35,6 +35,11 @@ struct ReactorAccess;
 // events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
 // of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
 // others from their share.
+//
+// The library throws nothing. What a program's own task, handler, callback or observer throws leaves run(), run_for()
+// or run_once(); a task whose step threw has failed with ENOTRECOVERABLE. The next run begins with the rest of that
+// turn, so nothing is lost. (What a callback or an observer throws is dropped where nothing may be thrown: in
+// destructors, and while another exception is under way.)
 class Reactor : detail::Loop {
  public:
   // ---- running ----
@@ -49,9 +54,12 @@ class Reactor : detail::Loop {
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
   //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
   Result<void> run() { return run_until(Instant::max()); }
-  Result<void> run_for(Duration duration) { return run_until(saturating_add(Clock::now(), duration)); }
+  // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
+  // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
+  // wait.
+  Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
-  Result<std::uint32_t> run_once(Duration timeout = forever) { return Loop::run_once(timeout); }
+  Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
   // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler;
   // from there it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
   void stop() { Loop::stop(); }
@@ -154,8 +162,8 @@ class Reactor : detail::Loop {
   const Statistics& stats() const { return Loop::stats(); }
   // Without an observer, failures that nobody joins go to standard error.
   void observe(Observer observer) { Loop::observe(observer); }
-  // Zero: off. Else each step is measured, which costs two readings of the clock.
-  void set_slow_step_threshold(Duration threshold) { Loop::set_slow_step_threshold(threshold); }
+  // Zero or less: off. Else each step is measured, which costs two readings of the clock.
+  void set_slow_step_threshold(AnyDuration threshold) { Loop::set_slow_step_threshold(threshold); }
   // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
   // so far).
   template <class F> void for_each_task(F&& visit) {

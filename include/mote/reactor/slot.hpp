@@ -71,8 +71,9 @@ struct Slot {
 
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next = 0;         // in the list of free slots, or in its bucket; 0: none
-  std::uint32_t bucket = 0;       // not of this slot: the first one in the bucket of this place; 0: none
+  std::uint32_t next = 0;    // the next free slot, or in its bucket. While it is being connected: the serial of the
+                             // task that does it
+  std::uint32_t bucket = 0;  // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
   Interest known = Interest::none;

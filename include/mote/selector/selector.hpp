@@ -108,7 +108,8 @@ class Selector : detail::Pinned {
   //   EINVAL   `capacity` is 0; or (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   EBADF    the selector is not open.
   //   ENOMEM   (poll) the kernel has no memory: try again later.
-  Result<std::size_t> wait(Ready* ready, std::size_t capacity, Duration timeout) {
+  Result<std::size_t> wait(Ready* ready, std::size_t capacity, AnyDuration limit) {
+    Duration timeout = limit;
     const bool timed = timeout > Duration::zero() && timeout != forever;
     const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
     for (;;) {
@@ -119,12 +120,14 @@ class Selector : detail::Pinned {
       if (timed && count && timeout <= Duration::zero()) return count;  // after EINTR, it looks once more
     }
   }
-  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], Duration timeout) { return wait(to, M, timeout); }
+  template <std::size_t M> Result<std::size_t> wait(Ready (&to)[M], AnyDuration timeout) {
+    return wait(to, M, timeout);
+  }
 
   // One system call. As wait(), but it may return 0 before the time is up, where that lies beyond the kernel's range.
   // Errors: those of wait(), and
   //   EINTR    a signal came first: wait again.
-  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, Duration timeout) {
+  Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, AnyDuration timeout) {
     return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
   }
 

@@ -26,8 +26,8 @@ template <class... Op> struct All;
 }
 
 // The results of all_of(), each stored when its operation completes: a named object that outlives the await. If the
-// await is abandoned midway (by with_timeout(), say), the next one goes on with the operations that have not completed;
-// reset() to begin anew.
+// await is abandoned midway (by with_timeout(), or by the end of its task), the next one, of whichever task, goes on
+// with the operations that have not completed, so that no result is lost; reset() to begin anew.
 // Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:

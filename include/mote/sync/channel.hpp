@@ -59,11 +59,11 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   EAGAIN  the channel is full, or other tasks wait to send.
   //   EPIPE   the channel has been closed.
   Result<void> try_send(T&& value) {
-    if (!senders_.is_next(nullptr)) return Error(EAGAIN);
+    if (!closed_ && !senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(std::move(value));
   }
   Result<void> try_send(const T& value) {
-    if (!senders_.is_next(nullptr)) return Error(EAGAIN);
+    if (!closed_ && !senders_.is_next(nullptr)) return Error(EAGAIN);
     return put(value);
   }
   // Receives a value without waiting.
@@ -71,7 +71,8 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   EAGAIN   the channel is empty, or other tasks wait to receive.
   //   ENODATA  the channel has been closed, and all values have been received.
   Result<T> try_receive() {
-    if (!receivers_.is_next(nullptr)) return Error(EAGAIN);
+    const bool is_drained = closed_ && count_ == 0;
+    if (!is_drained && !receivers_.is_next(nullptr)) return Error(EAGAIN);
     return take();
   }
   // No more can be sent; values that have been sent can still be received. O(waiting tasks).

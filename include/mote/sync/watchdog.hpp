@@ -68,7 +68,7 @@ class Watchdog : detail::Pinned {
   //   ENOENT, ENXIO   there is no such device, or no driver for it.
   //   EACCES          the process may not open it.
   //   EMFILE, ENFILE  the system's limits.
-  Result<void> open(Reactor& reactor, const char* path, Duration period) {
+  Result<void> open(Reactor& reactor, const char* path, AnyDuration period) {
     if (fd_) return Error(EBUSY);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
@@ -78,7 +78,7 @@ class Watchdog : detail::Pinned {
   // Errors:
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
-  Result<void> open(Reactor& reactor, Fd&& fd, Duration period) {
+  Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
     if (fd_) return Error(EBUSY);
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);

@@ -9,6 +9,7 @@
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
+#include <mote/base/result.hpp>
 #include <mote/system/clock.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
@@ -26,18 +27,19 @@ template <class Op> struct [[nodiscard]] Timed {
     const bool could_complete = context.budget() > 0;
     Poll<Answer<Op>> result = operation.poll(task);
     if (result.ready() || context.is_abandoning()) {
-      timer.reset();
+      timer.end_limit(context);
       return result;
     }
-    if (!timer.poll_limit(context, limit)) return pending;
+    const Result<bool> is_up = timer.poll_limit(context, limit);
+    if (is_up && !*is_up) return pending;
     if (!could_complete) {
       // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
     context.abandon(operation);
-    timer.reset();
-    return Answer<Op>(Error(ETIMEDOUT));
+    timer.end_limit(context);
+    return Answer<Op>(is_up ? Error(ETIMEDOUT) : is_up.error());
   }
 
   TaskTimer& timer;
@@ -54,7 +56,8 @@ template <class Op> struct [[nodiscard]] Timed {
 // operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
-template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, Duration limit, Op&& operation) {
+//   EBUSY      another task uses the timer, and the operation could not complete at once. It has been given up.
+template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, AnyDuration limit, Op&& operation) {
   return {timer, limit, static_cast<Op&&>(operation)};
 }
 

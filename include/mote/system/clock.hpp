@@ -4,8 +4,9 @@
 #ifndef MOTE_SYSTEM_CLOCK_HPP
 #define MOTE_SYSTEM_CLOCK_HPP
 
-#include <chrono>   // Duration and Instant
-#include <cstdint>  // integers of fixed width
+#include <chrono>       // Duration and Instant
+#include <cstdint>      // integers of fixed width
+#include <type_traits>  // checks at compile time
 
 #include <mote/base/config.hpp>
 
@@ -30,8 +31,70 @@ struct Clock {
 using Instant = Clock::time_point;
 constexpr Duration forever = Duration::max();
 
+namespace detail {
+
+// How many nanoseconds one tick of a duration has; INT64_MAX stands for that and for all above. 0: no whole number.
+template <class Period> constexpr std::int64_t nanoseconds_per_tick() {
+  constexpr std::int64_t second = 1'000'000'000;
+  constexpr std::int64_t numerator = Period::type::num;
+  constexpr std::int64_t denominator = Period::type::den;
+  if (second % denominator != 0) return 0;
+  constexpr std::int64_t factor = denominator <= second ? second / denominator : 1;
+  return numerator > INT64_MAX / factor ? INT64_MAX : numerator * factor;
+}
+
+// Whether it is a std::chrono::duration that counts whole nanoseconds by an integer.
+template <class T> struct CountsNanoseconds : std::false_type {};
+template <class Rep, class Period>
+struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
+    : std::bool_constant<std::is_integral<Rep>::value && nanoseconds_per_tick<Period>() != 0> {};
+
+}  // namespace detail
+
+// A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
+// and saturates: what is longer than Duration can hold is `forever`, also std::chrono::hours::max(). The conversion of
+// std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
+// time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
+// Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
+class AnyDuration {
+ public:
+  constexpr AnyDuration() = default;  // zero
+  constexpr AnyDuration(Duration duration) : duration_(duration) {}
+  template <class Rep, class Period,
+            class = std::enable_if_t<detail::CountsNanoseconds<std::chrono::duration<Rep, Period>>::value>>
+  constexpr AnyDuration(std::chrono::duration<Rep, Period> duration)
+      : duration_(saturated<Period>(Wide<Rep>{duration.count()})) {}
+  // What else converts to a Duration, as types of the user's own, converts by its own rules.
+  template <class T,
+            class = std::enable_if_t<!detail::CountsNanoseconds<T>::value && !std::is_same<T, AnyDuration>::value>,
+            class = std::enable_if_t<std::is_convertible<const T&, Duration>::value>>
+  constexpr AnyDuration(const T& duration) : duration_(duration) {}
+
+  constexpr operator Duration() const { return duration_; }
+ private:
+  // The count, wide enough for the limits. (There may be integers of 128 bits.)
+  template <class Rep>
+  using Wide = std::conditional_t<(sizeof(Rep) > sizeof(std::int64_t)), Rep,
+                                  std::conditional_t<std::is_signed<Rep>::value, std::int64_t, std::uint64_t>>;
+
+  // Compared with limits that the compiler computes: clang for 32-bit ARM has no multiplication of 64 bits that
+  // reports overflow without a library.
+  template <class Period, class Count> static constexpr Duration saturated(Count count) {
+    constexpr std::int64_t tick = detail::nanoseconds_per_tick<Period>();
+    constexpr std::int64_t limit = tick != INT64_MAX ? INT64_MAX / tick : 0;
+    if (count > static_cast<Count>(limit)) return Duration::max();
+    if constexpr (std::is_signed<Count>::value) {
+      if (count < static_cast<Count>(-limit)) return Duration::min();
+    }
+    return Duration(static_cast<std::int64_t>(count) * tick);
+  }
+
+  Duration duration_{};
+};
+
 // Sums saturate: a deadline beyond the end of time is the end of time.
-constexpr Instant saturating_add(Instant t, Duration d) {
+constexpr Instant saturating_add(Instant t, AnyDuration duration) {
+  const Duration d = duration;
   std::int64_t sum = 0;
   const bool overflows = __builtin_add_overflow(t.time_since_epoch().count(), d.count(), &sum);
   if (!overflows) return Instant(Duration(sum));

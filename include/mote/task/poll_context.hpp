@@ -12,6 +12,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/task/queue_place.hpp>
 #include <mote/task/task.hpp>
@@ -110,10 +111,15 @@ class PollContext {
   template <class Op> void abandon(Op& operation) const {
     const std::int32_t budget = header_->budget;
     const bool outer = std::exchange(header_->abandoning, true);
+    const auto restore = [this, budget, outer] {
+      header_->abandoning = outer;
+      header_->budget = is_cancelling() ? 0 : budget;
+    };
+    detail::OnException restore_too(restore);
     header_->budget = 0;
     static_cast<void>(operation.poll(task()));
-    header_->abandoning = outer;
-    header_->budget = is_cancelling() ? 0 : budget;
+    restore_too.dismiss();
+    restore();
   }
   // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }

@@ -14,6 +14,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
@@ -25,6 +26,7 @@
 #include <mote/task/task.hpp>
 #include <mote/task/task_header.hpp>
 #include <mote/task/task_store.hpp>
+#include <mote/task/task_use.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
@@ -67,6 +69,12 @@ class Scheduler : Pinned {
     hold(holder, *task);
     return {};
   }
+  // Gives the slot back: the task's constructor has thrown.
+  static void unclaim(TaskHolder& holder) {
+    TaskHeader& task = *std::exchange(holder.task, nullptr);
+    task.holder = nullptr;
+    task.store->release(task);
+  }
   // Queues the first step of a task whose object has been made.
   void start(TaskHeader& task) {
     task.step = task.store->type().step;
@@ -74,7 +82,6 @@ class Scheduler : Pinned {
     task.since = now_;
     task.line = 0;
     task.share = limits::operations_per_step;
-    task.code = 0;
     task.state = TaskHeader::State::live;
     task.shields = 0;
     task.in_queues = false;
@@ -84,10 +91,12 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
-  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. O(slots used so far).
+  // Called by a pool's destructor: its tasks are destroyed, and handles to them become empty. What callbacks throw
+  // meanwhile is dropped. O(slots used so far).
   static void close(TaskStore& store) {
     if (store.scheduler() == nullptr) return;
     Scheduler& self = *store.scheduler();
@@ -95,8 +104,8 @@ class Scheduler : Pinned {
     const bool outer = std::exchange(self.destroying_, true);
     for (std::uint32_t i = 0; i < store.fresh(); ++i) {
       TaskHeader& task = store.at(i);
-      if (task.is_live()) self.destroy(task);
-      if (task.holder != nullptr) detach(*task.holder);
+      if (task.is_live()) drop_exceptions([&self, &task] { self.destroy(task); });
+      if (task.holder != nullptr) drop_exceptions([&task] { detach(*task.holder); });
     }
     self.destroying_ = outer;
     store.vacancy().notify_all();
@@ -111,17 +120,18 @@ class Scheduler : Pinned {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty. May throw what
+  // the observer throws.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
     task->holder = nullptr;
     task->joiner.notify();
     if (task->state != TaskHeader::State::finished) return;
+    const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
       task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
     }
-    task->store->release(*task);
   }
 
   // ---- ends ----
@@ -130,8 +140,10 @@ class Scheduler : Pinned {
   [[gnu::noinline]] void destroy(TaskHeader& task) {
     MOTE_ASSERT(&task != current_);
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
+    OnException restore([this, outer] { destroying_ = outer; });
     ++stats_.tasks_destroyed;
     finish(task, ECANCELED);
+    restore.dismiss();
     destroying_ = outer;
   }
   bool is_running(const TaskHeader& task) const { return &task == current_; }
@@ -165,7 +177,7 @@ class Scheduler : Pinned {
   void observe(Observer observer) { observer_ = observer; }
   void set_slow_step_threshold(Duration threshold) {
     slow_step_ = threshold;
-    measured_ = threshold != Duration::zero() ? &Scheduler::run_measured : nullptr;
+    measured_ = threshold > Duration::zero() ? &Scheduler::run_measured : nullptr;
   }
   [[gnu::cold]] void report(Observation::Kind kind, const Task* task = nullptr, Error error = {}) {
     report({kind, task, error, {}});
@@ -199,6 +211,9 @@ class Scheduler : Pinned {
 
   // Phase 1 of a turn: the tasks that are ready now. What they wake, themselves included, runs in the next turn; but
   // what a task of a higher priority wakes in a lower one may run in this turn.
+  //
+  // A task whose step throws has failed with ENOTRECOVERABLE. Those that have not been stepped then stay in
+  // running_tasks_: finish_ready_tasks() steps them, and must be called before the next run_ready_tasks().
   [[gnu::always_inline]] void run_ready_tasks() {
     std::uint32_t limit = UINT32_MAX;
     if (run_higher_ != nullptr) {
@@ -206,6 +221,10 @@ class Scheduler : Pinned {
       limit = limits::steps_per_lower_priority;
     }
     run_tasks(ready_, limit);
+  }
+  // After an exception: the rest of the tasks that were ready.
+  void finish_ready_tasks() {
+    if (!running_tasks_.empty()) step_running_tasks(UINT32_MAX);
   }
 
   TaskStore* first_store() { return stores_.front(); }
@@ -220,6 +239,13 @@ class Scheduler : Pinned {
   [[gnu::always_inline]] void run_tasks(RunQueue& queue, std::uint32_t limit) {
     if (queue.empty()) return;
     running_tasks_.move_all_from(queue);
+    step_running_tasks(limit);
+    if (running_tasks_.empty()) return;
+    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
+    queue.move_all_from(running_tasks_);
+  }
+  [[gnu::always_inline]] void step_running_tasks(std::uint32_t limit) {
+    OnException fail([this] { fail_running_task(); });
     do {
       TaskHeader* const task = running_tasks_.pop();
       current_ = task;
@@ -237,9 +263,14 @@ class Scheduler : Pinned {
       // Counted in the condition: as a statement of its own it costs an instruction in each turn.
     } while (!running_tasks_.empty() && --limit != 0);
     current_ = nullptr;
-    if (running_tasks_.empty()) return;
-    running_tasks_.append_all(queue);  // those that are left over come before those that were woken since
-    queue.move_all_from(running_tasks_);
+    fail.dismiss();
+  }
+  // After an exception: of the step of the running task, if one is running; else what was called at a task's end has
+  // thrown. What an observer or a group's callback throws now, while the other exception is under way, is dropped.
+  [[gnu::cold]] void fail_running_task() {
+    TaskHeader* const task = std::exchange(current_, nullptr);
+    if (task == nullptr) return;
+    drop_exceptions([this, task] { finish(*task, ENOTRECOVERABLE); });
   }
   // Steps all tasks of the highest priority, and a few of each other one: so how long the highest waits does not depend
   // on the others.
@@ -256,11 +287,27 @@ class Scheduler : Pinned {
     const Step step = task.step(task);
     const Duration taken = Clock::now() - start;
     if (taken > self.stats_.longest_step) self.stats_.longest_step = taken;
-    if (taken >= self.slow_step_) self.report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    if (taken >= self.slow_step_) self.report_slow_step(task, step, taken);
     return step;
   }
+  // Where the observer throws, the step counts all the same: the task goes on, or ends as it said.
+  void report_slow_step(TaskHeader& task, Step step, Duration taken) {
+    OnException settle([this, &task, step] {
+      current_ = nullptr;
+      task.since = now_;
+      if (!step.is_pending()) drop_exceptions([this, &task, step] { finish(task, step.code); });
+    });
+    report({Observation::slow_step, &TaskAccess::task(task), {}, taken});
+    settle.dismiss();
+  }
 
-  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken.
+  // Releases the slot of a task that has ended, after it has been reported to an observer, which may throw.
+  struct Release {
+    TaskHeader& task;
+    ~Release() { task.store->release(task); }
+  };
+  // The one place where a task ends. Its object is destroyed first, then the task that joins it is woken. May throw
+  // what an observer or a group's callback throws; the task has ended then, too.
   void finish(TaskHeader& task, int code) {
     if (code != 0 || task.holder != nullptr) {
       // The object is destroyed below; Task::name() returns this from then on.
@@ -285,12 +332,12 @@ class Scheduler : Pinned {
       task.joiner.notify();
       return;
     }
+    const Release release_at_end{task};
     if (failure) report(Observation::task_failed, &TaskAccess::task(task), Error(code));
-    task.store->release(task);
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();
-    while (Waiter* const waiter = task.waiters.front()) waiter->clear();
+    while (Waiter* const waiter = task.waiters.front()) TaskUse::end(*waiter);
   }
   std::uint32_t end_all_tasks(bool at_once) {
     const std::uint64_t before = stats_.tasks_destroyed;
@@ -329,6 +376,10 @@ struct SchedulerRef {
 }  // namespace detail
 
 inline Result<void> Task::set_priority(std::uint32_t level) { return store->scheduler()->set_priority(*this, level); }
+inline const char* Task::waits_for() const {
+  const bool is_suspended = is_live() && !linked() && !store->scheduler()->is_running(*this);
+  return is_suspended ? TaskHeader::waits_for : nullptr;
+}
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

@@ -10,6 +10,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/result.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
@@ -34,11 +35,11 @@ class TaskHandle : detail::TaskHolder {
   TaskHandle(TaskHandle&& other) noexcept { take(other); }
   TaskHandle& operator=(TaskHandle&& other) noexcept {
     if (this == &other) return *this;
-    detach();
+    drop();
     take(other);
     return *this;
   }
-  ~TaskHandle() { detach(); }
+  ~TaskHandle() { drop(); }
 
   explicit operator bool() const { return task != nullptr; }
   Task* get() const { return task != nullptr ? &detail::TaskAccess::task(*task) : nullptr; }  // null: an empty handle
@@ -77,6 +78,10 @@ class TaskHandle : detail::TaskHolder {
   }
  private:
   friend struct detail::HandleAccess;
+  // As detach(), where nothing may be thrown: what the observer throws is dropped.
+  void drop() noexcept {
+    detail::drop_exceptions([this] { detach(); });
+  }
   Result<Outcome> take_outcome() {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);

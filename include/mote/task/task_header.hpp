@@ -120,6 +120,8 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
+  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -136,12 +138,13 @@ struct TaskHeader : ListNode {
   List<Waiter> waiters;  // that name it
   QueuePlace places[limits::queues_per_task];
   Waiter joiner;  // the task that waits for its end
-  // What it waits for, in words, since its last wait; null: none yet, or it is being stepped. After its end: its name.
+  // What its last step has noted as waited for, in words; null: nothing. What of it still holds says
+  // Task::waits_for(), so that waking a task need not clear it. After its end: its name.
   const char* waits_for = nullptr;
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // 0, or the errno value that it failed with
+  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
   Instant since{};          // when it was suspended
 };
 

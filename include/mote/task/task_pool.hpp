@@ -14,6 +14,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/result.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
@@ -69,8 +70,8 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   constexpr TaskPool() = default;
   ~TaskPool() { detail::Scheduler::close(*this); }
 
-  // Makes a T by its constructor, which must not throw, or member by member (the others, large buffers too, are
-  // zeroed), and queues its first step. `reactor` is a Reactor.
+  // Makes a T by its constructor, or member by member (the others, large buffers too, are zeroed), and queues its first
+  // step. `reactor` is a Reactor. What the constructor throws is passed on: then there is no task.
   // Errors:
   //   ENOBUFS    the pool is full: await vacancy(). The arguments are as they were.
   //   EINVAL     the pool has tasks of another reactor.
@@ -83,7 +84,9 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
       const Result<void> claimed = scheduler.claim(*this, slots_, type, holder);
       if (claimed) {
         Task& task = detail::TaskAccess::task(*holder.task);
+        detail::OnException give_back([&holder] { detail::Scheduler::unclaim(holder); });
         T* const made = detail::construct<T>(static_cast<Slot&>(task).bytes, std::forward<A>(arguments)...);
+        give_back.dismiss();
         if constexpr (std::is_base_of<StateMachine, T>::value) detail::StateMachineAccess::set_task(*made, task);
         // Read anew: kept since claim(), it would take a register that is saved even where the pool is full.
         TaskStore::scheduler()->start(*holder.task);
@@ -120,7 +123,10 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
     if constexpr (detail::HasPlainStep<T>::value) return object(header).step();
     else return object(header).step(detail::TaskAccess::task(header));
   }
-  static void destroy(detail::TaskHeader& header) { object(header).~T(); }
+  static void destroy(detail::TaskHeader& header) {
+    static_assert(std::is_nothrow_destructible<T>::value, "a task's destructor must not throw");
+    object(header).~T();
+  }
   static const char* name(detail::TaskHeader& header) { return detail::TaskName<T>::of(object(header)); }
 
   Slot slots_[N];

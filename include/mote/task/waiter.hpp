@@ -44,6 +44,7 @@ class Waiter : public detail::ListNode {
   // What the task waits for, as bits where there are several things; 0: it does not wait now.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
+  const detail::TaskHeader* task() const { return task_; }  // null: it names none
 
   // For the library: PollContext::attempt() does this for operations.
   void wait(detail::TaskHeader& task, std::uint32_t what = 1) {

@@ -38,9 +38,10 @@ template <class T, std::size_t N> class Mailbox : detail::Pinned {
     while (try_receive()) continue;
   }
 
-  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). Without a
-  // callback, await receive(). Errors: those of Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback); }
+  // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
+  // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
+  // Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return waker_.open(reactor, callback, true); }
   // Messages that are in it stay there, and can still be taken with try_receive().
   void close() { waker_.close(); }
 

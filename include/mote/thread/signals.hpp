@@ -69,8 +69,8 @@ class Signals : detail::Pinned {
  public:
   ~Signals() { close(); }
 
-  // Takes these signals over. The callback is called with a signal's number, in the loop's thread; without one, await
-  // next(). On failure nothing is changed.
+  // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
+  // not keep the other signals from coming); without one, await next(). On failure nothing is changed.
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
   //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
@@ -82,7 +82,7 @@ class Signals : detail::Pinned {
     for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
       if (is_claimed(signal)) return Error(EBUSY);
     }
-    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this));
+    const Result<void> opened = waker_.open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), true);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();

@@ -14,6 +14,7 @@
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/result.hpp>
 #include <mote/reactor/loop.hpp>
@@ -38,12 +39,14 @@ class WakerCore : InboxNode {
     waiter_.clear();
   }
 
-  // Errors: those of Waker::open().
-  Result<void> open(Reactor& reactor, Delegate<void()> callback) {
+  // `calls_again`: a callback that throws is called again, since it may have left something. Errors: those of
+  // Waker::open().
+  Result<void> open(Reactor& reactor, Delegate<void()> callback, bool calls_again = false) {
     if (is_open()) return Error(EBUSY);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
+    calls_again_ = calls_again;
     signalled_ = false;
     closed_ = false;
     loop.join_inbox(*this, &WakerCore::serve_inbox);
@@ -98,10 +101,23 @@ class WakerCore : InboxNode {
     if (!deliver) return close_all(loop);
     List<InboxNode> batch;
     batch.append_all(loop.inbox());
-    while (InboxNode* const node = batch.pop_front()) {
+    InboxNode* node = nullptr;
+    OnException put_back([&] { put_back_after_exception(loop, batch, node); });
+    for (node = batch.pop_front(); node != nullptr; node = batch.pop_front()) {
       loop.inbox().push_back(*node);
       of(*node).deliver();
     }
+    put_back.dismiss();
+  }
+  // What the callback of `last` has thrown ends the delivery: the rest comes first in the next one.
+  [[gnu::cold]] static void put_back_after_exception(Loop& loop, List<InboxNode>& rest, const InboxNode* last) {
+    // The callback may have destroyed it: then it is not in the inbox any more.
+    InboxNode* node = loop.inbox().front();
+    while (node != nullptr && node != last) node = loop.inbox().after(*node);
+    if (node != nullptr && of(*node).calls_again_) of(*node).pending_.store(1);
+    rest.append_all(loop.inbox());
+    loop.inbox().append_all(rest);
+    loop.set_flag(woken);
   }
   static void close_all(Loop& loop) {
     while (InboxNode* const node = loop.inbox().front()) of(*node).close();
@@ -118,6 +134,7 @@ class WakerCore : InboxNode {
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
+  bool calls_again_ = false;
   std::atomic<Loop*> loop_{nullptr};
   std::atomic<std::uint32_t> pending_{0};  // woken, and not yet delivered
   Delegate<void()> callback_;
@@ -128,8 +145,9 @@ class WakerCore : InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). The reactor may be destroyed first; wake() then has no effect. wake() must not be called any more
-// once the waker's own destructor has begun. It must not move.
+// task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
+// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun. It
+// must not move.
 // Size on a 32-bit board: 48 bytes.
 class Waker {
  public:

@@ -17,91 +17,150 @@
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
-#include <mote/task/waiter.hpp>
+#include <mote/task/task_header.hpp>
+#include <mote/task/task_use.hpp>
 #include <mote/time/timer.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A timer to await, for one task and one use at a time: two parts of one await need two. It must not move while it is
-// in use.
+// A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
+// must not move.
+//
+// It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
+// by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
+// something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
+// next use begins anew.
 // Size on a 32-bit board: 72 bytes.
-class TaskTimer {
+class TaskTimer : detail::TaskUse {
  public:
-  ~TaskTimer() { waiter_.clear(); }
+  ~TaskTimer() { clear(); }
 
   // Completes after `delay`, never early.
   // Errors:
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
-  auto sleep(Duration delay) {
+  auto sleep(AnyDuration delay) {
     return operation<void>([this, delay](PollContext context) -> Result<void> {
-      const Result<std::uint32_t> expired = wait(context, delay, Use::sleep);
+      const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
     });
   }
-  // Completes at every multiple of `period` from the first call on, without drift, also where an operation made of
-  // others has abandoned it in between. Returns how many ticks have passed: 1, or more if the task was late.
+  // Completes at every multiple of `period` from the first call on, without drift. Returns how many ticks have passed:
+  // 1, or more if the task was late, since ticks are counted while nobody awaits them, too. One that first_of() or the
+  // like has given up keeps its phase: the task's next call of the same period goes on with it, unless another task has
+  // used the timer since. A call with another period begins anew. A period of less than 1 ns counts as 1 ns.
   // Errors:
-  //   EBUSY      another task uses it.
+  //   EBUSY      another task uses it, or is between two of its ticks.
   //   ECANCELED  the task was cancelled. The next call begins anew.
-  auto tick(Duration period) {
-    return operation<std::uint32_t>([this, period](PollContext context) { return wait(context, period, Use::tick); });
+  auto tick(AnyDuration period) {
+    const Duration every = period < Duration(1) ? Duration(1) : Duration(period);
+    return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
-  // time is up. reset() ends it.
-  bool poll_limit(PollContext context, Duration limit) {
-    start(context, limit, Use::limit);
-    return ticks_ != 0;
+  // time is up. end_limit() ends it.
+  // Errors:
+  //   EBUSY      another task uses it.
+  Result<bool> poll_limit(PollContext context, AnyDuration limit) {
+    if (!begin(context, limit, limiting)) return Error(EBUSY);
+    if (expiries_ != 0) return true;
+    wait_again(in_use | limiting | waiting);
+    return false;
   }
-  void reset() {  // ends whatever use it is in
-    timer_.cancel();
-    waiter_.clear();
-    use_ = Use::none;
-    ticks_ = 0;
+  // Ends the task's own time limit, and no other use.
+  void end_limit(PollContext context) {
+    if (is_used(context, limiting)) end();
+  }
+  // Ends whatever use it is in. A task that waits in it begins anew: its sleep lasts `delay` from then on.
+  void reset() {
+    if (is(waiting)) wake();
+    end();
   }
  private:
-  enum class Use : std::uint8_t { none, sleep, tick, limit };
+  // What it awaits, beside in_use: one of the uses, and how it stands.
+  enum What : std::uint32_t {
+    sleeping = 0x01,
+    ticking = 0x02,
+    limiting = 0x04,
+    waiting = 0x10,  // the task is to be woken when it expires
+    given_up = 0x20  // the task has left its tick(), which goes on unless another task needs the timer
+  };
+  bool is(What what) const { return (awaited() & what) != 0; }
+  bool is_used(PollContext context, What use) const { return is(use) && names(context.header()); }
 
-  void start(PollContext context, Duration time, Use use) {
-    // Nobody waits, and no tick is left to be taken: the last use was abandoned, so the timer is free. Not for tick(),
-    // which goes on with its own use, in phase.
-    if (use != Use::tick && ticks_ == 0 && !waiter_.is_waiting()) use_ = Use::none;
-    // One task must not use it for two things.
-    MOTE_ASSERT(use_ == Use::none || use_ == use || !waiter_.names(context.header()));
-    if (use_ != Use::none) return;  // in use; if by another task, the attempt returns EBUSY
+  // ---- the beginning and the end of a use ----
+
+  // Makes sure that the task uses it so: goes on with that use, or begins it. False: it is in use otherwise.
+  bool begin(PollContext context, Duration time, What use) {
+    const bool is_own = names(context.header());
+    if (is_used(context, use)) {
+      if (use != ticking || timer_.period() == time) {
+        wait_again(in_use | use);
+        return true;
+      }
+    } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
+      MOTE_ASSERT(!is_own);  // a task must not use it for two things at once
+      return false;
+    }
+    start(context, time, use);
+    return true;
+  }
+  void start(PollContext context, Duration time, What use) {
+    end();
+    TaskUse::use(context.header(), use, &TaskTimer::end_with_task);
     const auto callback = Timer::Callback::of<&TaskTimer::expire>(*this);
-    use_ = use;
-    waiter_.wait(context.header());
-    if (use == Use::tick) timer_.arm_every(context.task().reactor(), time, callback);
+    if (use == ticking) timer_.arm_every(context.task().reactor(), time, callback);
     else timer_.arm(context.task().reactor(), time, callback);
   }
-  Result<std::uint32_t> wait(PollContext context, Duration time, Use use) {
-    start(context, time, use);
-    const Result<std::uint32_t> result = context.attempt(waiter_, "a timer", [this] { return take_ticks(); });
-    if (has_ended(context, result, use)) reset();
-    return result;
+  // The one place where a use ends. Nothing is left of it.
+  void end() {
+    timer_.cancel();
+    clear();
+    expiries_ = 0;
   }
-  Result<std::uint32_t> take_ticks() {
-    if (ticks_ == 0) return Error(EAGAIN);
-    return std::exchange(ticks_, 0u);
+  static void end_with_task(TaskUse& self) { static_cast<TaskTimer&>(self).end(); }
+
+  // ---- using it ----
+
+  Result<std::uint32_t> attempt(PollContext context, Duration time, What use) {
+    Error refusal;
+    if (context.is_abandoning()) {
+      give_up(context, use);
+      return Error(ECANCELED);
+    }
+    const bool begun = begin(context, time, use);
+    if (!context.may_complete(refusal)) return refusal;
+    if (!begun) return Error(EBUSY);
+    if (expiries_ == 0) {
+      if (context.proceed(refusal)) {
+        wait_again(in_use | use | waiting);
+        return context.suspend("a timer");
+      }
+      end();  // cancelled
+      return refusal;
+    }
+    static_cast<void>(context.consume_budget());
+    const std::uint32_t passed = std::exchange(expiries_, 0u);
+    if (use != ticking) end();
+    return passed;
   }
-  // tick() stays in use after each tick, and also where it is abandoned, so that it keeps its phase.
-  static bool has_ended(PollContext context, const Result<std::uint32_t>& result, Use use) {
-    if (result) return use != Use::tick;
-    if (result.error() != ECANCELED) return false;
-    return use != Use::tick || !context.is_abandoning();
+  void give_up(PollContext context, What use) {
+    if (!is_used(context, use)) return;
+    if (use == ticking) wait_again(in_use | ticking | given_up);
+    else end();
   }
   void expire() {
-    const bool somebody_waited = waiter_.notify();
-    // Still armed: a tick(), which counts though nobody waits. Else a sleep() that was abandoned.
-    if (somebody_waited || timer_.armed()) ticks_ += 1 + timer_.missed();
+    const std::uint32_t passed = 1 + timer_.missed();
+    const std::uint32_t room = UINT32_MAX - expiries_;
+    expiries_ = passed > room ? UINT32_MAX : expiries_ + passed;
+    if (!is(waiting)) return;
+    const std::uint32_t what = awaited();
+    wake();
+    wait_again(what & ~std::uint32_t{waiting});
   }
 
+  std::uint32_t expiries_ = 0;  // that the task has not been told of
   Timer timer_;
-  Waiter waiter_;
-  std::uint32_t ticks_ = 0;
-  Use use_ = Use::none;
 };
 
 }  // namespace MOTE_NAMESPACE

@@ -4,10 +4,12 @@
 #ifndef MOTE_TIME_TIMER_HPP
 #define MOTE_TIME_TIMER_HPP
 
+#include <chrono>   // Duration and Instant
 #include <cstdint>  // integers of fixed width
 
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/timing_wheel.hpp>
 #include <mote/reactor/loop.hpp>
@@ -19,7 +21,8 @@ inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
 // It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
+// has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
@@ -27,23 +30,28 @@ class Timer : detail::TimerNode {
   ~Timer() { cancel(); }
 
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
-  void arm(Reactor& reactor, Duration delay, Callback callback) {
+  void arm(Reactor& reactor, AnyDuration delay, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
     start(loop, saturating_add(loop.read_clock(), delay), 0, callback);
   }
   void arm_at(Reactor& reactor, Instant deadline, Callback callback) {
     start(detail::ReactorAccess::loop(reactor), deadline, 0, callback);
   }
+  // The same where the instant is counted in another unit: it saturates, too.
+  template <class D> void arm_at(Reactor& reactor, std::chrono::time_point<Clock, D> deadline, Callback callback) {
+    arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
+  }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
   // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
-  void arm_every(Reactor& reactor, Duration period, Callback callback) {
+  void arm_every(Reactor& reactor, AnyDuration period, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
-    if (period < Duration(1)) period = Duration(1);
-    start(loop, saturating_add(loop.read_clock(), period), period.count(), callback);
+    const Duration tick = period;
+    const std::int64_t ns = tick.count() > 0 ? tick.count() : 1;
+    start(loop, saturating_add(loop.read_clock(), Duration(ns)), ns, callback);
   }
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
-  void rearm(Duration delay) {
+  void rearm(AnyDuration delay) {
     MOTE_ASSERT(loop_ != nullptr);
     const Instant moved = saturating_add(loop_->now(), delay);
     if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
@@ -59,7 +67,8 @@ class Timer : detail::TimerNode {
   }
   bool armed() const { return linked(); }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
-  std::uint32_t missed() const { return missed_; }  // ticks skipped before the one that fired last
+  Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
+  std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
     cancel();
@@ -75,18 +84,23 @@ class Timer : detail::TimerNode {
   // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
     detail::List<detail::TimerNode> due;
+    detail::OnException put_back([&loop, &due] {
+      loop.set_firing_until(Instant());
+      loop.wheel().put_back(due);
+    });
     loop.set_firing_until(loop.last_known_time());
     const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
     while (loop.wheel().expire(until, due)) {
       while (detail::TimerNode* const node = due.front()) {
         if (fire) {
-          static_cast<Timer*>(node)->fire();
           ++loop.stats().timers_fired;
+          static_cast<Timer*>(node)->fire();
         } else {
           loop.wheel().erase(*node);
         }
       }
     }
+    put_back.dismiss();
     loop.set_firing_until(Instant());
     loop.wheel().refresh();
   }
@@ -98,6 +112,7 @@ class Timer : detail::TimerNode {
     callback();
   }
   void start_next_period(Callback callback) {
+    // Ticks are counted from the epoch at the earliest: the difference below would overflow.
     if (TimerNode::deadline < 0) TimerNode::deadline = 0;
     const std::int64_t missed = (loop_->last_known_time() - deadline()).count() / period_;
     missed_ = missed > INT32_MAX ? INT32_MAX : static_cast<std::uint32_t>(missed);

@@ -7,6 +7,7 @@
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/error.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/base/poll.hpp>
@@ -71,6 +72,7 @@
 #include <mote/task/task_pool.hpp>
 #include <mote/task/task_ref.hpp>
 #include <mote/task/task_store.hpp>
+#include <mote/task/task_use.hpp>
 #include <mote/task/wait_queue.hpp>
 #include <mote/task/waiter.hpp>
 #include <mote/thread/mailbox.hpp>
