@@ -5150,7 +5150,8 @@ class TaskTimer : detail::TaskUse {
   //   EBUSY      another task uses it, or is between two of its ticks.
   //   ECANCELED  the task was cancelled. The next call begins anew.
   auto tick(AnyDuration period) {
-    const Duration every = period < Duration(1) ? Duration(1) : Duration(period);
+    const Duration asked = period;
+    const Duration every = asked < Duration(1) ? Duration(1) : asked;
     return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
