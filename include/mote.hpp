@@ -4195,7 +4195,8 @@ class DescriptorTable : TableWords, public Scheduler {
     if (slot.is(Slot::always_ready)) return update_always_ready(slot);
     // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
     if (!any(slot.wanted) && !slot.handler) {
-      remove_from_selector(slot);
+      leave_but_stay_named(slot);
+      give_number_back(slot);
       return {};
     }
     const Result<void> updated = add_or_modify(slot);

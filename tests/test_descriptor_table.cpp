@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "support/harness.hpp"
+#include "support/operations.hpp"
 
 namespace {
 
@@ -1612,4 +1612,23 @@ ON_BOTH_SELECTORS("foreign descriptors: a number that comes back with what a dup
   CHECK(second.calls == 2);
   REQUIRE(loop.remove(again));
   ::close(number);
+}
+
+ON_BOTH_SELECTORS("foreign descriptors: a source's, closed behind its back with a live duplicate, does not spin") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  mote::Stream stream;
+  const int number = pair.a.get();
+  const mote::Fd duplicate(::dup(number));
+  REQUIRE(stream.open(loop, std::move(pair.a)));
+  char bytes[8];
+  {
+    test::Running reading(loop, [&] { return stream.read(bytes); });
+    CHECK(test::comes_to_rest(loop));
+    CHECK_FALSE(reading.done());
+  }
+  ::close(number);
+  test::send_text(pair.b.get(), "x");  // nobody waits for it any more
+  turns(loop);
+  CHECK(turns(loop) == 0);
 }

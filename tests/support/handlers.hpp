@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A generated world of handlers: sockets, pipes, terminals, timers and events, whose handlers add, modify, remove, close
-// and re-add themselves and each other at random, from within handlers and between turns, while peers write, read, close
-// and shut down. poll(2) is the judge: in every turn, who should be called is called, and nobody else. Everything follows
-// from a seed.
+// A generated world of handlers: sockets, pipes, terminals, timers and events, whose handlers add, modify, remove,
+// close and re-add themselves and each other at random, from within handlers and between turns, while peers write,
+// read, close and shut down. poll(2) is the judge: in every turn, who should be called is called, and nobody else.
+// Everything follows from a seed.
 #ifndef MOTE_TESTS_HANDLERS_HPP
 #define MOTE_TESTS_HANDLERS_HPP
 
@@ -290,7 +290,8 @@ struct Player {
   int number = -1;       // the descriptor's
   Interest interest = Interest::none;
   bool armed = false;  // it has a handler
-  // Its descriptor was closed before it was removed. Until it is modified it may be called or not; poll(2) has no answer.
+  // Its descriptor was closed before it was removed. Until it is modified it may be called or not: poll(2) has no
+  // answer.
   bool stale = false;
   bool number_may_be_lost = false;  // stale, and told so
   bool muted = false;               // told of a hang-up or an error alone, which stayed
