@@ -4284,8 +4284,8 @@ class DescriptorTable : TableWords, public Scheduler {
   // Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out; the upper half of the
   // product with the capacity is a place in the table.
   [[gnu::noinline]] std::uint32_t& link_to(int fd) const {
-    const std::uint64_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
-    std::uint32_t* link = &slots_[1 + (spread * capacity_ >> 32)].bucket;
+    const std::uint32_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
+    std::uint32_t* link = &slots_[1 + (std::uint64_t{spread} * capacity_ >> 32)].bucket;
     while (*link != 0 && slots_[*link].fd != fd) link = &slots_[*link].next;
     return *link;
   }
