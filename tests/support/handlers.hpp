@@ -562,7 +562,7 @@ class World {
   }
   void open_file(File& file) {
     if (file.duplicate >= 0) {  // another number for what was closed, or the same
-      file.fd = ::fcntl(file.duplicate, F_DUPFD_CLOEXEC, 0);
+      file.fd = reopened(file.duplicate);
       note_closed(file.duplicate);
       close(file.duplicate);
     } else {
@@ -572,6 +572,23 @@ class World {
             "a descriptor could not be made", nullptr, errno);
     }
     trace("opened", file);
+  }
+  // The number is not one whose stale registration may be of yet another file that lives on: the kernel would then have
+  // two entries of that number, and nothing tells which of them an event is from.
+  int reopened(int duplicate) {
+    int fd = ::fcntl(duplicate, F_DUPFD_CLOEXEC, 0);
+    while (is_stale(fd)) {
+      const int next = ::fcntl(duplicate, F_DUPFD_CLOEXEC, fd + 1);
+      ::close(fd);
+      fd = next;
+    }
+    return fd;
+  }
+  bool is_stale(int number) const {
+    for (const Player& player : players_) {
+      if (player.armed && player.stale && player.number == number) return true;
+    }
+    return false;
   }
   void act_on_file(File& file) {
     if (file.owned || one_in(2)) return;
