@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: coroutine/promise.hpp.
+// Rooms: coroutine/promise.hpp, base/exceptions.hpp.
 // A program that is built with exceptions: an exception that leaves a coroutine becomes its failure, ENOTRECOVERABLE,
 // and goes no further.
 #include <stdexcept>
