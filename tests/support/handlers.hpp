@@ -448,6 +448,12 @@ class World {
   static bool stays(unsigned seen, Interest interest) {
     return (seen & never_masked) != 0 && (seen & asked_for(interest)) == 0;
   }
+  Kind kind_of(int number) const {
+    for (const File& file : files_) {
+      if (file.fd == number) return file.kind;
+    }
+    return Kind::count;  // a peer or a duplicate
+  }
   bool has_muted(const File& file) const {
     for (const Player& player : players_) {
       if (player.muted && player.number == file.fd) return true;
@@ -556,7 +562,7 @@ class World {
   }
   void open_file(File& file) {
     if (file.duplicate >= 0) {  // another number for what was closed, or the same
-      file.fd = ::fcntl(file.duplicate, F_DUPFD_CLOEXEC, 0);
+      file.fd = reopened(file.duplicate);
       note_closed(file.duplicate);
       close(file.duplicate);
     } else {
@@ -566,6 +572,23 @@ class World {
             "a descriptor could not be made", nullptr, errno);
     }
     trace("opened", file);
+  }
+  // The number is not one whose stale registration may be of yet another file that lives on: the kernel would then have
+  // two entries of that number, and nothing tells which of them an event is from.
+  int reopened(int duplicate) {
+    int fd = ::fcntl(duplicate, F_DUPFD_CLOEXEC, 0);
+    while (is_stale(fd)) {
+      const int next = ::fcntl(duplicate, F_DUPFD_CLOEXEC, fd + 1);
+      ::close(fd);
+      fd = next;
+    }
+    return fd;
+  }
+  bool is_stale(int number) const {
+    for (const Player& player : players_) {
+      if (player.armed && player.stale && player.number == number) return true;
+    }
+    return false;
   }
   void act_on_file(File& file) {
     if (file.owned || one_in(2)) return;
@@ -697,7 +720,9 @@ class World {
     if (answer != 0) player.number_may_be_lost = true;
     if (answer != 0) return;
     player.interest = interest;
-    if (expected == 0) note_set(player, interest);
+    if (expected != 0) return;
+    note_set(player, interest);
+    player.touched = true;  // an event of what was closed may have been received in this turn
   }
   void remove(Player& player) {
     check_result(reactor_.remove(player.registration), {0}, "remove()", player);
@@ -805,7 +830,10 @@ inline void World::called(Player& player, unsigned bits) {
         "called twice in a turn", &player, static_cast<long>(bits));
   player.called_in = turn_;
   const unsigned seen = judge(player.number, player.interest);
-  if (!player.touched) check((bits & ~seen) == 0, "called with what is not there", &player, static_cast<long>(seen));
+  if (!player.touched) {
+    check((bits & ~seen) == 0, "called with what is not there (what is, and the file's kind)", &player,
+          static_cast<long>(bits | seen << 16 | static_cast<unsigned>(kind_of(player.number)) << 8));
+  }
   if (player.muted) {
     look_at_muted(player);
     check(player.may_be_heard && !time_stands_still_, "called again for what stays, or before the pause was over",

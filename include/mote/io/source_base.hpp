@@ -144,7 +144,8 @@ class SourceBase : SlotOwner {
   // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
   // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
-    if (other.loop_ != nullptr) loop_ = other.loop_;
+    if (other.loop_ == nullptr) return;  // it has never been open
+    loop_ = other.loop_;
     if (other.slot_ == nullptr) return;
     if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
