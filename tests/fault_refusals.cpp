@@ -13,7 +13,7 @@
 
 #include "support/descriptors.hpp"
 #include "support/manual_pages.hpp"
-#include "support/operations.hpp"
+#include "support/tasks.hpp"
 
 namespace {
 
@@ -1412,30 +1412,13 @@ TEST_CASE("refusals: a rebuild wakes the writer, too") {
 }
 
 TEST_CASE("refusals: a rebuild clears the reader, which does not wait and relies on what was armed last") {
-  struct Reader : mote::StateMachine {
-    Stream& stream;
-    mote::Event& go_on;
-    Result<std::size_t>& first;
-    Result<std::size_t>& second;
-    Result<void> waited;
-    char bytes[8];
-    Reader(Stream& s, mote::Event& e, Result<std::size_t>& one, Result<std::size_t>& two)
-        : stream(s), go_on(e), first(one), second(two) {}
-    mote::Step step() {
-      MOTE_BEGIN();
-      MOTE_AWAIT(first, stream.read(bytes));
-      MOTE_AWAIT(waited, go_on.wait());
-      MOTE_AWAIT(second, stream.read(bytes));
-      MOTE_END();
-    }
-  };
   Scene<test::OnEpoll> scene;
   Ghost ghost(scene.loop);
   test::Pair pair = test::socket_pair();
   Stream stream;
   mote::Event go_on;
   Result<std::size_t> first, second;
-  mote::TaskPool<Reader, 1> pool;
+  mote::TaskPool<test::ReadsTwice, 1> pool;
   REQUIRE(stream.open(scene.loop, std::move(pair.a)));
   REQUIRE(pool.spawn(scene.loop, stream, go_on, first, second));
   test::turn(scene.loop, 2);

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "support/descriptors.hpp"
-#include "support/operations.hpp"
+#include "support/tasks.hpp"
 
 using mote::ByteView;
 using mote::Fd;
@@ -227,28 +227,6 @@ ON_BOTH_SELECTORS("sources: socket options are set, and refused with the kernel'
   CHECK(error_of(none.set_no_delay(true)) == EBADF);
 }
 
-namespace {
-
-struct ReadsTwice : mote::StateMachine {
-  Stream& stream;
-  mote::Event& go_on;
-  Result<std::size_t>& first;
-  Result<std::size_t>& second;
-  Result<void> waited;
-  char bytes[8];
-  ReadsTwice(Stream& s, mote::Event& e, Result<std::size_t>& one, Result<std::size_t>& two)
-      : stream(s), go_on(e), first(one), second(two) {}
-  mote::Step step() {
-    MOTE_BEGIN();
-    MOTE_AWAIT(first, stream.read(bytes));
-    MOTE_AWAIT(waited, go_on.wait());
-    MOTE_AWAIT(second, stream.read(bytes));
-    MOTE_END();
-  }
-};
-
-}  // namespace
-
 ON_BOTH_SELECTORS(
     "sources: a task that waits is told EBUSY once a handler is set, and events come after a second watch()") {
   test::Loop<S> loop;
@@ -256,7 +234,7 @@ ON_BOTH_SELECTORS(
   Stream stream = open_stream(loop, std::move(pair.a));
   mote::Event go_on;
   Result<std::size_t> first, second;
-  mote::TaskPool<ReadsTwice, 1> pool;
+  mote::TaskPool<test::ReadsTwice, 1> pool;
   test::Recorder recorder, another;
   REQUIRE(pool.spawn(loop, stream, go_on, first, second));
   test::turn(loop);

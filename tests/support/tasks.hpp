@@ -35,6 +35,25 @@ struct Reader : mote::StateMachine {
   }
 };
 
+// Reads from a stream, waits for an event, and reads again.
+struct ReadsTwice : mote::StateMachine {
+  mote::Stream& stream;
+  mote::Event& go_on;
+  mote::Result<std::size_t>& first;
+  mote::Result<std::size_t>& second;
+  mote::Result<void> waited;
+  char bytes[8];
+  ReadsTwice(mote::Stream& s, mote::Event& e, mote::Result<std::size_t>& one, mote::Result<std::size_t>& two)
+      : stream(s), go_on(e), first(one), second(two) {}
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_AWAIT(first, stream.read(bytes));
+    MOTE_AWAIT(waited, go_on.wait());
+    MOTE_AWAIT(second, stream.read(bytes));
+    MOTE_END();
+  }
+};
+
 // Waits for another task's end, and keeps what it was told.
 struct Joiner : mote::StateMachine {
   mote::TaskHandle& handle;
