@@ -3886,7 +3886,8 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
-    if (interest != slot.known || !slot.is(Slot::in_set)) return change_handler(slot, interest, handler);
+    const bool is_news = interest != slot.known || !slot.is(Slot::in_set) || !slot.handler;
+    if (is_news) return change_handler(slot, interest, handler);
     slot.handler = handler;
     slot.wanted = interest;
     slot.clear(Slot::told);
@@ -3915,16 +3916,30 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // The same for a handler, which is heard again if it was muted. The selector is told in any case.
   Result<void> renew_interest(Slot& slot, Interest interest) {
-    const bool was_muted = slot.is(Slot::muted);
+    const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
     const Interest before = std::exchange(slot.wanted, interest);
-    const Result<void> renewed = update_selector(slot, before);
-    if (!renewed && was_muted) mute(slot);
+    const bool may_be_closed = !any(edges_) && slot.is(Slot::in_set);  // poll(2) would take it
+    Result<void> renewed;
+    if (may_be_closed && is_closed(slot)) renewed = Error(EBADF);
+    else renewed = update_selector(slot, before);
+    if (!renewed) restore(slot, flags_before);
     return renewed;
   }
   void remove_from_selector(Slot& slot) {
     leave_selector(slot);
     give_number_back(slot);
+  }
+  // For a number that the system has just given out: whoever is in the set by it has been closed by somebody else.
+  // O(slots used so far).
+  void evict(int fd) {
+    for (std::uint32_t i = 1; i <= fresh_; ++i) {
+      Slot& slot = slots_[i];
+      if (slot.fd != fd || !slot.is(Slot::in_set)) continue;
+      forget_in_selector(slot);
+      slot.clear(Slot::in_set);
+      slot.known = Interest::none;
+    }
   }
   // For a descriptor that is about to be closed, or has been, which makes the kernel remove it.
   void forget_in_selector(Slot& slot) {
@@ -4045,6 +4060,19 @@ class DescriptorTable : TableWords, public Scheduler {
     if (!changed) slot.handler = before;
     return changed;
   }
+  // After a refusal: what the slot was before. What has left the selector on the way is added again later.
+  [[gnu::cold]] void restore(Slot& slot, std::uint32_t flags_before) {
+    if (is_closed(slot)) {
+      leave_but_stay_named(slot);
+    } else if ((flags_before & Slot::always_ready) != 0) {
+      slot.set(Slot::always_ready);
+      hold_number(slot);
+      static_cast<void>(update_always_ready(slot));
+    } else if ((flags_before & (Slot::muted | Slot::in_set)) != 0 && !slot.is(Slot::in_set)) {
+      mute(slot);
+    }
+  }
+  static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
   // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
@@ -4079,8 +4107,6 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.clear(Slot::muted | Slot::error_stands);
     if (!update_selector(slot, slot.wanted)) mute(slot);
   }
-
-  // ---- waiting ----
 
   // Arms what a waiter has been noted for. After an error it is not noted. What is always ready wakes it at once.
   Result<void> arm(Slot& slot, Waiter& waiter, Interest interest) {
@@ -4211,10 +4237,11 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
+      if (modified && slot.handler && !slot.is(Slot::numbered)) hold_number(slot);
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (numbered_ != 0 && is_number_taken(slot)) return Error(EEXIST);
+    if (numbered_ != 0 && &slot != slots_ && is_number_taken(slot)) return Error(EEXIST);
     Result<void> added = tell_selector(slot, Change::add);
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
@@ -4593,6 +4620,7 @@ class Loop : LoopWords, public DescriptorTable {
     WakeCell* const cell = claim_wake_cell();
     if (cell == nullptr) return Error(ENOBUFS);
     Slot& slot = wake_slot();
+    evict(fresh.get());
     slot.fd = fresh.get();
     slot.generation = 1;
     slot.handler = Handler::of<&Loop::drain_wake_descriptor>(*this);
@@ -4626,6 +4654,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (wake_cell_ != nullptr && process_ != System::process()) {
       Fd fresh(System::event_fd());
       if (!fresh) return last_error();
+      evict(fresh.get());
       wake_slot().fd = fresh.get();
       wake_cell_->reopen_in_child(fresh.release(), sleep_state());
       process_ = System::process();
@@ -4776,10 +4805,7 @@ class Loop : LoopWords, public DescriptorTable {
     keep.dismiss();
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
-    if (has_flag(has_muted)) {
-      clear_flag(has_muted);
-      expect_retry();
-    }
+    expect_looks();
     if (has_work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
@@ -4807,6 +4833,7 @@ class Loop : LoopWords, public DescriptorTable {
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::deliver);
     }
+    expect_looks();
     finish_later.dismiss();
     return {};
   }
@@ -4825,6 +4852,12 @@ class Loop : LoopWords, public DescriptorTable {
     ++stats().timers_fired;
     accept_retry().notify_all();
     look_at_muted_slots();
+    expect_looks();
+  }
+  void expect_looks() {
+    if (!has_flag(has_muted)) return;
+    clear_flag(has_muted);
+    expect_retry();
   }
 
   // ---- after an exception ----
@@ -4999,7 +5032,8 @@ class Reactor : detail::Loop {
   //
   // Descriptors that belong to a library: a registration ends with remove() before the library closes the descriptor;
   // or, where it tells of it only afterwards, with forget(). Until then the number is taken: a new descriptor of the
-  // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks.
+  // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks; and the
+  // handler may be called with what is ready of that one, which poll(2) cannot tell from the old one.
   // Errors:
   //   EBADF            fd is not an open descriptor.
   //   EEXIST           the number is registered already, or tasks wait for it (found out in O(slots used so far)).
@@ -5835,7 +5869,8 @@ inline namespace MOTE_NAMESPACE {
 
 // Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no system call: the
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
-// Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
+// Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
+// that its library closes is registered with Reactor::add().
 //
 // It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
 // must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
@@ -5944,7 +5979,7 @@ class Source : protected detail::SourceBase {
     // Some files (/proc/mounts) tell a change once, to whoever asks first: that may have been the selector.
     const unsigned asked = detail::bits(interest & Interest::priority) | detail::bits(Readiness::error);
     const auto told_once = static_cast<Readiness>(asked);
-    if (!slot_->is(Slot::is_socket)) seen |= slot_->last() & told_once;
+    if ((slot_->flags & (Slot::is_socket | Slot::is_tty)) == 0) seen |= slot_->last() & told_once;
     slot_->take(told_once);
     return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
   }
@@ -5999,6 +6034,13 @@ constexpr ssize_t not_tried = -2;
   return EAGAIN;
 }
 
+// Whether a call would block: of descriptors 0 to 2, which are not ours to make non-blocking. Sets EAGAIN.
+inline bool would_block(const Slot& slot, Interest direction) {
+  if (!slot.is(Slot::blocking) || any(look(slot.fd, direction))) return false;
+  errno = EAGAIN;
+  return true;
+}
+
 // ---- reading ----
 
 // The same for a read(). Returns what receive() has to return: 0, or a negative number.
@@ -6010,6 +6052,7 @@ constexpr ssize_t not_tried = -2;
 }
 inline ssize_t receive_once(const Slot& slot, const ByteSpan& buffer) {
   if (slot.is(Slot::is_socket)) return System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (would_block(slot, Interest::read)) return -1;
   return System::read(slot.fd, buffer.data(), buffer.size());
 }
 // One read(). `answer`: what a call has returned already, or not_tried. A short read means that nothing is left for
@@ -6033,6 +6076,7 @@ inline Result<std::size_t> try_receive(Slot& slot, const ByteSpan& buffer) {
 inline ssize_t send_once(const Slot& slot, const ByteView& bytes) {
   std::size_t size = bytes.size();
   if (slot.is(Slot::is_socket)) return System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (would_block(slot, Interest::write)) return -1;
   if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
   return System::write(slot.fd, bytes.data(), size);
 }
@@ -6066,8 +6110,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Datagrams, UDP or Unix-domain. What is in the error queue (time stamps, IP_RECVERR: see MSG_ERRQUEUE in recv(2)) is
-// left there: whoever has asked the kernel for it reads it, by fd(). Until then, with poll(2), a datagram may be received
-// up to limits::retry_pause (100 ms) late, since poll(2) cannot wait for one while an error is there.
+// left there: whoever has asked the kernel for it reads it, by fd(). Until then a datagram may be received up to
+// limits::retry_pause (100 ms) late, by a handler, and with poll(2) also by a task: see Reactor::add().
 //
 // Errors of all operations that are awaited, beside their own:
 //   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.

@@ -1155,6 +1155,43 @@ TEST_CASE("refusals: modify() that fails leaves all as before") {
   }
 }
 
+TEST_CASE("refusals: modify() that fails leaves what is always ready as before") {
+  for (const int error : {ENOMEM, ENOSPC}) {
+    Scene<test::OnEpoll> scene;
+    const mote::Fd file(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+    test::Recorder recorder;
+    const auto added = scene.loop.add(file.get(), Interest::read, recorder);
+    REQUIRE(added);
+    CHECK(test::turns(scene.loop, 3) == 3);
+    scene.refuse(Call::epoll_ctl, error);
+    CHECK(error_of(scene.loop.modify(*added, Interest::read)) == error);
+    scene.refuse_no_more();
+    CHECK(test::turns(scene.loop, 3) == 3);
+    CHECK(error_of(scene.loop.add(file.get(), Interest::read, recorder)) == EEXIST);
+  }
+}
+
+TEST_CASE("refusals: modify() of what has left the set on the way: it is heard again after the pause") {
+  Scene<test::OnEpoll> scene;
+  test::Pair pair = test::socket_pair(), other = test::socket_pair();
+  test::Recorder recorder;
+  const int number = pair.a.get();
+  auto handler = [&](mote::Readiness readiness) {
+    recorder(readiness);
+    test::take_all(number);
+  };
+  const auto added = scene.loop.add(number, Interest::read, mote::Handler(handler));
+  REQUIRE(added);
+  REQUIRE(::dup2(other.a.get(), number) == number);  // another file: the change is ENOENT, and then the addition fails
+  Seam::state.reset_counts();
+  Seam::state.faults[0] = {Call::epoll_ctl, 3, ENOMEM};  // behind the removal of what is not there
+  CHECK(error_of(scene.loop.modify(*added, Interest::read)) == ENOMEM);
+  Seam::state.faults[0] = {};
+  test::send_text(other.b.get(), "x");
+  CHECK(error_of(scene.loop.run_for(mote::limits::retry_pause * 2)) == 0);
+  CHECK(recorder.last == Readiness::readable);
+}
+
 TEST_CASE("refusals: modify() that fails while muted leaves it muted: it is heard again after the pause") {
   for (const int error : {ENOMEM, ENOSPC}) {
     Scene<test::OnEpoll> scene;

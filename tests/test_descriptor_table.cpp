@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "support/descriptors.hpp"
 #include "support/operations.hpp"
 
 namespace {
@@ -1587,6 +1588,27 @@ ON_BOTH_SELECTORS("foreign descriptors: modify() where a regular file was closed
   CHECK(error_of(loop.modify(registration, Interest::read)) == EBADF);
   CHECK(turns(loop) == 0);
   CHECK(loop.forget(registration));
+}
+
+ON_BOTH_SELECTORS("foreign descriptors: the loop's own descriptor gets the number of one that was closed") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  Recorder recorder;
+  const int number = pair.a.get();
+  const Registration old = must_add(loop, number, Interest::read, recorder);
+  pair.a.close();
+  mote::Waker waker;
+  int woken = 0;
+  auto count = [&] { ++woken; };
+  REQUIRE(waker.open(loop, mote::Delegate<void()>(count)));
+  REQUIRE(test::is_open(number));  // it is the waker's
+  waker.wake();
+  REQUIRE(test::run_until(loop, [&] { return woken == 1; }));
+  CHECK(error_of(loop.modify(old, Interest::write)) == EEXIST);
+  CHECK(loop.remove(old));
+  waker.wake();
+  REQUIRE(test::run_until(loop, [&] { return woken == 2; }));
+  CHECK(recorder.calls == 0);
 }
 
 ON_BOTH_SELECTORS("foreign descriptors: a number that comes back with what a duplicate left behind is held, too") {

@@ -271,6 +271,23 @@ ON_BOTH_SELECTORS("looks: a FIFO's next writer is heard without modify()") {
   ::rmdir(directory);
 }
 
+ON_BOTH_SELECTORS("looks: inside of another loop the next deadline tells when what is muted is to be looked at") {
+  test::Loop<S> loop;
+  test::Pair pair = test::pipe_pair();
+  test::Recorder seen;
+  REQUIRE(loop.add(pair.a.get(), Interest::read, mote::Handler(seen)));
+  pair.b.close();
+  REQUIRE(loop.run_once(mote::Duration::zero()));
+  CHECK(seen.last == Readiness::hangup);
+  for (int i = 0; i < 3; ++i) {
+    const mote::Instant next = loop.next_deadline();
+    REQUIRE(next <= mote::Clock::now() + 100ms);
+    while (mote::Clock::now() < next) ::usleep(1000);
+    REQUIRE(loop.run_once(mote::Duration::zero()));
+    CHECK(seen.calls == 1);
+  }
+}
+
 // ---- ready() ----
 
 ON_BOTH_SELECTORS("looks: ready() does not tell of what has been read since, whatever the descriptor is") {
@@ -321,6 +338,36 @@ ON_BOTH_SELECTORS("looks: ready() of something on descriptor 0 does not say what
     EXPECT(verdict, !looking.done());
     Running again(loop, [&] { return stream.read(bytes); });
     EXPECT(verdict, error_of(again.finish()) == EBUSY);
+    return verdict.exit_code();
+  });
+  CHECK(child.join() == 0);
+}
+
+ON_BOTH_SELECTORS("looks: descriptors 0 and 1 are read and written by a handler until EAGAIN, and do not block") {
+  test::Pair in = test::pipe_pair(), out = test::pipe_pair();
+  test::Child child([&] {
+    test::Verdict verdict;
+    ::dup2(in.a.get(), 0);
+    ::dup2(out.b.get(), 1);
+    for (int fd = 0; fd < 2; ++fd) EXPECT(verdict, ::fcntl(fd, F_SETFL, 0) == 0);  // they block
+    ::alarm(20);
+    test::Loop<S> loop;
+    Stream input = open_stream(loop, Fd(0)), output = open_stream(loop, Fd(1));
+    std::string got;
+    auto handler = [&](Readiness) {
+      char bytes[2];
+      for (;;) {
+        const Result<std::size_t> n = input.try_read(bytes);
+        if (!n) return EXPECT(verdict, error_of(n) == EAGAIN);
+        got.append(bytes, *n);
+      }
+    };
+    EXPECT(verdict, input.watch(Interest::read, mote::Handler(handler)));
+    test::send_text(in.b.get(), "hello");
+    EXPECT(verdict, test::run_until(loop, [&] { return got == "hello"; }));
+    Result<std::size_t> written = 0u;
+    for (int i = 0; i < 100'000 && written; ++i) written = output.try_write(mote::bytes_of("a line\n"));
+    EXPECT(verdict, error_of(written) == EAGAIN);
     return verdict.exit_code();
   });
   CHECK(child.join() == 0);

@@ -366,7 +366,7 @@ class World {
 
   unsigned below(std::size_t n) { return static_cast<unsigned>(random_() % n); }
   bool one_in(unsigned n) { return below(n) == 0; }
-  void check(bool holds, const char* what, const Player* player = nullptr, long detail = 0) {
+  void check(bool holds, const char* what, const Player* player = nullptr, std::int64_t detail = 0) {
     ++steps_;
     if (holds || failed_) return;
     failed_ = true;
@@ -418,7 +418,7 @@ class World {
     if (busy_ || after.selector_rebuilds != before.selector_rebuilds) return;
     // What a closed descriptor has left behind is cured at once, so there is nothing else.
     check(after.events - before.events == calls_ - calls, "events that nobody was told of", nullptr,
-          static_cast<long>(after.events - before.events));
+          static_cast<std::int64_t>(after.events - before.events));
   }
   // What poll(2) says before the turn. Whoever is due then, and is not touched in the turn, has to be called in it.
   void judge_before() {

@@ -28,8 +28,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // Datagrams, UDP or Unix-domain. What is in the error queue (time stamps, IP_RECVERR: see MSG_ERRQUEUE in recv(2)) is
-// left there: whoever has asked the kernel for it reads it, by fd(). Until then, with poll(2), a datagram may be received
-// up to limits::retry_pause (100 ms) late, since poll(2) cannot wait for one while an error is there.
+// left there: whoever has asked the kernel for it reads it, by fd(). Until then a datagram may be received up to
+// limits::retry_pause (100 ms) late, by a handler, and with poll(2) also by a task: see Reactor::add().
 //
 // Errors of all operations that are awaited, beside their own:
 //   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.

@@ -30,7 +30,8 @@ inline namespace MOTE_NAMESPACE {
 
 // Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no system call: the
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
-// Source serves any other descriptor (GPIO, inotify, CAN, a library's socket) by ready() or watch().
+// Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
+// that its library closes is registered with Reactor::add().
 //
 // It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
 // must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
@@ -139,7 +140,7 @@ class Source : protected detail::SourceBase {
     // Some files (/proc/mounts) tell a change once, to whoever asks first: that may have been the selector.
     const unsigned asked = detail::bits(interest & Interest::priority) | detail::bits(Readiness::error);
     const auto told_once = static_cast<Readiness>(asked);
-    if (!slot_->is(Slot::is_socket)) seen |= slot_->last() & told_once;
+    if ((slot_->flags & (Slot::is_socket | Slot::is_tty)) == 0) seen |= slot_->last() & told_once;
     slot_->take(told_once);
     return any(seen) ? Result<Readiness>(seen) : Error(EAGAIN);
   }

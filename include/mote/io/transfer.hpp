@@ -43,6 +43,13 @@ constexpr ssize_t not_tried = -2;
   return EAGAIN;
 }
 
+// Whether a call would block: of descriptors 0 to 2, which are not ours to make non-blocking. Sets EAGAIN.
+inline bool would_block(const Slot& slot, Interest direction) {
+  if (!slot.is(Slot::blocking) || any(look(slot.fd, direction))) return false;
+  errno = EAGAIN;
+  return true;
+}
+
 // ---- reading ----
 
 // The same for a read(). Returns what receive() has to return: 0, or a negative number.
@@ -54,6 +61,7 @@ constexpr ssize_t not_tried = -2;
 }
 inline ssize_t receive_once(const Slot& slot, const ByteSpan& buffer) {
   if (slot.is(Slot::is_socket)) return System::recv(slot.fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (would_block(slot, Interest::read)) return -1;
   return System::read(slot.fd, buffer.data(), buffer.size());
 }
 // One read(). `answer`: what a call has returned already, or not_tried. A short read means that nothing is left for
@@ -77,6 +85,7 @@ inline Result<std::size_t> try_receive(Slot& slot, const ByteSpan& buffer) {
 inline ssize_t send_once(const Slot& slot, const ByteView& bytes) {
   std::size_t size = bytes.size();
   if (slot.is(Slot::is_socket)) return System::send(slot.fd, bytes.data(), size, MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (would_block(slot, Interest::write)) return -1;
   if (slot.is(Slot::blocking) && size > 512) size = 512;  // _POSIX_PIPE_BUF: does not block once reported writable
   return System::write(slot.fd, bytes.data(), size);
 }

@@ -132,7 +132,8 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
-    if (interest != slot.known || !slot.is(Slot::in_set)) return change_handler(slot, interest, handler);
+    const bool is_news = interest != slot.known || !slot.is(Slot::in_set) || !slot.handler;
+    if (is_news) return change_handler(slot, interest, handler);
     slot.handler = handler;
     slot.wanted = interest;
     slot.clear(Slot::told);
@@ -161,16 +162,30 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // The same for a handler, which is heard again if it was muted. The selector is told in any case.
   Result<void> renew_interest(Slot& slot, Interest interest) {
-    const bool was_muted = slot.is(Slot::muted);
+    const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
     const Interest before = std::exchange(slot.wanted, interest);
-    const Result<void> renewed = update_selector(slot, before);
-    if (!renewed && was_muted) mute(slot);
+    const bool may_be_closed = !any(edges_) && slot.is(Slot::in_set);  // poll(2) would take it
+    Result<void> renewed;
+    if (may_be_closed && is_closed(slot)) renewed = Error(EBADF);
+    else renewed = update_selector(slot, before);
+    if (!renewed) restore(slot, flags_before);
     return renewed;
   }
   void remove_from_selector(Slot& slot) {
     leave_selector(slot);
     give_number_back(slot);
+  }
+  // For a number that the system has just given out: whoever is in the set by it has been closed by somebody else.
+  // O(slots used so far).
+  void evict(int fd) {
+    for (std::uint32_t i = 1; i <= fresh_; ++i) {
+      Slot& slot = slots_[i];
+      if (slot.fd != fd || !slot.is(Slot::in_set)) continue;
+      forget_in_selector(slot);
+      slot.clear(Slot::in_set);
+      slot.known = Interest::none;
+    }
   }
   // For a descriptor that is about to be closed, or has been, which makes the kernel remove it.
   void forget_in_selector(Slot& slot) {
@@ -291,6 +306,19 @@ class DescriptorTable : TableWords, public Scheduler {
     if (!changed) slot.handler = before;
     return changed;
   }
+  // After a refusal: what the slot was before. What has left the selector on the way is added again later.
+  [[gnu::cold]] void restore(Slot& slot, std::uint32_t flags_before) {
+    if (is_closed(slot)) {
+      leave_but_stay_named(slot);
+    } else if ((flags_before & Slot::always_ready) != 0) {
+      slot.set(Slot::always_ready);
+      hold_number(slot);
+      static_cast<void>(update_always_ready(slot));
+    } else if ((flags_before & (Slot::muted | Slot::in_set)) != 0 && !slot.is(Slot::in_set)) {
+      mute(slot);
+    }
+  }
+  static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
   // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
@@ -325,8 +353,6 @@ class DescriptorTable : TableWords, public Scheduler {
     slot.clear(Slot::muted | Slot::error_stands);
     if (!update_selector(slot, slot.wanted)) mute(slot);
   }
-
-  // ---- waiting ----
 
   // Arms what a waiter has been noted for. After an error it is not noted. What is always ready wakes it at once.
   Result<void> arm(Slot& slot, Waiter& waiter, Interest interest) {
@@ -457,10 +483,11 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
+      if (modified && slot.handler && !slot.is(Slot::numbered)) hold_number(slot);
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (numbered_ != 0 && is_number_taken(slot)) return Error(EEXIST);
+    if (numbered_ != 0 && &slot != slots_ && is_number_taken(slot)) return Error(EEXIST);
     Result<void> added = tell_selector(slot, Change::add);
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind

@@ -147,6 +147,7 @@ class Loop : LoopWords, public DescriptorTable {
     WakeCell* const cell = claim_wake_cell();
     if (cell == nullptr) return Error(ENOBUFS);
     Slot& slot = wake_slot();
+    evict(fresh.get());
     slot.fd = fresh.get();
     slot.generation = 1;
     slot.handler = Handler::of<&Loop::drain_wake_descriptor>(*this);
@@ -180,6 +181,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (wake_cell_ != nullptr && process_ != System::process()) {
       Fd fresh(System::event_fd());
       if (!fresh) return last_error();
+      evict(fresh.get());
       wake_slot().fd = fresh.get();
       wake_cell_->reopen_in_child(fresh.release(), sleep_state());
       process_ = System::process();
@@ -330,10 +332,7 @@ class Loop : LoopWords, public DescriptorTable {
     keep.dismiss();
   }
   [[gnu::noinline]] Duration time_to_wait(Instant limit) {
-    if (has_flag(has_muted)) {
-      clear_flag(has_muted);
-      expect_retry();
-    }
+    expect_looks();
     if (has_work_at_once() || is_over()) return Duration::zero();
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
@@ -361,6 +360,7 @@ class Loop : LoopWords, public DescriptorTable {
       clear_flag(woken);
       if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::deliver);
     }
+    expect_looks();
     finish_later.dismiss();
     return {};
   }
@@ -379,6 +379,12 @@ class Loop : LoopWords, public DescriptorTable {
     ++stats().timers_fired;
     accept_retry().notify_all();
     look_at_muted_slots();
+    expect_looks();
+  }
+  void expect_looks() {
+    if (!has_flag(has_muted)) return;
+    clear_flag(has_muted);
+    expect_retry();
   }
 
   // ---- after an exception ----

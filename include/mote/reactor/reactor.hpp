@@ -81,7 +81,8 @@ class Reactor : detail::Loop {
   //
   // Descriptors that belong to a library: a registration ends with remove() before the library closes the descriptor;
   // or, where it tells of it only afterwards, with forget(). Until then the number is taken: a new descriptor of the
-  // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks.
+  // same number, the library's next one or another's, cannot be added (EEXIST), nor be waited for by tasks; and the
+  // handler may be called with what is ready of that one, which poll(2) cannot tell from the old one.
   // Errors:
   //   EBADF            fd is not an open descriptor.
   //   EEXIST           the number is registered already, or tasks wait for it (found out in O(slots used so far)).
