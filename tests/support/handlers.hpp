@@ -868,9 +868,9 @@ class IgnoredBrokenPipes {
   void (*before_)(int);
 };
 
-inline unsigned long number_from(const char* variable, unsigned long otherwise) {
+inline std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
   const char* const text = ::getenv(variable);
-  return text != nullptr ? ::strtoul(text, nullptr, 10) : otherwise;
+  return text != nullptr ? ::strtoull(text, nullptr, 10) : otherwise;
 }
 
 // Worlds of the seeds from 1 on, until so many steps have been made.
