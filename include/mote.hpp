@@ -3918,11 +3918,9 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> renew_interest(Slot& slot, Interest interest) {
     const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
-    const Interest before = std::exchange(slot.wanted, interest);
-    const bool may_be_closed = !any(edges_) && slot.is(Slot::in_set);  // poll(2) would take it
-    Result<void> renewed;
-    if (may_be_closed && is_closed(slot)) renewed = Error(EBADF);
-    else renewed = update_selector(slot, before);
+    const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);  // poll(2) would take it
+    Result<void> renewed = Error(EBADF);
+    if (!is_gone) renewed = update_selector(slot, std::exchange(slot.wanted, interest));
     if (!renewed) restore(slot, flags_before);
     return renewed;
   }
@@ -3939,6 +3937,7 @@ class DescriptorTable : TableWords, public Scheduler {
       forget_in_selector(slot);
       slot.clear(Slot::in_set);
       slot.known = Interest::none;
+      wake_all(slot);
     }
   }
   // For a descriptor that is about to be closed, or has been, which makes the kernel remove it.
