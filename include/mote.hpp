@@ -2295,6 +2295,9 @@ struct EndHook {
 struct TaskHolder {
   TaskHeader* task = nullptr;
   EndHook* group = nullptr;  // called at the task's end; null: none
+  // The task (its serial) whose join() was pending when this let go of the task that it held: its next attempt says so,
+  // rather than join what is held by then. One that has ended is not found again: no other task has its serial.
+  std::uint32_t interrupted = 0;
 };
 
 // A task's control block: the first part of its slot in a pool, outside of the task's own object. All library code
@@ -3060,18 +3063,26 @@ class Scheduler : Pinned {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty. May throw what
-  // the observer throws.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and told so. May throw what the
+  // observer throws.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
     task->holder = nullptr;
-    task->joiner.notify();
+    if (task->joiner.has_task()) interrupt_join(holder, *task);
     if (task->state != TaskHeader::State::finished) return;
     const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
       task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
     }
+  }
+
+  // Ends the join() of that task that is pending by this holder. The task that is named as the joiner has not been
+  // answered yet: it waits, or has been woken and was not stepped.
+  [[gnu::noinline]] static void interrupt_join(TaskHolder& holder, TaskHeader& task) {
+    holder.interrupted = task.joiner.task()->serial();
+    task.joiner.notify();
+    task.joiner.clear();
   }
 
   // ---- ends ----
@@ -3428,8 +3439,9 @@ struct HandleAccess;
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
 // keep the outcome; the task's own object is destroyed by then. When it is dropped, the task goes on alone, and a
-// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable.
-// Size on a 32-bit board: 8 bytes.
+// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable: a
+// join() that is pending by it then ends at once, as it does when the handle is detached or given another task.
+// Size on a 32-bit board: 12 bytes.
 class TaskHandle : detail::TaskHolder {
  public:
   TaskHandle() = default;
@@ -3468,13 +3480,14 @@ class TaskHandle : detail::TaskHolder {
   }
   // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
-  //   EINVAL     the handle is empty.
+  //   EINVAL     the handle is empty. Or it was detached, moved or given another task while the join was pending: the
+  //              task that waits is told so once, in its next step. The task that it waited for goes on.
   //   EBUSY      another task awaits this one.
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
-      if (task == nullptr) return Error(EINVAL);
-      return context.attempt(task->joiner, "the end of a task", [this] { return take_outcome(); });
+      if (take_interruption(context) || task == nullptr) return Error(EINVAL);
+      return context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
     });
   }
  private:
@@ -3483,16 +3496,24 @@ class TaskHandle : detail::TaskHolder {
   void drop() noexcept {
     detail::drop_exceptions([this] { detach(); });
   }
-  Result<Outcome> take_outcome() {
+  bool take_interruption(PollContext context) {
+    if (interrupted != context.header().serial()) return false;
+    interrupted = 0;
+    return true;
+  }
+  Result<Outcome> take_outcome(PollContext context) {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
-    task->code = 0;  // the outcome has been taken: no failure is left to be reported
+    task->code = 0;                        // the outcome has been taken: no failure is left to be reported
+    task->joiner.leave(context.header());  // its join() is not pending any more
     detach();
     return ended;
   }
   void take(TaskHandle& other) {
     task = std::exchange(other.task, nullptr);
-    if (task != nullptr) task->holder = this;
+    if (task == nullptr) return;
+    task->holder = this;
+    if (task->joiner.has_task()) detail::Scheduler::interrupt_join(other, *task);
   }
 };
 
@@ -5517,13 +5538,16 @@ class Endpoint {
   constexpr Endpoint() : unix_{} {}  // none
 
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
-  // number, which need not be that of an interface that exists.
+  // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
+  // down to another one on the way.
   // Errors:
-  //   EINVAL   it is no numeric address: names are not looked up.
+  //   EINVAL   it is no numeric address: names are not looked up. Or the port is negative, or above 65535.
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
-  static Result<Endpoint> ip(const char* address, std::uint16_t port) {
-    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
+  static Result<Endpoint> ip(const char* address, std::int64_t port) {
+    if (port < 0 || port > UINT16_MAX) return Error(EINVAL);
+    const auto number = static_cast<std::uint16_t>(port);
+    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors:
@@ -6187,6 +6211,9 @@ class Datagram : public Source {
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
+namespace detail {
+struct StreamAccess;
+}
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
@@ -6353,6 +6380,8 @@ class Stream : public Source {
     return set;
   }
  private:
+  friend struct detail::StreamAccess;
+
   // The rest of read() and write_all(), where their usual case, which is inlined into the caller, does not apply.
   // `answer`: what the system call has returned already, or not_tried. They and refuse() take the task, not its
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
@@ -6466,6 +6495,13 @@ class Stream : public Source {
   }
 };
 
+namespace detail {
+// Names what a stream has open: for the library.
+struct StreamAccess {
+  static const Slot* slot(const Stream& stream) { return stream.slot_; }  // null: it is not open
+};
+}  // namespace detail
+
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
 
@@ -6483,7 +6519,10 @@ inline namespace MOTE_NAMESPACE {
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
 // over, and nothing else is lost. A line costs O(its bytes).
-// Size: N bytes, and 16 on a 32-bit board.
+//
+// What has been read belongs to the connection that it came from. While the stream is closed the lines that are
+// complete can still be taken; once it has been opened again, or another one is read from, what is left is forgotten.
+// Size: N bytes, and 24 on a 32-bit board.
 template <std::size_t N> class LineReader {
   static_assert(N >= 2, "room for one byte and the delimiter");
  public:
@@ -6497,6 +6536,7 @@ template <std::size_t N> class LineReader {
   //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
     return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
+      if (!context.is_abandoning()) follow(stream);
       for (;;) {
         const Result<ByteView> line = context.is_abandoning() ? Error(EAGAIN) : take_line();
         if (line || line.error() != EAGAIN) return line;
@@ -6509,6 +6549,17 @@ template <std::size_t N> class LineReader {
     });
   }
  private:
+  // Forgets what came from another connection than the stream's present one.
+  void follow(const Stream& stream) {
+    const detail::Slot* const slot = detail::StreamAccess::slot(stream);
+    if (slot == nullptr || (slot == slot_ && slot->generation == generation_)) return;
+    slot_ = slot;
+    generation_ = slot->generation;
+    begin_ = 0;
+    searched_ = 0;
+    end_ = 0;
+    skipping_ = false;
+  }
   // EAGAIN: no line is complete. Then there is room to read more.
   Result<ByteView> take_line() {
     const auto delimiter = static_cast<unsigned char>(delimiter_ + '\n');
@@ -6547,6 +6598,8 @@ template <std::size_t N> class LineReader {
     return {bytes_ + from, to - from};
   }
 
+  const detail::Slot* slot_ = nullptr;  // of the connection that the bytes came from: only compared
+  std::uint32_t generation_ = 0;
   std::size_t begin_ = 0;     // of the line that comes next
   std::size_t searched_ = 0;  // there is no delimiter between begin_ and this
   std::size_t end_ = 0;       // of what has been read
@@ -6830,7 +6883,7 @@ namespace detail {
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
 // that waits for one, and calls the callback. Everything is for the loop's thread, except wake() and is_open(). Size on
-// a 32-bit board: 48 bytes.
+// a 32-bit board: 52 bytes.
 class WakerCore : public InboxNode {
  public:
   ~WakerCore() {
@@ -6846,6 +6899,7 @@ class WakerCore : public InboxNode {
     callback_ = callback;
     signalled_ = false;
     closed_ = false;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     loop.join_inbox(*this, with);
     const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
@@ -6858,7 +6912,11 @@ class WakerCore : public InboxNode {
     state_.fetch_and(pending);
     loop_->leave_inbox(*this);
     closed_ = true;
+    if (!waiter_.has_task() || !(waiter_.is_waiting() || woken_)) return;
+    interrupted_ = waiter_.task()->serial();
+    woken_ = false;
     waiter_.notify();
+    waiter_.clear();
   }
   // Any thread and any signal handler. Marking it as pending and learning the loop's cell is one step, after which
   // nothing of this object is touched: when the wake-up has been delivered, the object may be destroyed. A wake-up that
@@ -6876,11 +6934,13 @@ class WakerCore : public InboxNode {
   // One attempt at what a wake-up announces: `get_result()` returns a Result; EAGAIN says that it is not there yet.
   // Errors, besides those of get_result():
   //   EBUSY      another task waits for it.
-  //   ECANCELED  the task was cancelled, or this has been closed.
+  //   ECANCELED  the task was cancelled, or this has been closed while it waited, be it opened again since or not.
   //   EBADF      it was never opened.
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
   R attempt(PollContext context, GetResult&& get_result) {
+    if (context.is_abandoning()) forget_use(context.header());
     return context.attempt(waiter_, "a wake-up", [&]() -> R {
+      if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
       return Error(closed_ ? ECANCELED : EBADF);
@@ -6898,7 +6958,7 @@ class WakerCore : public InboxNode {
   // Tells the waiting task and the callback.
   void announce() {
     signalled_ = true;
-    waiter_.notify();
+    if (waiter_.notify()) woken_ = true;
     const Delegate<void()> callback = callback_;  // it may destroy this object
     if (callback) callback();
   }
@@ -6907,6 +6967,19 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
+  // Notes that the task makes an attempt. Returns whether what it waited for here was closed since its last one. That is
+  // the answer to a cancellation, too.
+  [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
+    if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
+    if (interrupted_ != task.serial()) return false;
+    interrupted_ = 0;
+    if (task.is_cancelling()) task.acknowledge_cancellation();
+    return true;
+  }
+  void forget_use(const TaskHeader& task) {
+    if (waiter_.names(task)) woken_ = false;
+    if (interrupted_ == task.serial()) interrupted_ = 0;
+  }
   void deliver() {
     if ((state_.load() & pending) == 0) return;
     state_.fetch_and(~pending);
@@ -6915,9 +6988,13 @@ class WakerCore : public InboxNode {
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
+  bool woken_ = false;      // the task that waited has been woken, and has made no attempt since
   std::atomic<std::uint32_t> state_{0};
   Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
+  // The task (its serial) that waited when this was closed: its next attempt returns ECANCELED, also where it has been
+  // opened again. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
   Waiter waiter_;
 };
 
@@ -6928,7 +7005,7 @@ class WakerCore : public InboxNode {
 // task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
 // first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
 // need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
-// Size on a 32-bit board: 48 bytes.
+// Size on a 32-bit board: 52 bytes.
 class Waker {
  public:
   // Errors:
@@ -6937,8 +7014,8 @@ class Waker {
   //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Never waits for other threads, though
-  // they may be inside wake().
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED, once, also where the waker is opened
+  // again before that task is stepped. Never waits for other threads, though they may be inside wake().
   void close() { core_.close(); }
   // Async-signal-safe, any thread, never blocks, and leaves errno as it is. At most one system call, and none while the
   // loop is awake (one more, a close(), if the reactor is destroyed meanwhile). A wake-up before open() is delivered
@@ -6983,7 +7060,7 @@ inline namespace MOTE_NAMESPACE {
 // at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
 // destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
 // received.
-// Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
+// Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
@@ -7226,7 +7303,7 @@ inline SignalTable signal_table;
 // In a forked child the signals are this object's after Reactor::after_fork_in_child(). Until then, and in a child that
 // never calls it, a signal has the effect that it had before open(): at the first one the handler puts back what was
 // installed, and sends the signal to itself again.
-// Size on a 32-bit board: 60 bytes.
+// Size on a 32-bit board: 64 bytes.
 class Signals : detail::WakerCore {
   using SignalTable = detail::SignalTable;
  public:
@@ -8186,7 +8263,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
 // destroyed with it: no member outlives its group, and the destructor waits for nothing; await join_all() for that. (A
 // member that destroys its own group is cancelled, and goes on alone.) A member's failure is reported to on_end(), and
 // to the task that waits in join_all(), or if there is neither, to the reactor's observer. It must not move.
-// Size: 8 * N, and 44 bytes on a 32-bit board.
+// Size: 12 * N, and 44 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:

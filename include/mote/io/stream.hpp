@@ -32,6 +32,9 @@
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
+namespace detail {
+struct StreamAccess;
+}
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
@@ -198,6 +201,8 @@ class Stream : public Source {
     return set;
   }
  private:
+  friend struct detail::StreamAccess;
+
   // The rest of read() and write_all(), where their usual case, which is inlined into the caller, does not apply.
   // `answer`: what the system call has returned already, or not_tried. They and refuse() take the task, not its
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
@@ -310,6 +315,13 @@ class Stream : public Source {
     return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };
+
+namespace detail {
+// Names what a stream has open: for the library.
+struct StreamAccess {
+  static const Slot* slot(const Stream& stream) { return stream.slot_; }  // null: it is not open
+};
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
