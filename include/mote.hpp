@@ -2228,12 +2228,19 @@ class Waiter : public detail::ListNode {
  public:
   // Wakes the task that waits, if one does. Returns whether there was one.
   bool notify() {
-    if (awaited_ == 0) return false;
+    if (!is_waiting()) return false;
     wake();
     return true;
   }
   // Wakes the task that waits: there must be one.
   void wake();
+  // The same, and keeps in mind that the task was woken, until it waits again or the mark is taken away: for an object
+  // that can be closed under the task.
+  void wake_and_mark();
+  bool is_marked() const { return awaited_ == marked; }
+  void take_mark() {
+    if (is_marked()) awaited_ = 0;
+  }
   // Names no task any more, and wakes none. It is linked exactly as long as it names a task.
   void clear() {
     if (!linked()) return;
@@ -2242,8 +2249,8 @@ class Waiter : public detail::ListNode {
     awaited_ = 0;
   }
 
-  bool is_waiting() const { return awaited_ != 0; }
-  // What the task waits for, as bits where there are several things; 0: it does not wait now.
+  bool is_waiting() const { return (awaited_ & ~marked) != 0; }
+  // What the task waits for, as bits where there are several things; 0: it does not wait now, and has no mark.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
   const detail::TaskHeader* task() const { return task_; }  // null: it names none
@@ -2255,11 +2262,13 @@ class Waiter : public detail::ListNode {
   }
   void wait_again(std::uint32_t what) { awaited_ = what; }  // of the task that it names already
   bool names(const detail::TaskHeader& task) const { return task_ == &task; }
-  bool is_taken_by_another(const detail::TaskHeader& task) const { return awaited_ != 0 && task_ != &task; }
+  bool is_taken_by_another(const detail::TaskHeader& task) const { return is_waiting() && task_ != &task; }
   void leave(const detail::TaskHeader& task) {
     if (task_ == &task) clear();
   }
  private:
+  static constexpr std::uint32_t marked = 0x40000000u;  // in awaited_: it does not wait, but was woken
+
   void attach(detail::TaskHeader& task);
 
   detail::TaskHeader* task_ = nullptr;
@@ -2426,6 +2435,11 @@ inline TaskHeader* RunQueue::pop() {
 inline void Waiter::wake() {
   MOTE_ASSERT(task_ != nullptr);
   awaited_ = 0;
+  task_->queue();
+}
+inline void Waiter::wake_and_mark() {
+  MOTE_ASSERT(task_ != nullptr);
+  awaited_ = marked;
   task_->queue();
 }
 inline void Waiter::attach(detail::TaskHeader& task) {
@@ -3486,7 +3500,8 @@ class TaskHandle : detail::TaskHolder {
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
-      if (take_interruption(context) || task == nullptr) return Error(EINVAL);
+      if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
+      if (task == nullptr) return Error(EINVAL);
       return context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
     });
   }
@@ -3499,6 +3514,11 @@ class TaskHandle : detail::TaskHolder {
   bool take_interruption(PollContext context) {
     if (interrupted != context.header().serial()) return false;
     interrupted = 0;
+    return true;
+  }
+  static bool take_cancellation(PollContext context) {
+    if (!context.is_cancelling()) return false;
+    context.acknowledge_cancellation();
     return true;
   }
   Result<Outcome> take_outcome(PollContext context) {
@@ -3746,18 +3766,55 @@ struct Slot {
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
-    may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
-    slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    may_try = 1,      // worth trying; not after a short read or EAGAIN, until something is reported
+    read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
+    slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    woken = 8,        // for writing: the task that the writer names was woken, and nobody has tried since
+    disarmed = 16,    // for reading: the wait of the task that was woken is disarmed: its attempt clears the reader
+    interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
   };
+
+  // What an attempt has to look at and take away before it tries: see SourceBase::begin_attempt().
+  static constexpr unsigned needs_note = woken | disarmed | interrupted;
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
   void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
   bool may_read() const { return (read_state & may_try) != 0; }
   bool may_write() const { return (write_state & may_try) != 0; }
-  static void clear_state(std::uint8_t& state, DirectionState bit) {
-    state = static_cast<std::uint8_t>(state & ~unsigned{bit});
+  static void clear_state(std::uint8_t& state, unsigned bits) { state = static_cast<std::uint8_t>(state & ~bits); }
+
+  std::uint8_t& state_of(Interest direction) { return direction == Interest::write ? write_state : read_state; }
+  Waiter& waiter_of(Interest direction) { return direction == Interest::write ? writer : reader; }
+  // Wakes the task that waits to read, or to write, if one does. Returns whether there was one.
+  bool wake_reader() {
+    if (!reader.is_waiting()) return false;
+    reader.wake_and_mark();
+    return true;
+  }
+  bool wake_writer() {
+    if (!writer.notify()) return false;
+    write_state |= woken;
+    return true;
+  }
+  // Whether an operation of the task that the waiter names is pending: it waits, or it was woken and has not been
+  // stepped. After an operation that has completed the waiter still names its task. A reader's mark is out of date once
+  // the state is 0: Stream::read() has drained the socket.
+  bool is_reading() const {
+    return reader.has_task() && (reader.is_waiting() || (reader.is_marked() && read_state != 0));
+  }
+  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & woken) != 0); }
+  // To be called before a read_state of 0 changes.
+  void drop_old_mark() {
+    if (read_state == 0) reader.take_mark();
+  }
+  // Whatever disarms reading calls this: see DescriptorTable::wait_for(). A reader that was woken is cleared by its next
+  // attempt: until then it is the record of whose operation is pending.
+  void forget_idle_reader() {
+    if (reader.is_waiting()) return;
+    drop_old_mark();
+    if (reader.is_marked()) read_state |= disarmed;
+    else reader.clear();
   }
 
   // What was reported last, and has not been taken since; not stored for plain data: see DescriptorTable::dispatch().
@@ -3953,14 +4010,14 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Notes the task as waiting for a direction, and arms it. After an error the task is not noted. While a slot's reader
   // names a task, woken or not, what that has waited for last is armed: Stream::read() relies on it to wait again
-  // without a call. So whatever disarms reading clears a reader that does not wait. Errors:
+  // without a call. So whatever disarms reading calls Slot::forget_idle_reader(). Errors:
   //   EBUSY           another task waits for it, or a handler is called.
   //   EBADF           the descriptor was closed by somebody else.
   //   EEXIST          another slot has registered the same descriptor.
   //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
-    Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
+    Waiter& waiter = slot.waiter_of(direction);
     if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
@@ -3993,7 +4050,7 @@ class DescriptorTable : TableWords, public Scheduler {
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
     if (ready.readiness == Readiness::readable && slot.reader.awaited() == bits(Interest::read)) {  // mostly
       slot.read_state |= Slot::may_try;
-      return slot.reader.wake();
+      return slot.reader.wake_and_mark();
     }
     const Handler handler = slot.handler;
     if (!handler) return wake_waiters(slot, ready.readiness);
@@ -4110,11 +4167,12 @@ class DescriptorTable : TableWords, public Scheduler {
     else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
-  static void wake_at_once(Slot& slot, Waiter& waiter) {
+  static void wake_at_once(Slot& slot, const Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
     slot.read_state |= Slot::may_try;
     slot.write_state |= Slot::may_try;
-    waiter.notify();
+    if (&waiter == &slot.writer) slot.wake_writer();
+    else slot.wake_reader();
   }
   // A descriptor that is always ready, or one with an error that stays. That one is armed edge-triggered, so that it is
   // reported only when something changes; poll(2) has no such thing.
@@ -4130,18 +4188,19 @@ class DescriptorTable : TableWords, public Scheduler {
   [[gnu::noinline]] void wake_waiters(Slot& slot, Readiness readiness) {
     constexpr Interest reading = Interest::read | Interest::priority;
     Interest unclaimed = directions_of(readiness);
+    slot.drop_old_mark();
     note_readiness(slot, readiness, unclaimed);
     // The cast to 8 bits drops awaits_more_than_data.
     const Interest awaited = static_cast<Interest>(slot.reader.awaited()) & reading;
     if (any(unclaimed & awaited)) {
-      slot.reader.wake();
+      slot.wake_reader();
       unclaimed &= ~awaited;
     }
-    if (any(unclaimed & Interest::write) && slot.writer.notify()) unclaimed &= ~Interest::write;
+    if (any(unclaimed & Interest::write) && slot.wake_writer()) unclaimed &= ~Interest::write;
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    slot.forget_idle_reader();
     // If it fails, the next event tries again.
     static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));
   }
@@ -4268,7 +4327,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    slot.forget_idle_reader();
     return static_cast<bool>(removed);
   }
   // The slot goes on under its generation, by which events of a closed descriptor that lives on in a duplicate would
@@ -4278,9 +4337,10 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Waiters try again, and are armed anew, or get the error.
   static void wake_all(Slot& slot) {
-    slot.reader.notify();
-    slot.writer.notify();
-    slot.reader.clear();
+    slot.drop_old_mark();
+    if (slot.wake_reader()) slot.read_state |= Slot::disarmed;
+    slot.wake_writer();
+    slot.forget_idle_reader();
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);
@@ -5738,14 +5798,14 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
-    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
-    loop_ = &loop;
+    set_loop(loop);
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
     slot->read_state = static_cast<std::uint8_t>(first_try | slow_path);
     slot->write_state = slot->read_state;
+    mark_interrupted();
     fd.release();
     return {};
   }
@@ -5753,12 +5813,13 @@ class SourceBase : SlotOwner {
   static Result<void> register_other(SourceBase& other, Loop& loop, Fd&& fd, unsigned flags) {
     return other.register_as(loop, std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED. It is left to the kernel to end the registration, which saves a system call.
+  // Operations that are pending get ECANCELED. It is left to the kernel to end the registration, which saves a system
+  // call.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    end_connect(slot);
+    interrupt_operations(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -5767,7 +5828,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
-    end_connect(slot);
+    interrupt_operations(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -5778,19 +5839,49 @@ class SourceBase : SlotOwner {
   // Whether there is a descriptor, and the operation may do its work. If not, `refusal` is what it has to return: see
   // PollContext::proceed().
   bool proceed(PollContext context, Interest direction, Error& refusal) {
-    if (slot_ != nullptr && context.consume_budget()) return true;
+    if (slot_ != nullptr && context.consume_budget()) {
+      if (!begin_attempt(context.task(), direction)) return true;
+      refusal = Error(ECANCELED);
+      return false;
+    }
     refusal = refuse(context.task(), direction);
     return false;
   }
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
-    if (slot_ == nullptr) return Error(loop_ != nullptr ? ECANCELED : EBADF);
+    if (slot_ == nullptr) {
+      take_interruption(task, direction);
+      return Error(loop_ != nullptr ? ECANCELED : EBADF);
+    }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
-      Waiter& waiter = direction == Interest::write ? slot_->writer : slot_->reader;
-      waiter.leave(context.header());
+      slot_->waiter_of(direction).leave(context.header());
+      take_interruption(task, direction);
     }
     return refusal;
+  }
+  // Every attempt, but for Stream's shortcuts, begins with this. Returns whether it has to answer ECANCELED: what this
+  // task did with the former descriptor ended when that was closed, and the task has not been told.
+  bool begin_attempt(Task& task, Interest direction) {
+    slot_->waiter_of(direction).take_mark();
+    const bool is_usual = (slot_->state_of(direction) & Slot::needs_note) == 0;
+    return !is_usual && note_attempt(task, direction);
+  }
+  [[gnu::noinline]] bool note_attempt(Task& task, Interest direction) {
+    std::uint8_t& state = slot_->state_of(direction);
+    if ((state & Slot::disarmed) != 0) slot_->reader.clear();
+    Slot::clear_state(state, Slot::woken | Slot::disarmed);
+    if ((state & Slot::interrupted) == 0) return false;
+    const bool is_of_this_task = take_interruption(task, direction);
+    if (interrupted_by(direction) == 0) Slot::clear_state(state, Slot::interrupted);
+    return is_of_this_task;
+  }
+  // Returns whether there was one of this task, which counts as told from now on.
+  bool take_interruption(Task& task, Interest direction) {
+    std::uint32_t& interrupted = interrupted_by(direction);
+    if (interrupted != TaskAccess::header(task).serial()) return false;
+    interrupted = 0;
+    return true;
   }
   // Notes the task as waiting for `what`. Returns what the operation has to return.
   Error wait_for(PollContext context, Interest direction, const char* what) {
@@ -5809,28 +5900,45 @@ class SourceBase : SlotOwner {
   }
   // For good: what is there is reported until it has been read.
   void disable_edges() {
+    slot_->drop_old_mark();
     slot_->read_state |= Slot::slow_path;
     slot_->wanted &= ~edge_triggered;
   }
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
-  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
-  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
-  void end_connect(const Slot& slot) {
-    if (slot.is(Slot::connecting)) interrupted_ = slot.next;
+  void set_loop(Loop& loop) {
+    if (loop_ != &loop) interrupted_[0] = interrupted_[1] = 0;  // tasks of another loop: this one has the same serials
+    loop_ = &loop;
+  }
+
+  // ---- operations that are pending when this is closed ----
+
+  std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
+  [[gnu::noinline]] void interrupt_operations(Slot& slot) {
+    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
+    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
+    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
+  }
+  // Makes the next attempts look whether there is somebody to be told.
+  void mark_interrupted() {
+    if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    slot_->read_state |= Slot::interrupted;
+    slot_->write_state |= Slot::interrupted;
   }
   // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
   // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
-    if (other.loop_ != nullptr) loop_ = other.loop_;
+    if (other.loop_ != nullptr) set_loop(*other.loop_);
     if (other.slot_ == nullptr) return;
     if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
     slot_->owner = this;
+    mark_interrupted();
+    if (!slot_->reader.has_task() && !slot_->writer.has_task()) return;
+    other.interrupt_operations(*slot_);
     dismiss(slot_->reader);
     dismiss(slot_->writer);
   }
@@ -5838,6 +5946,12 @@ class SourceBase : SlotOwner {
     waiter.notify();
     waiter.clear();
   }
+
+  // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
+  // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
+  // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
+  // interrupted, one after the other, before the first of them was stepped, the last one counts.
+  std::uint32_t interrupted_[2] = {};
 };
 
 }  // namespace detail
@@ -5863,7 +5977,7 @@ inline namespace MOTE_NAMESPACE {
 // It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
 // must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
 // ECANCELED, and let the task run.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
@@ -6099,7 +6213,7 @@ inline namespace MOTE_NAMESPACE {
 //   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
 //   ENOMEM        the kernel is out of memory: try later.
 //   ENOSPC        the kernel's limit on registrations, when it has to wait.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Datagram : public Source {
  public:
   struct Received {
@@ -6231,7 +6345,7 @@ struct StreamAccess;
 //   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Stream : public Source {
  public:
   // ---- operations ----
@@ -6249,10 +6363,12 @@ class Stream : public Source {
       }
       if (detail::expect_true(slot->read_state == Slot::may_try)) {
         const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
-        if (n <= 0) return detail::transfer_result(read_slow_path(context.task(), data, size, n));
-        // A short read has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two
-        // instructions.)
-        if (detail::expect_true(static_cast<std::size_t>(n) < size)) slot_->read_state = 0;
+        // All that was wanted, or none: below 1, n - 1 is a huge number here.
+        const bool is_short = static_cast<std::size_t>(n) - 1 < size - 1;
+        if (!detail::expect_true(is_short))
+          return detail::transfer_result(read_slow_path(context.task(), data, size, n));
+        // It has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two instructions.)
+        slot_->read_state = 0;
         return Result<std::size_t>(static_cast<std::size_t>(n));
       }
       if (slot->read_state != 0 || !slot->reader.names(context.header())) {
@@ -6389,12 +6505,18 @@ class Stream : public Source {
 
   // Returns a size, or an errno value as a negative number.
   [[gnu::noinline]] ssize_t read_slow_path(Task& task, unsigned char* data, std::size_t size, ssize_t answer) {
+    if (answer > 0) {  // all that was wanted, and there may be more
+      slot_->reader.take_mark();
+      return answer;
+    }
+    if (begin_attempt(task, Interest::read)) return -ECANCELED;
     const ssize_t n = slot_->may_read() ? detail::receive(*slot_, {data, size}, answer) : -EAGAIN;
     if (n != -EAGAIN) return n;
     return -wait_for(PollContext(task), Interest::read, "data").code();
   }
   // Returns 0 when all is sent, or an errno value.
   [[gnu::noinline]] int write_slow_path(Task& task, ByteView& bytes, ssize_t answer) {
+    if (begin_attempt(task, Interest::write)) return ECANCELED;
     while (!bytes.empty()) {
       const ssize_t n = slot_->may_write() ? detail::send(*slot_, bytes, answer) : -EAGAIN;
       if (n == -EAGAIN) return wait_for(PollContext(task), Interest::write, "room to write").code();
@@ -6417,27 +6539,27 @@ class Stream : public Source {
     const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
     if (!context.proceed(refusal)) {
-      if (is_own && refusal == ECANCELED) drop_connection(begun);
+      if (is_own && refusal == ECANCELED) drop_connection(context, begun);
       return refusal;
     }
     if (is_pending && !is_own) {
       if (is_in_use_by_others()) return Error(EBUSY);
-      drop_connection(begun);
+      drop_connection(context, begun);
     }
+    if (is_own) Slot::clear_state(slot_->write_state, Slot::woken);
     Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
       slot_->clear(Slot::connecting);
     } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
-      drop_connection(begun);
+      drop_connection(context, begun);
     }
     return result;
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
+    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
     const bool is_coroutine = begun && !is_registered_as(begun);
-    if (is_task) interrupted_ = 0;
     if (is_coroutine) begun = Registration();
     return is_task || is_coroutine;
   }
@@ -6460,11 +6582,12 @@ class Stream : public Source {
     begun = {loop_->index_of(*slot_), slot_->generation};
     return answer;
   }
-  // The stream is empty again, and nobody is told.
-  void drop_connection(Registration& begun) {
+  // The stream is empty again. Of those who connect nobody is told.
+  void drop_connection(PollContext context, Registration& begun) {
     begun = Registration();
     if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
+    slot_->writer.leave(context.header());
     close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
@@ -6625,7 +6748,7 @@ inline namespace MOTE_NAMESPACE {
 
 // Accepts connections. When there is no room accept() waits, so that connections stay in the kernel's backlog: for a
 // free slot of the table; or, when the system refuses a descriptor or memory, for limits::retry_pause (100 ms).
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Listener : public Source {
  public:
   struct Options {
@@ -6713,7 +6836,8 @@ class Listener : public Source {
     loop_->accept_retry().remove(context.header());
     Error refusal;
     if (!proceed(context, Interest::read, refusal)) return refusal;
-    if (loop_->vacancies() == 0) return loop_->vacancy().wait(context.header(), "a free slot in the table");
+    if (slot_->reader.names(context.header())) slot_->reader.wait_again(0);
+    if (loop_->vacancies() == 0) return wait_in(loop_->vacancy(), context, "a free slot in the table");
     const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) {
@@ -6722,7 +6846,15 @@ class Listener : public Source {
     }
     if (!may_pass_with_time(error)) return accepted;
     loop_->expect_retry();
-    return loop_->accept_retry().wait(context.header(), "a descriptor or memory from the system");
+    return wait_in(loop_->accept_retry(), context, "a descriptor or memory from the system");
+  }
+  // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending, and its bit, which
+  // is none of Interest, is answered by no event.
+  Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
+    const Error answer = queue.wait(context.header(), what);
+    constexpr std::uint32_t a_queue = detail::awaits_more_than_data;
+    if (answer == detail::suspended && !slot_->reader.is_waiting()) slot_->reader.wait(context.header(), a_queue);
+    return answer;
   }
   // There must be a free slot in the table.
   Result<void> accept_into(Stream& stream) {
@@ -6781,7 +6913,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A serial port in raw mode. An unplugged one reads as the end of the stream.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class SerialPort : public Stream {
  public:
   enum class Parity : std::uint8_t { none, even, odd };
@@ -8895,10 +9027,13 @@ inline bool Chain::poll(Task& polled_by) {
   current_task = &polled_by;
   abandoned = context.is_abandoning();
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
-  std::swap(shielded, context.operation_shielded());
+  const auto exchange_shields = [this, context] { std::swap(shielded, context.operation_shielded()); };
+  exchange_shields();
+  OnException restore(exchange_shields);
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
-  std::swap(shielded, context.operation_shielded());
+  restore.dismiss();
+  exchange_shields();
   return pending_await == nullptr && !abandoned;
 }
 

@@ -35,7 +35,7 @@ inline namespace MOTE_NAMESPACE {
 // It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
 // must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
 // ECANCELED, and let the task run.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes

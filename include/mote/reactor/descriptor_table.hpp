@@ -178,14 +178,14 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Notes the task as waiting for a direction, and arms it. After an error the task is not noted. While a slot's reader
   // names a task, woken or not, what that has waited for last is armed: Stream::read() relies on it to wait again
-  // without a call. So whatever disarms reading clears a reader that does not wait. Errors:
+  // without a call. So whatever disarms reading calls Slot::forget_idle_reader(). Errors:
   //   EBUSY           another task waits for it, or a handler is called.
   //   EBADF           the descriptor was closed by somebody else.
   //   EEXIST          another slot has registered the same descriptor.
   //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
-    Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
+    Waiter& waiter = slot.waiter_of(direction);
     if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
@@ -218,7 +218,7 @@ class DescriptorTable : TableWords, public Scheduler {
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
     if (ready.readiness == Readiness::readable && slot.reader.awaited() == bits(Interest::read)) {  // mostly
       slot.read_state |= Slot::may_try;
-      return slot.reader.wake();
+      return slot.reader.wake_and_mark();
     }
     const Handler handler = slot.handler;
     if (!handler) return wake_waiters(slot, ready.readiness);
@@ -335,11 +335,12 @@ class DescriptorTable : TableWords, public Scheduler {
     else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
-  static void wake_at_once(Slot& slot, Waiter& waiter) {
+  static void wake_at_once(Slot& slot, const Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
     slot.read_state |= Slot::may_try;
     slot.write_state |= Slot::may_try;
-    waiter.notify();
+    if (&waiter == &slot.writer) slot.wake_writer();
+    else slot.wake_reader();
   }
   // A descriptor that is always ready, or one with an error that stays. That one is armed edge-triggered, so that it is
   // reported only when something changes; poll(2) has no such thing.
@@ -355,18 +356,19 @@ class DescriptorTable : TableWords, public Scheduler {
   [[gnu::noinline]] void wake_waiters(Slot& slot, Readiness readiness) {
     constexpr Interest reading = Interest::read | Interest::priority;
     Interest unclaimed = directions_of(readiness);
+    slot.drop_old_mark();
     note_readiness(slot, readiness, unclaimed);
     // The cast to 8 bits drops awaits_more_than_data.
     const Interest awaited = static_cast<Interest>(slot.reader.awaited()) & reading;
     if (any(unclaimed & awaited)) {
-      slot.reader.wake();
+      slot.wake_reader();
       unclaimed &= ~awaited;
     }
-    if (any(unclaimed & Interest::write) && slot.writer.notify()) unclaimed &= ~Interest::write;
+    if (any(unclaimed & Interest::write) && slot.wake_writer()) unclaimed &= ~Interest::write;
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    slot.forget_idle_reader();
     // If it fails, the next event tries again.
     static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));
   }
@@ -493,7 +495,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    slot.forget_idle_reader();
     return static_cast<bool>(removed);
   }
   // The slot goes on under its generation, by which events of a closed descriptor that lives on in a duplicate would
@@ -503,9 +505,10 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Waiters try again, and are armed anew, or get the error.
   static void wake_all(Slot& slot) {
-    slot.reader.notify();
-    slot.writer.notify();
-    slot.reader.clear();
+    slot.drop_old_mark();
+    if (slot.wake_reader()) slot.read_state |= Slot::disarmed;
+    slot.wake_writer();
+    slot.forget_idle_reader();
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);

@@ -50,18 +50,55 @@ struct Slot {
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
-    may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
-    slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    may_try = 1,      // worth trying; not after a short read or EAGAIN, until something is reported
+    read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
+    slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    woken = 8,        // for writing: the task that the writer names was woken, and nobody has tried since
+    disarmed = 16,    // for reading: the wait of the task that was woken is disarmed: its attempt clears the reader
+    interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
   };
+
+  // What an attempt has to look at and take away before it tries: see SourceBase::begin_attempt().
+  static constexpr unsigned needs_note = woken | disarmed | interrupted;
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
   void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
   bool may_read() const { return (read_state & may_try) != 0; }
   bool may_write() const { return (write_state & may_try) != 0; }
-  static void clear_state(std::uint8_t& state, DirectionState bit) {
-    state = static_cast<std::uint8_t>(state & ~unsigned{bit});
+  static void clear_state(std::uint8_t& state, unsigned bits) { state = static_cast<std::uint8_t>(state & ~bits); }
+
+  std::uint8_t& state_of(Interest direction) { return direction == Interest::write ? write_state : read_state; }
+  Waiter& waiter_of(Interest direction) { return direction == Interest::write ? writer : reader; }
+  // Wakes the task that waits to read, or to write, if one does. Returns whether there was one.
+  bool wake_reader() {
+    if (!reader.is_waiting()) return false;
+    reader.wake_and_mark();
+    return true;
+  }
+  bool wake_writer() {
+    if (!writer.notify()) return false;
+    write_state |= woken;
+    return true;
+  }
+  // Whether an operation of the task that the waiter names is pending: it waits, or it was woken and has not been
+  // stepped. After an operation that has completed the waiter still names its task. A reader's mark is out of date once
+  // the state is 0: Stream::read() has drained the socket.
+  bool is_reading() const {
+    return reader.has_task() && (reader.is_waiting() || (reader.is_marked() && read_state != 0));
+  }
+  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & woken) != 0); }
+  // To be called before a read_state of 0 changes.
+  void drop_old_mark() {
+    if (read_state == 0) reader.take_mark();
+  }
+  // Whatever disarms reading calls this: see DescriptorTable::wait_for(). A reader that was woken is cleared by its next
+  // attempt: until then it is the record of whose operation is pending.
+  void forget_idle_reader() {
+    if (reader.is_waiting()) return;
+    drop_old_mark();
+    if (reader.is_marked()) read_state |= disarmed;
+    else reader.clear();
   }
 
   // What was reported last, and has not been taken since; not stored for plain data: see DescriptorTable::dispatch().

@@ -74,7 +74,8 @@ class TaskHandle : detail::TaskHolder {
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
-      if (take_interruption(context) || task == nullptr) return Error(EINVAL);
+      if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
+      if (task == nullptr) return Error(EINVAL);
       return context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
     });
   }
@@ -87,6 +88,11 @@ class TaskHandle : detail::TaskHolder {
   bool take_interruption(PollContext context) {
     if (interrupted != context.header().serial()) return false;
     interrupted = 0;
+    return true;
+  }
+  static bool take_cancellation(PollContext context) {
+    if (!context.is_cancelling()) return false;
+    context.acknowledge_cancellation();
     return true;
   }
   Result<Outcome> take_outcome(PollContext context) {

@@ -166,6 +166,11 @@ inline void Waiter::wake() {
   awaited_ = 0;
   task_->queue();
 }
+inline void Waiter::wake_and_mark() {
+  MOTE_ASSERT(task_ != nullptr);
+  awaited_ = marked;
+  task_->queue();
+}
 inline void Waiter::attach(detail::TaskHeader& task) {
   clear();
   task_ = &task;

@@ -26,12 +26,19 @@ class Waiter : public detail::ListNode {
  public:
   // Wakes the task that waits, if one does. Returns whether there was one.
   bool notify() {
-    if (awaited_ == 0) return false;
+    if (!is_waiting()) return false;
     wake();
     return true;
   }
   // Wakes the task that waits: there must be one.
   void wake();
+  // The same, and keeps in mind that the task was woken, until it waits again or the mark is taken away: for an object
+  // that can be closed under the task.
+  void wake_and_mark();
+  bool is_marked() const { return awaited_ == marked; }
+  void take_mark() {
+    if (is_marked()) awaited_ = 0;
+  }
   // Names no task any more, and wakes none. It is linked exactly as long as it names a task.
   void clear() {
     if (!linked()) return;
@@ -40,8 +47,8 @@ class Waiter : public detail::ListNode {
     awaited_ = 0;
   }
 
-  bool is_waiting() const { return awaited_ != 0; }
-  // What the task waits for, as bits where there are several things; 0: it does not wait now.
+  bool is_waiting() const { return (awaited_ & ~marked) != 0; }
+  // What the task waits for, as bits where there are several things; 0: it does not wait now, and has no mark.
   std::uint32_t awaited() const { return awaited_; }
   bool has_task() const { return task_ != nullptr; }
   const detail::TaskHeader* task() const { return task_; }  // null: it names none
@@ -53,11 +60,13 @@ class Waiter : public detail::ListNode {
   }
   void wait_again(std::uint32_t what) { awaited_ = what; }  // of the task that it names already
   bool names(const detail::TaskHeader& task) const { return task_ == &task; }
-  bool is_taken_by_another(const detail::TaskHeader& task) const { return awaited_ != 0 && task_ != &task; }
+  bool is_taken_by_another(const detail::TaskHeader& task) const { return is_waiting() && task_ != &task; }
   void leave(const detail::TaskHeader& task) {
     if (task_ == &task) clear();
   }
  private:
+  static constexpr std::uint32_t marked = 0x40000000u;  // in awaited_: it does not wait, but was woken
+
   void attach(detail::TaskHeader& task);
 
   detail::TaskHeader* task_ = nullptr;
