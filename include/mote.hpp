@@ -3808,8 +3808,8 @@ struct Slot {
   void drop_old_mark() {
     if (read_state == 0) reader.take_mark();
   }
-  // Whatever disarms reading calls this: see DescriptorTable::wait_for(). A reader that was woken is cleared by its next
-  // attempt: until then it is the record of whose operation is pending.
+  // Whatever disarms reading calls this: see DescriptorTable::wait_for(). A reader that was woken is cleared by its
+  // next attempt: until then it is the record of whose operation is pending.
   void forget_idle_reader() {
     if (reader.is_waiting()) return;
     drop_old_mark();
@@ -6005,8 +6005,10 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED. Does nothing to one that is not open. Wakes all tasks that wait for a free
-  // slot of the table: O(waiting tasks).
+  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several tasks
+  // that read, or write, one after the other, with a close() after each, before the first of them is stepped, the last
+  // is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks that
+  // wait for a free slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
   // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
   // ECANCELED. Wakes tasks as close() does.
@@ -7099,8 +7101,8 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
-  // Notes that the task makes an attempt. Returns whether what it waited for here was closed since its last one. That is
-  // the answer to a cancellation, too.
+  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here. That
+  // is the answer to a cancellation, too.
   [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
     if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
     if (interrupted_ != task.serial()) return false;

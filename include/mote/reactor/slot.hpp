@@ -92,8 +92,8 @@ struct Slot {
   void drop_old_mark() {
     if (read_state == 0) reader.take_mark();
   }
-  // Whatever disarms reading calls this: see DescriptorTable::wait_for(). A reader that was woken is cleared by its next
-  // attempt: until then it is the record of whose operation is pending.
+  // Whatever disarms reading calls this: see DescriptorTable::wait_for(). A reader that was woken is cleared by its
+  // next attempt: until then it is the record of whose operation is pending.
   void forget_idle_reader() {
     if (reader.is_waiting()) return;
     drop_old_mark();

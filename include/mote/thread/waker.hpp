@@ -114,8 +114,8 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
-  // Notes that the task makes an attempt. Returns whether what it waited for here was closed since its last one. That is
-  // the answer to a cancellation, too.
+  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here. That
+  // is the answer to a cancellation, too.
   [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
     if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
     if (interrupted_ != task.serial()) return false;
