@@ -315,30 +315,22 @@ struct OfDatagram : Kind {  // 0: recv(), 1: send()
     CHECK(source.open(reactor, std::move(pair.a)));
   }
 };
-// A pseudo-terminal's other end is what a serial port is opened on.
-struct OfSerialPort : Kind {  // 0: read(), 1: write_all()
+// On a pseudo-terminal. Only read(): whether there is room to write, the kernel changes by itself, in a thread of its own.
+struct OfSerialPort : Kind {
   explicit OfSerialPort(Reactor& with) : Kind(with) { reopen(); }
   mote::Fd device;
   mote::SerialPort port;
   char bytes[64] = {};
-  mote::ByteView sent;
-  int operations() const override { return 2; }
-  void prepare(int operation) override {
-    sent = mote::bytes_of("x");
-    test::take_all(device.get());
+  void prepare(int) override {
     while (port.try_read(bytes)) continue;
-    static const char much[1024] = {};
-    while (operation == 1 && port.try_write({much, sizeof much})) continue;
   }
-  Attempt attempt(int operation) override {
-    if (operation == 0) return [this](Task& task) { return as_number(port.read(bytes).poll(task)); };
-    return [this](Task& task) { return as_number(port.write_all(sent).poll(task)); };
+  Attempt attempt(int) override {
+    return [this](Task& task) { return as_number(port.read(bytes).poll(task)); };
   }
-  void complete(int operation) override {
-    if (operation == 0) CHECK(::write(device.get(), "x", 1) == 1);
-    else test::take_all(device.get());
-    pollfd reached{port.fd(), static_cast<short>(operation == 0 ? POLLIN : POLLOUT), 0};
-    CHECK(::poll(&reached, 1, 10000) == 1);  // the kernel hands it over by a thread of its own
+  void complete(int) override {
+    CHECK(::write(device.get(), "x", 1) == 1);
+    pollfd reached{port.fd(), POLLIN, 0};
+    CHECK(::poll(&reached, 1, 10000) == 1);
   }
   int close() override {
     port.close();
