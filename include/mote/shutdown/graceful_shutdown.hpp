@@ -53,7 +53,7 @@ struct ShutdownReport {
 // everything before it forks.
 //
 // It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 120 bytes.
+// Size on a 32-bit board: 160 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
