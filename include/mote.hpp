@@ -2295,6 +2295,9 @@ struct EndHook {
 struct TaskHolder {
   TaskHeader* task = nullptr;
   EndHook* group = nullptr;  // called at the task's end; null: none
+  // The task (its serial) whose join() was pending when this let go of the task that it held: its next attempt says so,
+  // rather than join what is held by then. One that has ended is not found again: no other task has its serial.
+  std::uint32_t interrupted = 0;
 };
 
 // A task's control block: the first part of its slot in a pool, outside of the task's own object. All library code
@@ -3060,18 +3063,26 @@ class Scheduler : Pinned {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty. May throw what
-  // the observer throws.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and told so. May throw what the
+  // observer throws.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
     task->holder = nullptr;
-    task->joiner.notify();
+    if (task->joiner.has_task()) interrupt_join(holder, *task);
     if (task->state != TaskHeader::State::finished) return;
     const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
       task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
     }
+  }
+
+  // Ends the join() of that task that is pending by this holder. The task that is named as the joiner has not been
+  // answered yet: it waits, or has been woken and was not stepped.
+  [[gnu::noinline]] static void interrupt_join(TaskHolder& holder, TaskHeader& task) {
+    holder.interrupted = task.joiner.task()->serial();
+    task.joiner.notify();
+    task.joiner.clear();
   }
 
   // ---- ends ----
@@ -3428,8 +3439,9 @@ struct HandleAccess;
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
 // keep the outcome; the task's own object is destroyed by then. When it is dropped, the task goes on alone, and a
-// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable.
-// Size on a 32-bit board: 8 bytes.
+// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable: a
+// join() that is pending by it then ends at once, as it does when the handle is detached or given another task.
+// Size on a 32-bit board: 12 bytes.
 class TaskHandle : detail::TaskHolder {
  public:
   TaskHandle() = default;
@@ -3468,13 +3480,15 @@ class TaskHandle : detail::TaskHolder {
   }
   // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
-  //   EINVAL     the handle is empty.
+  //   EINVAL     the handle is empty. Or it was detached, moved or given another task while the join was pending: the
+  //              task that waits is told so once, in its next step. The task that it waited for goes on.
   //   EBUSY      another task awaits this one.
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
+      if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
       if (task == nullptr) return Error(EINVAL);
-      return context.attempt(task->joiner, "the end of a task", [this] { return take_outcome(); });
+      return context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
     });
   }
  private:
@@ -3483,16 +3497,29 @@ class TaskHandle : detail::TaskHolder {
   void drop() noexcept {
     detail::drop_exceptions([this] { detach(); });
   }
-  Result<Outcome> take_outcome() {
+  bool take_interruption(PollContext context) {
+    if (interrupted != context.header().serial()) return false;
+    interrupted = 0;
+    return true;
+  }
+  static bool take_cancellation(PollContext context) {
+    if (!context.is_cancelling()) return false;
+    context.acknowledge_cancellation();
+    return true;
+  }
+  Result<Outcome> take_outcome(PollContext context) {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
-    task->code = 0;  // the outcome has been taken: no failure is left to be reported
+    task->code = 0;                        // the outcome has been taken: no failure is left to be reported
+    task->joiner.leave(context.header());  // its join() is not pending any more
     detach();
     return ended;
   }
   void take(TaskHandle& other) {
     task = std::exchange(other.task, nullptr);
-    if (task != nullptr) task->holder = this;
+    if (task == nullptr) return;
+    task->holder = this;
+    if (task->joiner.has_task()) detail::Scheduler::interrupt_join(other, *task);
   }
 };
 
@@ -3725,18 +3752,42 @@ struct Slot {
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
-    may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
-    slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    may_try = 1,      // worth trying; not after a short read or EAGAIN, until something is reported
+    read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
+    slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    woken = 8,        // the task that the reader, or the writer, names was woken, and nobody has tried since
+    disarmed = 16,    // of reading: what the task that the reader names has waited for is not armed any more
+    interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
   };
+  static constexpr unsigned just_woken = may_try | woken;
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
   void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
   bool may_read() const { return (read_state & may_try) != 0; }
   bool may_write() const { return (write_state & may_try) != 0; }
-  static void clear_state(std::uint8_t& state, DirectionState bit) {
-    state = static_cast<std::uint8_t>(state & ~unsigned{bit});
+  static void clear_state(std::uint8_t& state, unsigned bits) { state = static_cast<std::uint8_t>(state & ~bits); }
+
+  std::uint8_t& state_of(Interest direction) { return direction == Interest::write ? write_state : read_state; }
+  Waiter& waiter_of(Interest direction) { return direction == Interest::write ? writer : reader; }
+  // Wakes the task that waits to read, or to write, if one does. Returns whether there was one.
+  bool wake_reader() {
+    if (!reader.notify()) return false;
+    read_state |= woken;
+    return true;
+  }
+  bool wake_writer() {
+    if (!writer.notify()) return false;
+    write_state |= woken;
+    return true;
+  }
+  // Whether an operation of the task that the waiter names is pending: it waits, or it was woken and has not been
+  // stepped. (After an operation that has completed the waiter still names its task.)
+  bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & woken) != 0); }
+  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & woken) != 0); }
+  // Whatever disarms reading calls this: see DescriptorTable::wait_for().
+  void forget_idle_reader() {
+    if (reader.has_task() && !reader.is_waiting()) read_state |= disarmed;
   }
 
   // What was reported last, and has not been taken since; not stored for plain data: see DescriptorTable::dispatch().
@@ -3886,11 +3937,10 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
-    const bool is_news = interest != slot.known || !slot.is(Slot::in_set) || !slot.handler;
-    if (is_news) return change_handler(slot, interest, handler);
+    const bool is_heard = (slot.flags & (Slot::in_set | Slot::told)) == Slot::in_set;
+    if (interest != slot.known || !is_heard || !slot.handler) return change_handler(slot, interest, handler);
     slot.handler = handler;
     slot.wanted = interest;
-    slot.clear(Slot::told);
     return {};
   }
   // Owners register with the function that closes them, so that a program without owners does not link its code.
@@ -3946,14 +3996,14 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Notes the task as waiting for a direction, and arms it. After an error the task is not noted. While a slot's reader
   // names a task, woken or not, what that has waited for last is armed: Stream::read() relies on it to wait again
-  // without a call. So whatever disarms reading clears a reader that does not wait. Errors:
+  // without a call. So whatever disarms reading calls Slot::forget_idle_reader(). Errors:
   //   EBUSY           another task waits for it, or a handler is called.
   //   EBADF           the descriptor was closed by somebody else.
   //   EEXIST          another slot has registered the same descriptor.
   //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
-    Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
+    Waiter& waiter = slot.waiter_of(direction);
     if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
@@ -3985,15 +4035,13 @@ class DescriptorTable : TableWords, public Scheduler {
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(table + offset));
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
     if (ready.readiness == Readiness::readable && slot.reader.awaited() == bits(Interest::read)) {  // mostly
-      slot.read_state |= Slot::may_try;
+      slot.read_state |= Slot::just_woken;
       return slot.reader.wake();
     }
     const Handler handler = slot.handler;
     if (!handler) return wake_waiters(slot, ready.readiness);
-    // What is asked for may be another thing by now than it was when the event was received.
-    const Readiness heard = ready.readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
-    if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
-    handler(heard);
+    if ((bits(ready.readiness) & ~bits(slot.wanted)) != 0) return call_with_what_is_asked(slot, ready.readiness);
+    handler(ready.readiness);  // mostly
   }
   void dispatch_always_ready_handlers() {
     if (dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
@@ -4074,6 +4122,14 @@ class DescriptorTable : TableWords, public Scheduler {
   static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
+  // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event was
+  // received; and hang-up and error are never asked for.
+  [[gnu::noinline]] void call_with_what_is_asked(Slot& slot, Readiness readiness) {
+    const Readiness heard = readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
+    if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
+    const Handler handler = slot.handler;
+    handler(heard);
+  }
   // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
   // it neither takes away what it was told of, nor sets itself anew, the slot is muted. Else it is an event of what was
   // asked for when it was received, and is not any more.
@@ -4114,11 +4170,12 @@ class DescriptorTable : TableWords, public Scheduler {
     else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
-  static void wake_at_once(Slot& slot, Waiter& waiter) {
+  static void wake_at_once(Slot& slot, const Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
     slot.read_state |= Slot::may_try;
     slot.write_state |= Slot::may_try;
-    waiter.notify();
+    if (&waiter == &slot.writer) slot.wake_writer();
+    else slot.wake_reader();
   }
   // A descriptor that is always ready, or one with an error that stays. That one is armed edge-triggered, so that it is
   // reported only when something changes; poll(2) has no such thing.
@@ -4138,14 +4195,14 @@ class DescriptorTable : TableWords, public Scheduler {
     // The cast to 8 bits drops awaits_more_than_data.
     const Interest awaited = static_cast<Interest>(slot.reader.awaited()) & reading;
     if (any(unclaimed & awaited)) {
-      slot.reader.wake();
+      slot.wake_reader();
       unclaimed &= ~awaited;
     }
-    if (any(unclaimed & Interest::write) && slot.writer.notify()) unclaimed &= ~Interest::write;
+    if (any(unclaimed & Interest::write) && slot.wake_writer()) unclaimed &= ~Interest::write;
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    if (any(unclaimed & Interest::read)) slot.forget_idle_reader();
     // If it fails, the next event tries again.
     static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));
   }
@@ -4273,7 +4330,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    slot.forget_idle_reader();
     return static_cast<bool>(removed);
   }
   // The slot goes on under its generation, by which events of a closed descriptor that lives on in a duplicate would
@@ -4283,9 +4340,9 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Waiters try again, and are armed anew, or get the error.
   static void wake_all(Slot& slot) {
-    slot.reader.notify();
-    slot.writer.notify();
-    slot.reader.clear();
+    slot.wake_reader();
+    slot.wake_writer();
+    slot.forget_idle_reader();
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);
@@ -5550,13 +5607,16 @@ class Endpoint {
   constexpr Endpoint() : unix_{} {}  // none
 
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
-  // number, which need not be that of an interface that exists.
+  // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
+  // down to another one on the way.
   // Errors:
-  //   EINVAL   it is no numeric address: names are not looked up.
+  //   EINVAL   it is no numeric address: names are not looked up. Or the port is negative, or above 65535.
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
-  static Result<Endpoint> ip(const char* address, std::uint16_t port) {
-    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
+  static Result<Endpoint> ip(const char* address, std::int64_t port) {
+    if (port < 0 || port > UINT16_MAX) return Error(EINVAL);
+    const auto number = static_cast<std::uint16_t>(port);
+    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors:
@@ -5747,14 +5807,15 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
-    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
-    loop_ = &loop;
+    set_loop(loop);
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
-    slot->read_state = static_cast<std::uint8_t>(first_try | slow_path);
-    slot->write_state = slot->read_state;
+    slot->write_state = static_cast<std::uint8_t>(first_try | slow_path);
+    // As if a task had been woken, of whom there is none yet: so Stream::read() takes its shortcut at once.
+    slot->read_state = static_cast<std::uint8_t>(slot->write_state | Slot::woken);
+    mark_interrupted();
     fd.release();
     return {};
   }
@@ -5762,12 +5823,13 @@ class SourceBase : SlotOwner {
   static Result<void> register_other(SourceBase& other, Loop& loop, Fd&& fd, unsigned flags) {
     return other.register_as(loop, std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED. It is left to the kernel to end the registration, which saves a system call.
+  // Operations that are pending get ECANCELED. It is left to the kernel to end the registration, which saves a system
+  // call.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    end_connect(slot);
+    interrupt_operations(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -5776,7 +5838,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
-    end_connect(slot);
+    interrupt_operations(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -5787,19 +5849,48 @@ class SourceBase : SlotOwner {
   // Whether there is a descriptor, and the operation may do its work. If not, `refusal` is what it has to return: see
   // PollContext::proceed().
   bool proceed(PollContext context, Interest direction, Error& refusal) {
-    if (slot_ != nullptr && context.consume_budget()) return true;
+    if (slot_ != nullptr && context.consume_budget()) {
+      if (!begin_attempt(context.task(), direction)) return true;
+      refusal = Error(ECANCELED);
+      return false;
+    }
     refusal = refuse(context.task(), direction);
     return false;
   }
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
-    if (slot_ == nullptr) return Error(loop_ != nullptr ? ECANCELED : EBADF);
+    if (slot_ == nullptr) {
+      take_interruption(task, direction);
+      return Error(loop_ != nullptr ? ECANCELED : EBADF);
+    }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
-      Waiter& waiter = direction == Interest::write ? slot_->writer : slot_->reader;
-      waiter.leave(context.header());
+      slot_->waiter_of(direction).leave(context.header());
+      take_interruption(task, direction);
     }
     return refusal;
+  }
+  // Every attempt, but for Stream's shortcuts, begins with this. Returns whether it has to answer ECANCELED: what this
+  // task did with the former descriptor ended when that was closed, and the task has not been told.
+  bool begin_attempt(Task& task, Interest direction) {
+    std::uint8_t& state = slot_->state_of(direction);
+    Slot::clear_state(state, Slot::woken);
+    return (state & (Slot::disarmed | Slot::interrupted)) != 0 && begin_seldom_attempt(task, direction, state);
+  }
+  [[gnu::noinline]] bool begin_seldom_attempt(Task& task, Interest direction, std::uint8_t& state) {
+    if ((state & Slot::disarmed) != 0) slot_->reader.clear();
+    Slot::clear_state(state, Slot::disarmed);
+    if ((state & Slot::interrupted) == 0) return false;
+    const bool is_of_this_task = take_interruption(task, direction);
+    if (interrupted_by(direction) == 0) Slot::clear_state(state, Slot::interrupted);
+    return is_of_this_task;
+  }
+  // Returns whether there was one of this task, which counts as told from now on.
+  bool take_interruption(Task& task, Interest direction) {
+    std::uint32_t& interrupted = interrupted_by(direction);
+    if (interrupted != TaskAccess::header(task).serial()) return false;
+    interrupted = 0;
+    return true;
   }
   // Notes the task as waiting for `what`. Returns what the operation has to return.
   Error wait_for(PollContext context, Interest direction, const char* what) {
@@ -5824,23 +5915,39 @@ class SourceBase : SlotOwner {
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
-  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
-  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
-  void end_connect(const Slot& slot) {
-    if (slot.is(Slot::connecting)) interrupted_ = slot.next;
+  void set_loop(Loop& loop) {
+    if (loop_ != &loop) interrupted_[0] = interrupted_[1] = 0;  // tasks of another loop: this one has the same serials
+    loop_ = &loop;
+  }
+
+  // ---- operations that are pending when this is closed ----
+
+  std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
+  [[gnu::noinline]] void interrupt_operations(Slot& slot) {
+    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
+    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
+    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
+  }
+  // Makes the next attempts look whether there is somebody to be told.
+  void mark_interrupted() {
+    if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    slot_->read_state |= Slot::interrupted;
+    slot_->write_state |= Slot::interrupted;
   }
   // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
   // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
     if (other.loop_ == nullptr) return;  // it has never been open
-    loop_ = other.loop_;
+    set_loop(*other.loop_);
     if (other.slot_ == nullptr) return;
     if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
     slot_->owner = this;
+    mark_interrupted();
+    if (!slot_->reader.has_task() && !slot_->writer.has_task()) return;
+    other.interrupt_operations(*slot_);
     dismiss(slot_->reader);
     dismiss(slot_->writer);
   }
@@ -5848,6 +5955,12 @@ class SourceBase : SlotOwner {
     waiter.notify();
     waiter.clear();
   }
+
+  // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
+  // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
+  // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
+  // interrupted, one after the other, before the first of them was stepped, the last one counts.
+  std::uint32_t interrupted_[2] = {};
 };
 
 }  // namespace detail
@@ -5874,7 +5987,7 @@ inline namespace MOTE_NAMESPACE {
 // It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
 // must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
 // ECANCELED, and let the task run.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
@@ -5902,8 +6015,10 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED. Does nothing to one that is not open. Wakes all tasks that wait for a free
-  // slot of the table: O(waiting tasks).
+  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several tasks
+  // that read, or write, one after the other, with a close() after each, before the first of them is stepped, the last
+  // is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks that
+  // wait for a free slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
   // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
   // ECANCELED. Wakes tasks as close() does.
@@ -6119,7 +6234,7 @@ inline namespace MOTE_NAMESPACE {
 //   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
 //   ENOMEM        the kernel is out of memory: try later.
 //   ENOSPC        the kernel's limit on registrations, when it has to wait.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Datagram : public Source {
  public:
   struct Received {
@@ -6231,6 +6346,9 @@ class Datagram : public Source {
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
+namespace detail {
+struct StreamAccess;
+}
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
@@ -6248,7 +6366,7 @@ inline namespace MOTE_NAMESPACE {
 //   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Stream : public Source {
  public:
   // ---- operations ----
@@ -6264,12 +6382,12 @@ class Stream : public Source {
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
       }
-      if (detail::expect_true(slot->read_state == Slot::may_try)) {
+      if (detail::expect_true(slot->read_state == Slot::just_woken)) {
         const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
         if (n <= 0) return detail::transfer_result(read_slow_path(context.task(), data, size, n));
         // A short read has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two
         // instructions.)
-        if (detail::expect_true(static_cast<std::size_t>(n) < size)) slot_->read_state = 0;
+        slot_->read_state = detail::expect_true(static_cast<std::size_t>(n) < size) ? 0 : Slot::may_try;
         return Result<std::size_t>(static_cast<std::size_t>(n));
       }
       if (slot->read_state != 0 || !slot->reader.names(context.header())) {
@@ -6397,6 +6515,8 @@ class Stream : public Source {
     return set;
   }
  private:
+  friend struct detail::StreamAccess;
+
   // The rest of read() and write_all(), where their usual case, which is inlined into the caller, does not apply.
   // `answer`: what the system call has returned already, or not_tried. They and refuse() take the task, not its
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
@@ -6404,12 +6524,14 @@ class Stream : public Source {
 
   // Returns a size, or an errno value as a negative number.
   [[gnu::noinline]] ssize_t read_slow_path(Task& task, unsigned char* data, std::size_t size, ssize_t answer) {
+    if (begin_attempt(task, Interest::read)) return -ECANCELED;
     const ssize_t n = slot_->may_read() ? detail::receive(*slot_, {data, size}, answer) : -EAGAIN;
     if (n != -EAGAIN) return n;
     return -wait_for(PollContext(task), Interest::read, "data").code();
   }
   // Returns 0 when all is sent, or an errno value.
   [[gnu::noinline]] int write_slow_path(Task& task, ByteView& bytes, ssize_t answer) {
+    if (begin_attempt(task, Interest::write)) return ECANCELED;
     while (!bytes.empty()) {
       const ssize_t n = slot_->may_write() ? detail::send(*slot_, bytes, answer) : -EAGAIN;
       if (n == -EAGAIN) return wait_for(PollContext(task), Interest::write, "room to write").code();
@@ -6432,27 +6554,27 @@ class Stream : public Source {
     const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
     if (!context.proceed(refusal)) {
-      if (is_own && refusal == ECANCELED) drop_connection(begun);
+      if (is_own && refusal == ECANCELED) drop_connection(context, begun);
       return refusal;
     }
     if (is_pending && !is_own) {
       if (is_in_use_by_others()) return Error(EBUSY);
-      drop_connection(begun);
+      drop_connection(context, begun);
     }
+    if (is_own) Slot::clear_state(slot_->write_state, Slot::woken);
     Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
       slot_->clear(Slot::connecting);
     } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
-      drop_connection(begun);
+      drop_connection(context, begun);
     }
     return result;
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
+    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
     const bool is_coroutine = begun && !is_registered_as(begun);
-    if (is_task) interrupted_ = 0;
     if (is_coroutine) begun = Registration();
     return is_task || is_coroutine;
   }
@@ -6475,11 +6597,12 @@ class Stream : public Source {
     begun = {loop_->index_of(*slot_), slot_->generation};
     return answer;
   }
-  // The stream is empty again, and nobody is told.
-  void drop_connection(Registration& begun) {
+  // The stream is empty again. Of those who connect nobody is told.
+  void drop_connection(PollContext context, Registration& begun) {
     begun = Registration();
     if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
+    slot_->writer.leave(context.header());
     close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
@@ -6510,6 +6633,13 @@ class Stream : public Source {
   }
 };
 
+namespace detail {
+// Names what a stream has open: for the library.
+struct StreamAccess {
+  static const Slot* slot(const Stream& stream) { return stream.slot_; }  // null: it is not open
+};
+}  // namespace detail
+
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
 
@@ -6527,7 +6657,10 @@ inline namespace MOTE_NAMESPACE {
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
 // over, and nothing else is lost. A line costs O(its bytes).
-// Size: N bytes, and 16 on a 32-bit board.
+//
+// What has been read belongs to the connection that it came from. While the stream is closed the lines that are
+// complete can still be taken; once it has been opened again, or another one is read from, what is left is forgotten.
+// Size: N bytes, and 24 on a 32-bit board.
 template <std::size_t N> class LineReader {
   static_assert(N >= 2, "room for one byte and the delimiter");
  public:
@@ -6541,6 +6674,7 @@ template <std::size_t N> class LineReader {
   //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
     return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
+      if (!context.is_abandoning()) follow(stream);
       for (;;) {
         const Result<ByteView> line = context.is_abandoning() ? Error(EAGAIN) : take_line();
         if (line || line.error() != EAGAIN) return line;
@@ -6553,6 +6687,17 @@ template <std::size_t N> class LineReader {
     });
   }
  private:
+  // Forgets what came from another connection than the stream's present one.
+  void follow(const Stream& stream) {
+    const detail::Slot* const slot = detail::StreamAccess::slot(stream);
+    if (slot == nullptr || (slot == slot_ && slot->generation == generation_)) return;
+    slot_ = slot;
+    generation_ = slot->generation;
+    begin_ = 0;
+    searched_ = 0;
+    end_ = 0;
+    skipping_ = false;
+  }
   // EAGAIN: no line is complete. Then there is room to read more.
   Result<ByteView> take_line() {
     const auto delimiter = static_cast<unsigned char>(delimiter_ + '\n');
@@ -6591,6 +6736,8 @@ template <std::size_t N> class LineReader {
     return {bytes_ + from, to - from};
   }
 
+  const detail::Slot* slot_ = nullptr;  // of the connection that the bytes came from: only compared
+  std::uint32_t generation_ = 0;
   std::size_t begin_ = 0;     // of the line that comes next
   std::size_t searched_ = 0;  // there is no delimiter between begin_ and this
   std::size_t end_ = 0;       // of what has been read
@@ -6616,7 +6763,7 @@ inline namespace MOTE_NAMESPACE {
 
 // Accepts connections. When there is no room accept() waits, so that connections stay in the kernel's backlog: for a
 // free slot of the table; or, when the system refuses a descriptor or memory, for limits::retry_pause (100 ms).
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Listener : public Source {
  public:
   struct Options {
@@ -6704,7 +6851,8 @@ class Listener : public Source {
     loop_->accept_retry().remove(context.header());
     Error refusal;
     if (!proceed(context, Interest::read, refusal)) return refusal;
-    if (loop_->vacancies() == 0) return loop_->vacancy().wait(context.header(), "a free slot in the table");
+    if (slot_->reader.names(context.header())) slot_->reader.wait_again(0);
+    if (loop_->vacancies() == 0) return wait_in(loop_->vacancy(), context, "a free slot in the table");
     const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) {
@@ -6713,7 +6861,15 @@ class Listener : public Source {
     }
     if (!may_pass_with_time(error)) return accepted;
     loop_->expect_retry();
-    return loop_->accept_retry().wait(context.header(), "a descriptor or memory from the system");
+    return wait_in(loop_->accept_retry(), context, "a descriptor or memory from the system");
+  }
+  // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending, and its bit, which
+  // is none of Interest, is answered by no event.
+  Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
+    const Error answer = queue.wait(context.header(), what);
+    constexpr std::uint32_t a_queue = detail::awaits_more_than_data;
+    if (answer == detail::suspended && !slot_->reader.is_waiting()) slot_->reader.wait(context.header(), a_queue);
+    return answer;
   }
   // There must be a free slot in the table.
   Result<void> accept_into(Stream& stream) {
@@ -6772,7 +6928,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A serial port in raw mode. An unplugged one reads as the end of the stream.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class SerialPort : public Stream {
  public:
   enum class Parity : std::uint8_t { none, even, odd };
@@ -6874,7 +7030,7 @@ namespace detail {
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
 // that waits for one, and calls the callback. Everything is for the loop's thread, except wake() and is_open(). Size on
-// a 32-bit board: 48 bytes.
+// a 32-bit board: 52 bytes.
 class WakerCore : public InboxNode {
  public:
   ~WakerCore() {
@@ -6890,6 +7046,7 @@ class WakerCore : public InboxNode {
     callback_ = callback;
     signalled_ = false;
     closed_ = false;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     loop.join_inbox(*this, with);
     const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
@@ -6902,7 +7059,11 @@ class WakerCore : public InboxNode {
     state_.fetch_and(pending);
     loop_->leave_inbox(*this);
     closed_ = true;
+    if (!waiter_.has_task() || !(waiter_.is_waiting() || woken_)) return;
+    interrupted_ = waiter_.task()->serial();
+    woken_ = false;
     waiter_.notify();
+    waiter_.clear();
   }
   // Any thread and any signal handler. Marking it as pending and learning the loop's cell is one step, after which
   // nothing of this object is touched: when the wake-up has been delivered, the object may be destroyed. A wake-up that
@@ -6920,11 +7081,13 @@ class WakerCore : public InboxNode {
   // One attempt at what a wake-up announces: `get_result()` returns a Result; EAGAIN says that it is not there yet.
   // Errors, besides those of get_result():
   //   EBUSY      another task waits for it.
-  //   ECANCELED  the task was cancelled, or this has been closed.
+  //   ECANCELED  the task was cancelled, or this has been closed while it waited, be it opened again since or not.
   //   EBADF      it was never opened.
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
   R attempt(PollContext context, GetResult&& get_result) {
+    if (context.is_abandoning()) forget_use(context.header());
     return context.attempt(waiter_, "a wake-up", [&]() -> R {
+      if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
       return Error(closed_ ? ECANCELED : EBADF);
@@ -6942,7 +7105,7 @@ class WakerCore : public InboxNode {
   // Tells the waiting task and the callback.
   void announce() {
     signalled_ = true;
-    waiter_.notify();
+    if (waiter_.notify()) woken_ = true;
     const Delegate<void()> callback = callback_;  // it may destroy this object
     if (callback) callback();
   }
@@ -6951,6 +7114,19 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
+  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here. That
+  // is the answer to a cancellation, too.
+  [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
+    if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
+    if (interrupted_ != task.serial()) return false;
+    interrupted_ = 0;
+    if (task.is_cancelling()) task.acknowledge_cancellation();
+    return true;
+  }
+  void forget_use(const TaskHeader& task) {
+    if (waiter_.names(task)) woken_ = false;
+    if (interrupted_ == task.serial()) interrupted_ = 0;
+  }
   void deliver() {
     if ((state_.load() & pending) == 0) return;
     state_.fetch_and(~pending);
@@ -6959,9 +7135,13 @@ class WakerCore : public InboxNode {
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
+  bool woken_ = false;      // the task that waited has been woken, and has made no attempt since
   std::atomic<std::uint32_t> state_{0};
   Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
+  // The task (its serial) that waited when this was closed: its next attempt returns ECANCELED, also where it has been
+  // opened again. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
   Waiter waiter_;
 };
 
@@ -6972,7 +7152,7 @@ class WakerCore : public InboxNode {
 // task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
 // first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
 // need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
-// Size on a 32-bit board: 48 bytes.
+// Size on a 32-bit board: 52 bytes.
 class Waker {
  public:
   // Errors:
@@ -6981,8 +7161,8 @@ class Waker {
   //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Never waits for other threads, though
-  // they may be inside wake().
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED, once, also where the waker is opened
+  // again before that task is stepped. Never waits for other threads, though they may be inside wake().
   void close() { core_.close(); }
   // Async-signal-safe, any thread, never blocks, and leaves errno as it is. At most one system call, and none while the
   // loop is awake (one more, a close(), if the reactor is destroyed meanwhile). A wake-up before open() is delivered
@@ -7027,7 +7207,7 @@ inline namespace MOTE_NAMESPACE {
 // at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
 // destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
 // received.
-// Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
+// Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
@@ -7270,7 +7450,7 @@ inline SignalTable signal_table;
 // In a forked child the signals are this object's after Reactor::after_fork_in_child(). Until then, and in a child that
 // never calls it, a signal has the effect that it had before open(): at the first one the handler puts back what was
 // installed, and sends the signal to itself again.
-// Size on a 32-bit board: 60 bytes.
+// Size on a 32-bit board: 64 bytes.
 class Signals : detail::WakerCore {
   using SignalTable = detail::SignalTable;
  public:
@@ -8230,7 +8410,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
 // destroyed with it: no member outlives its group, and the destructor waits for nothing; await join_all() for that. (A
 // member that destroys its own group is cancelled, and goes on alone.) A member's failure is reported to on_end(), and
 // to the task that waits in join_all(), or if there is neither, to the reactor's observer. It must not move.
-// Size: 8 * N, and 44 bytes on a 32-bit board.
+// Size: 12 * N, and 44 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:
@@ -8862,10 +9042,13 @@ inline bool Chain::poll(Task& polled_by) {
   current_task = &polled_by;
   abandoned = context.is_abandoning();
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
-  std::swap(shielded, context.operation_shielded());
+  const auto exchange_shields = [this, context] { std::swap(shielded, context.operation_shielded()); };
+  exchange_shields();
+  OnException restore(exchange_shields);
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
-  std::swap(shielded, context.operation_shielded());
+  restore.dismiss();
+  exchange_shields();
   return pending_await == nullptr && !abandoned;
 }
 

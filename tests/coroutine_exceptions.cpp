@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: coroutine/promise.hpp, base/exceptions.hpp.
+// Rooms: coroutine/promise.hpp, coroutine/chain.hpp, base/exceptions.hpp.
 // A program that is built with exceptions: an exception that leaves a coroutine becomes its failure, ENOTRECOVERABLE,
 // and goes no further.
 #include <stdexcept>
@@ -273,3 +273,55 @@ ON_BOTH_SELECTORS(
   CHECK(failed_here > 0);
 }
 }  // namespace
+
+// Waits at the first attempt, throws at the second, and completes at the third.
+struct ThrowsOnce {
+  int attempts = 0;
+  auto wait() {
+    return mote::operation<void>([this](mote::PollContext context) -> mote::Result<void> {
+      ++attempts;
+      if (attempts == 2) throw std::runtime_error("the second attempt");
+      return attempts == 1 ? mote::Result<void>(context.suspend("another attempt")) : mote::Result<void>();
+    });
+  }
+};
+mote::Co<int> shielded(mote::FrameSource&, ThrowsOnce& operation) {
+  const auto waited = co_await mote::shield(operation.wait());
+  co_return waited ? 7 : 0;
+}
+struct PollsAndCatches {
+  mote::Co<int> child;
+  int& caught;
+  int& shields;
+  mote::Result<int>& got;
+  mote::Step step(mote::Task& task) {
+    const mote::detail::TaskHeader& header = mote::detail::TaskAccess::header(task);
+    try {
+      auto answer = child.poll(task);
+      if (answer.ready()) got = *answer;
+    } catch (const std::runtime_error&) { ++caught; }
+    CHECK_FALSE(header.operation_shielded);  // the shield is the coroutine's own, not that of what the task awaits
+    shields = header.shields;
+    if (got) return mote::done();
+    task.wake();
+    return mote::pending;
+  }
+};
+ON_BOTH_SELECTORS("exceptions: a coroutine whose operation throws under a shield keeps the note of its shield") {
+  test::Loop<S> loop;
+  ThrowsOnce operation;
+  int caught = 0, shields = -1;
+  mote::Result<int> got = mote::Error(EAGAIN);
+  mote::TaskPool<PollsAndCatches, 1> pool;
+  REQUIRE(pool.spawn(loop, shielded(frames, operation), caught, shields, got));
+  test::turns(loop, 1);
+  CHECK(shields == 1);
+  test::turns(loop, 1);
+  CHECK(caught == 1);
+  CHECK(shields == 1);
+  CHECK(loop.run());
+  REQUIRE(got);
+  CHECK(*got == 7);
+  CHECK(shields == 0);
+  CHECK(frames.size() == 0);
+}

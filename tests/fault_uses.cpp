@@ -2,7 +2,10 @@
 // Rooms: task/task_use.hpp, time/task_timer.hpp, io/source_base.hpp, io/stream.hpp, and all of sync/.
 // What a task leaves in an object that others use after it: every operation, ended in every way, and then every use of
 // the same object by the same task or another one, against what is right.
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include <memory>
 #include <string>
@@ -103,6 +106,7 @@ struct Kind {
   virtual void reopen() {}
   virtual bool move_away() { return false; }  // false: it cannot be moved
   virtual void move_back() {}
+  virtual int told_when_moved() const { return ECANCELED; }
   Reactor& reactor;
 };
 
@@ -222,6 +226,9 @@ struct OfWaker : Kind {
 struct OfMailbox : Kind {
   explicit OfMailbox(Reactor& with) : Kind(with) { CHECK(mailbox.open(with)); }
   mote::Mailbox<int, 2> mailbox;
+  void prepare(int) override {  // messages outlive a close()
+    while (mailbox.try_receive()) continue;
+  }
   Attempt attempt(int) override {
     return [this](Task& task) { return as_number(mailbox.receive().poll(task)); };
   }
@@ -273,15 +280,25 @@ struct OfListener : Kind {
     REQUIRE(listener.open(reactor, *mote::Endpoint::unix_path(name.c_str())));
   }
 };
-struct OfDatagram : Kind {
+struct OfDatagram : Kind {  // 0: recv(), 1: send()
   explicit OfDatagram(Reactor& with) : Kind(with) { reopen(); }
   test::Pair pair;
   mote::Datagram socket;
   char bytes[8] = {};
-  Attempt attempt(int) override {
-    return [this](Task& task) { return as_number(socket.recv(bytes).poll(task)); };
+  int operations() const override { return 2; }
+  void prepare(int operation) override {
+    test::take_all(pair.b.get());
+    while (socket.try_recv(bytes)) continue;
+    while (operation == 1 && socket.try_send_to(mote::bytes_of("much"))) continue;
   }
-  void complete(int) override { test::send_text(pair.b.get(), "x"); }
+  Attempt attempt(int operation) override {
+    if (operation == 0) return [this](Task& task) { return as_number(socket.recv(bytes).poll(task)); };
+    return [this](Task& task) { return as_number(socket.send(mote::bytes_of("x")).poll(task)); };
+  }
+  void complete(int operation) override {
+    if (operation == 0) test::send_text(pair.b.get(), "x");
+    else test::take_all(pair.b.get());
+  }
   int close() override {
     socket.close();
     return ECANCELED;
@@ -296,6 +313,98 @@ struct OfDatagram : Kind {
     pair = test::socket_pair(SOCK_DGRAM);
     mote::Source& source = socket;
     CHECK(source.open(reactor, std::move(pair.a)));
+  }
+};
+// On a pseudo-terminal. Only read(): whether there is room to write, the kernel changes by itself, in a thread of its own.
+struct OfSerialPort : Kind {
+  explicit OfSerialPort(Reactor& with) : Kind(with) { reopen(); }
+  mote::Fd device;
+  mote::SerialPort port;
+  char bytes[64] = {};
+  void prepare(int) override {
+    while (port.try_read(bytes)) continue;
+  }
+  Attempt attempt(int) override {
+    return [this](Task& task) { return as_number(port.read(bytes).poll(task)); };
+  }
+  void complete(int) override {
+    CHECK(::write(device.get(), "x", 1) == 1);
+    pollfd reached{port.fd(), POLLIN, 0};
+    CHECK(::poll(&reached, 1, 10000) == 1);
+  }
+  int close() override {
+    port.close();
+    return ECANCELED;
+  }
+  void reopen() override {
+    device = mote::Fd(::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC));
+    REQUIRE(::grantpt(device.get()) == 0);
+    REQUIRE(::unlockpt(device.get()) == 0);
+    REQUIRE(port.open(reactor, ::ptsname(device.get())));
+  }
+};
+struct OfReady : Kind {  // ready(), 0: for reading, 1: for urgent data, too, 2: for writing
+  explicit OfReady(Reactor& with) : Kind(with) { reopen(); }
+  test::Pair pair;
+  mote::Source source;
+  int operations() const override { return 3; }
+  void prepare(int operation) override {
+    test::take_all(pair.b.get());
+    test::take_all(source.fd());
+    while (operation == 2 && ::send(source.fd(), "much", 4, MSG_DONTWAIT | MSG_NOSIGNAL) > 0) continue;
+  }
+  Attempt attempt(int operation) override {
+    using mote::Interest;
+    static constexpr Interest interests[] = {Interest::read, Interest::read | Interest::priority, Interest::write};
+    const Interest interest = interests[operation];
+    return [this, interest](Task& task) { return as_number(source.ready(interest).poll(task)); };
+  }
+  void complete(int operation) override {
+    if (operation != 2) test::send_text(pair.b.get(), "x");
+    else test::take_all(pair.b.get());
+  }
+  int close() override {
+    source.close();
+    return ECANCELED;
+  }
+  mote::Source spare;
+  bool move_away() override {
+    spare = std::move(source);
+    return true;
+  }
+  void move_back() override { source = std::move(spare); }
+  void reopen() override {
+    pair = test::socket_pair();
+    CHECK(source.open(reactor, std::move(pair.a)));
+  }
+};
+// A handle that is given another task.
+struct OfJoin : Kind {
+  explicit OfJoin(Reactor& with) : Kind(with) { reopen(); }
+  std::vector<std::unique_ptr<Event>> events;
+  TaskPool<Waits, 8> pool;
+  TaskHandle handle;
+  void prepare(int) override {
+    if (!handle) reopen();
+  }
+  Attempt attempt(int) override {
+    return [this](Task& task) { return as_number(handle.join().poll(task)); };
+  }
+  void complete(int) override {
+    events.back()->set();
+    test::turn(reactor);
+  }
+  int close() override { return EINVAL; }
+  int told_when_moved() const override { return EINVAL; }
+  TaskHandle spare;
+  bool move_away() override {
+    spare = std::move(handle);
+    return true;
+  }
+  void move_back() override { handle = std::move(spare); }
+  void reopen() override {
+    events.push_back(std::make_unique<Event>());
+    handle = std::move(*pool.spawn(reactor, *events.back()));
   }
 };
 struct OfStream : Kind {  // 0: read(), 1: read_exactly(), 2: read_line(), 3: write_all()
@@ -479,6 +588,150 @@ template <class K, class S> void check_closing(bool moved) {
   }
 }
 
+// A stream of our own making, which is edge-triggered on epoll. An accepted one is moved to where it stays.
+struct OfTcpStream : OfStream {
+  explicit OfTcpStream(Reactor& with) : OfStream(with) {
+    REQUIRE(listener.open(with, *mote::Endpoint::ip("127.0.0.1", 0)));
+    stream.close();
+    OfTcpStream::reopen();
+  }
+  mote::Listener listener;
+  void reopen() override {
+    const int size = 4096;
+    mote::Endpoint address = *listener.local_endpoint();
+    pair.b = mote::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::setsockopt(pair.b.get(), SOL_SOCKET, SO_RCVBUF, &size, sizeof size) == 0);
+    REQUIRE(::connect(pair.b.get(), address.address(), address.size()) == 0);
+    Result<mote::Stream> accepted = listener.try_accept();
+    REQUIRE(accepted);
+    stream = std::move(*accepted);
+    REQUIRE(stream.set_option(SOL_SOCKET, SO_SNDBUF, size));
+  }
+};
+
+// Closed, and opened again before the task that waits is stepped: that task is told so, once, unless it has left. What
+// another one begins meanwhile, and what it begins itself later, is served by what has been opened.
+enum class Meanwhile { nothing, cancelled, given_up, timed_out, destroyed };
+template <class K, class S> void check_reopening(int operation, bool woken, Meanwhile meanwhile, bool moved) {
+  CAPTURE(operation);
+  CAPTURE(woken);
+  CAPTURE(static_cast<int>(meanwhile));
+  CAPTURE(moved);
+  for (const bool between : {false, true}) {
+    CAPTURE(between);
+    World<S> world;
+    K kind(world);
+    auto first = std::make_unique<User>(world), second = std::make_unique<User>(world);
+    kind.prepare(operation);
+    const Wrap wrap = meanwhile == Meanwhile::given_up    ? Wrap::raced_last
+                      : meanwhile == Meanwhile::timed_out ? Wrap::limited
+                                                          : Wrap::none;
+    first->use(kind.attempt(operation), wrap);
+    world.rest();
+    REQUIRE(first->error() == -1);
+    if (woken) {
+      kind.complete(operation);
+      if (!first->is_queued()) REQUIRE(world.run_once(0ns));
+      REQUIRE(first->is_queued());
+      REQUIRE_FALSE(first->answered);
+    }
+    const int told = moved ? kind.told_when_moved() : kind.close();
+    if (moved) REQUIRE(kind.move_away());
+    kind.reopen();
+    kind.prepare(operation);
+    if (meanwhile == Meanwhile::cancelled) first->cancel();
+    if (meanwhile == Meanwhile::given_up) first->give_up();
+    if (meanwhile == Meanwhile::timed_out) Seam::state.now += User::limit.count();
+    if (meanwhile == Meanwhile::destroyed) first.reset();
+    const Attempt next = kind.attempt(operation);
+    if (between) {
+      CHECK_FALSE(next(second->task()).ready());
+      second->use(next);
+    }
+    world.rest();
+    const int wanted = meanwhile == Meanwhile::given_up ? EINTR : meanwhile == Meanwhile::cancelled ? ECANCELED : told;
+    if (first != nullptr) CHECK(first->error() == wanted);
+    CHECK(second->answered == false);
+    if (between) {
+      kind.complete(operation);
+      world.rest();
+      CHECK(second->error() == 0);
+    }
+    for (int i = 0; i < 2; ++i) {
+      User& user = first != nullptr && i == 0 ? *first : *second;
+      kind.prepare(operation);
+      user.use(next);
+      world.rest();
+      CHECK(user.error() == -1);
+      kind.complete(operation);
+      world.rest();
+      CHECK(user.error() == 0);
+      CHECK(user.cancelled_idle == 0);
+    }
+  }
+}
+template <class K, class S> void check_reopenings(bool moved) {
+  const std::string kind_name = __PRETTY_FUNCTION__;
+  CAPTURE(kind_name);
+  const int operations = [] {
+    World<S> world;
+    return K(world).operations();
+  }();
+  for (int operation = 0; operation < operations; ++operation) {
+    for (const bool woken : {false, true}) {
+      for (const Meanwhile meanwhile : {Meanwhile::nothing, Meanwhile::cancelled, Meanwhile::given_up,
+                                        Meanwhile::timed_out, Meanwhile::destroyed}) {
+        check_reopening<K, S>(operation, woken, meanwhile, moved);
+      }
+    }
+  }
+}
+// Its last operation has completed, and it is queued for something else when the object is closed and opened again:
+// nothing was pending, and nobody is told anything.
+template <class K, class S> void check_reopening_between_uses() {
+  const std::string kind_name = __PRETTY_FUNCTION__;
+  CAPTURE(kind_name);
+  const int operations = [] {
+    World<S> world;
+    return K(world).operations();
+  }();
+  for (int operation = 0; operation < operations; ++operation) {
+    for (const int uses : {1, 2, 3}) {
+      const bool unheard = uses == 2;  // something comes while nobody waits for it
+      CAPTURE(operation);
+      CAPTURE(uses);
+      World<S> world;
+      K kind(world);
+      User user(world);
+      for (int i = 0; i < uses; ++i) {
+        kind.prepare(operation);
+        user.use(kind.attempt(operation));
+        world.rest();
+        REQUIRE(user.error() == -1);
+        kind.complete(operation);
+        world.rest();
+        REQUIRE(user.error() == 0);
+      }
+      if (unheard) {
+        kind.complete(operation);
+        REQUIRE(world.run_once(0ns));
+      }
+      user.task().wake();
+      static_cast<void>(kind.close());
+      kind.reopen();
+      kind.prepare(operation);
+      user.use(kind.attempt(operation));
+      world.rest();
+      CHECK(user.error() == -1);
+      kind.complete(operation);
+      world.rest();
+      CHECK(user.error() == 0);
+    }
+  }
+}
+
+template <class S, class... K> void check_all_reopenings(bool moved) { (check_reopenings<K, S>(moved), ...); }
+template <class S, class... K> void check_all_between_uses() { (check_reopening_between_uses<K, S>(), ...); }
 template <class S, class... K> void check_kinds() { (check_kind<K, S>(), ...); }
 template <class S, class... K> void check_lines() { (check_line<K, S>(), ...); }
 template <class S, class... K> void check_closings(bool moved) { (check_closing<K, S>(moved), ...); }
@@ -487,20 +740,164 @@ template <class S, class... K> void check_closings(bool moved) { (check_closing<
 
 ON_BOTH_SELECTORS("uses: whatever way the last one has ended, the next is served as if there had been none") {
   check_kinds<S, OfEvent, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox, OfSignals,
-              OfListener, OfDatagram, OfStream>();
+              OfListener, OfDatagram, OfSerialPort, OfReady, OfJoin, OfStream>();
 }
 
 ON_BOTH_SELECTORS("uses: whatever way the first one has ended, the one that stood in line behind it is served") {
   check_lines<S, OfEvent, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox, OfSignals,
-              OfListener, OfDatagram, OfStream>();
+              OfListener, OfDatagram, OfSerialPort, OfReady, OfStream>();
 }
 
 ON_BOTH_SELECTORS("uses: what is closed under a task tells it once, and when it is opened again tells nobody else") {
-  check_closings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfStream>(false);
+  check_closings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfStream>(false);
 }
 
 ON_BOTH_SELECTORS("uses: what is moved away under a task tells it at once, and the new object has all that was there") {
-  check_closings<S, OfListener, OfDatagram, OfStream>(true);
+  check_closings<S, OfListener, OfDatagram, OfReady, OfStream>(true);
+}
+
+ON_BOTH_SELECTORS(
+    "uses: what is closed and opened again before the step of the task that waits tells that task, once") {
+  check_all_reopenings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfJoin,
+                       OfStream, OfTcpStream>(false);
+}
+
+ON_BOTH_SELECTORS("uses: what is moved away and opened again before the step of the task that waits tells that task") {
+  check_all_reopenings<S, OfListener, OfDatagram, OfReady, OfJoin, OfStream, OfTcpStream>(true);
+}
+
+ON_BOTH_SELECTORS("uses: what is closed and opened again while nothing is pending tells nobody, queued or not") {
+  check_all_between_uses<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfJoin,
+                         OfStream, OfTcpStream>();
+}
+
+ON_BOTH_SELECTORS("uses: of a stream that is closed twice before the first task's step, the last one is told") {
+  // Documented at SourceBase::interrupted_: there is room for one task a direction. The other one begins anew.
+  for (const bool destroyed : {false, true}) {
+    CAPTURE(destroyed);
+    World<S> world;
+    OfStream kind(world);
+    auto first = std::make_unique<User>(world), second = std::make_unique<User>(world);
+    const Attempt read = kind.attempt(0);
+    first->use(read);
+    world.rest();
+    static_cast<void>(kind.close());
+    kind.reopen();
+    if (destroyed) first.reset();
+    CHECK_FALSE(read(second->task()).ready());
+    second->use(read);
+    static_cast<void>(kind.close());
+    kind.reopen();
+    world.rest();
+    CHECK(second->error() == ECANCELED);
+    if (destroyed) second->use(read);
+    world.rest();
+    User& last = destroyed ? *second : *first;
+    CHECK(last.error() == -1);
+    kind.complete(0);
+    world.rest();
+    CHECK(last.error() == 0);
+  }
+}
+
+ON_BOTH_SELECTORS(
+    "uses: of a stream with a reader and a writer, each is told once when it is closed and opened again") {
+  for (const bool woken : {false, true}) {
+    CAPTURE(woken);
+    World<S> world;
+    OfStream kind(world);
+    User reader(world), writer(world);
+    kind.prepare(3);
+    reader.use(kind.attempt(0));
+    writer.use(kind.attempt(3));
+    world.rest();
+    REQUIRE(reader.error() == -1);
+    REQUIRE(writer.error() == -1);
+    if (woken) {
+      kind.complete(0);
+      kind.complete(3);
+      REQUIRE(world.run_once(0ns));
+      REQUIRE(reader.is_queued());
+      REQUIRE(writer.is_queued());
+    }
+    static_cast<void>(kind.close());
+    kind.reopen();
+    world.rest();
+    CHECK(reader.error() == ECANCELED);
+    CHECK(writer.error() == ECANCELED);
+    kind.prepare(3);
+    reader.use(kind.attempt(0));
+    writer.use(kind.attempt(3));
+    world.rest();
+    CHECK(reader.error() == -1);
+    CHECK(writer.error() == -1);
+    kind.complete(0);
+    kind.complete(3);
+    world.rest();
+    CHECK(reader.error() == 0);
+    CHECK(writer.error() == 0);
+  }
+}
+
+ON_BOTH_SELECTORS(
+    "uses: of a stream that is opened again in another reactor, no task there is taken for one of the first") {
+  World<S> world;
+  test::Loop<S, 8> other;
+  User first(world), second(other);  // the first task of each reactor: they have the same number
+  OfStream kind(world);
+  first.use(kind.attempt(0));
+  world.rest();
+  static_cast<void>(kind.close());
+  test::Pair pair = test::socket_pair();
+  REQUIRE(kind.stream.open(other, std::move(pair.a)));
+  second.use(kind.attempt(0));
+  CHECK(test::comes_to_rest(other));
+  CHECK(second.error() == -1);
+  test::send_text(pair.b.get(), "x");
+  CHECK(test::comes_to_rest(other));
+  CHECK(second.error() == 0);
+  world.rest();
+}
+
+ON_BOTH_SELECTORS("uses: of a listener that waits for room, and is closed and opened again: that task is told, once") {
+  for (const bool of_system : {false, true}) {  // what it waits for: a descriptor, or else a slot of the table
+    for (const bool woken : {false, true}) {
+      CAPTURE(of_system);
+      CAPTURE(woken);
+      World<S> world;
+      OfListener kind(world);
+      std::vector<mote::Source> sources(31);
+      std::vector<test::Pair> pairs;
+      for (mote::Source& source : sources) {
+        if (of_system) break;
+        pairs.push_back(test::socket_pair());
+        REQUIRE(source.open(world, std::move(pairs.back().a)));
+      }
+      if (of_system) Seam::state.faults[0] = {Seam::Call::accept, Seam::state.count(Seam::Call::accept) + 1, EMFILE, 1};
+      User first(world);
+      kind.complete(0);
+      first.use(kind.attempt(0));
+      REQUIRE(world.run_once(0ns));
+      REQUIRE(world.run_once(0ns));
+      REQUIRE(first.error() == -1);
+      if (woken) {
+        if (of_system) Seam::state.now += mote::Duration(mote::limits::retry_pause).count();
+        else sources.front().close();
+        if (of_system) REQUIRE(world.run_once(0ns));
+        REQUIRE(first.is_queued());
+        REQUIRE_FALSE(first.answered);
+      }
+      static_cast<void>(kind.close());
+      kind.reopen();
+      kind.complete(0);
+      REQUIRE(world.run_once(0ns));
+      CHECK(first.error() == ECANCELED);
+      for (mote::Source& source : sources) source.close();
+      first.use(kind.attempt(0));
+      world.pass(mote::limits::retry_pause);
+      CHECK(first.error() == 0);
+    }
+  }
 }
 
 // =====================================================================================================================

@@ -191,6 +191,18 @@ TEST_CASE("endpoints: address and port apart") {
   }
 }
 
+TEST_CASE("endpoints: a number that is no port is EINVAL, and is not cut down to one") {
+  for (const std::int64_t port : {std::int64_t{-1}, std::int64_t{-65456}, std::int64_t{65536}, std::int64_t{65536 + 80},
+                                  (std::int64_t{1} << 32) + 80, INT64_MIN, INT64_MIN + 80, INT64_MAX}) {
+    CAPTURE(port);
+    for (const char* address : {"192.0.2.1", "::1"}) CHECK(error_of(Endpoint::ip(address, port)) == EINVAL);
+  }
+  for (const int port : {0, 1, 80, 65535}) {
+    CAPTURE(port);
+    for (const char* address : {"192.0.2.1", "::1"}) CHECK(Endpoint::ip(address, port)->port() == port);
+  }
+}
+
 TEST_CASE("endpoints: what is no numeric address with a port is EINVAL") {
   for (const char* text : {"",
                            ":",

@@ -230,6 +230,56 @@ ON_BOTH_SELECTORS("lines: errors of the stream are told, after the lines that ha
   CHECK(next() == "<errno " + std::to_string(ECANCELED) + ">");
 }
 
+ON_BOTH_SELECTORS("lines: what is left of a connection is not put before the first line of the next one") {
+  // What has come by the first one, what of that is read as lines, and what of it may still be read once it is closed.
+  struct {
+    const char* text;
+    Lines before, after;
+  } const cases[] = {
+      {"half", {}, {}},
+      {"one\nhalf", {"one"}, {}},
+      {"one\ntwo\nhalf", {"one"}, {"two"}},
+      {"one\ntwo\nthree\n", {"one"}, {"two", "three"}},
+      {"one\nof more than 16 bytes", {"one", too_long}, {}},
+  };
+  for (const auto& of : cases) {
+    for (const bool read_after_close : {false, true}) {
+      for (const bool other_stream : {false, true}) {
+        CAPTURE(of.text);
+        CAPTURE(read_after_close);
+        CAPTURE(other_stream);
+        test::Loop<S> loop;
+        test::Pair first = test::socket_pair(), second = test::socket_pair();
+        Stream stream = open_stream(loop, std::move(first.a)), other;
+        LineReader<16> reader;
+        const auto next = [&](Stream& from) { return told(await(loop, [&] { return reader.read_line(from); })); };
+        test::send_text(first.b.get(), of.text);
+        for (const std::string& line : of.before) CHECK(next(stream) == line);
+        {  // reads what is there, and waits for more
+          Running reading(loop, [&] { return reader.read_line(stream); });
+          CHECK(test::comes_to_rest(loop));
+          if (reading.done()) CHECK_FALSE(of.after.empty());
+          stream.close();
+          if (of.after.empty()) CHECK(told(reading.finish()) == "<errno " + std::to_string(ECANCELED) + ">");
+          else CHECK(told(reading.finish()) == of.after.front());
+        }
+        if (read_after_close) {
+          for (std::size_t i = 1; i < of.after.size(); ++i) CHECK(next(stream) == of.after[i]);
+          CHECK(next(stream) == "<errno " + std::to_string(ECANCELED) + ">");
+        }
+        Stream& from = other_stream ? other : stream;
+        REQUIRE(from.open(loop, std::move(second.a)));
+        test::send_text(second.b.get(), "fresh\nlast");
+        CHECK(next(from) == "fresh");
+        Stream moved = std::move(from);  // the connection stays the same
+        second.b.close();
+        CHECK(next(moved) == "last");
+        CHECK(next(moved) == ended);
+      }
+    }
+  }
+}
+
 TEST_CASE("lines: a reader of lines is all zero bits, so that it lies in .bss") {
   static const LineReader<32> reader{};
   const auto* const bytes = reinterpret_cast<const unsigned char*>(&reader);

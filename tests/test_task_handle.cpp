@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rooms: task/task_handle.hpp, task/task_ref.hpp, task/observation.hpp.
 // Handles and references: joining, outlived tasks, and failures that nobody joins.
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -271,6 +272,59 @@ ON_BOTH_SELECTORS("tasks: a handle that is dropped under a join tells the one wh
   joined->detach();
   turn(loop);
   CHECK(answer == EINVAL);
+}
+
+ON_BOTH_SELECTORS("tasks: a handle that is moved or given another task under a join tells the one who waits, once") {
+  enum class How { moved, assigned, emptied_and_assigned, pool_destroyed_and_assigned };
+  for (const How how : {How::moved, How::assigned, How::emptied_and_assigned, How::pool_destroyed_and_assigned}) {
+    for (const bool ended : {false, true}) {  // the task that is joined, when the joiner has been woken for it
+      CAPTURE(static_cast<int>(how));
+      CAPTURE(ended);
+      test::Loop<S> loop;
+      auto first_pool = std::make_unique<TaskPool<Plain, 1>>();
+      TaskPool<Plain, 1> second_pool;
+      TaskPool<Plain, 2> joiners;
+      bool first_ends = false, second_ends = false;
+      auto first = [&](Task&) -> Step { return first_ends ? mote::done() : Step(mote::pending); };
+      auto second = [&](Task&) -> Step { return second_ends ? mote::done() : Step(mote::pending); };
+      TaskHandle handle = std::move(*first_pool->spawn(loop, Body(first)));
+      std::vector<int> answers;
+      auto join = [&](Task& task) -> Step {
+        auto polled = handle.join().poll(task);
+        if (!polled.ready()) return mote::pending;
+        answers.push_back(*polled ? 0 : polled->error().code());
+        if (answers.size() == 3) return mote::done();
+        task.wake();
+        return mote::pending;
+      };
+      REQUIRE(joiners.spawn(loop, Body(join)));
+      turn(loop);
+      REQUIRE(answers.empty());
+      first_ends = ended;
+      if (ended) {
+        handle.get()->wake();
+        turn(loop);
+        REQUIRE(handle.outcome().kind == Outcome::Kind::done);
+        REQUIRE(answers.empty());
+      }
+      TaskHandle other;
+      if (how == How::moved) other = std::move(handle);
+      if (how == How::emptied_and_assigned) handle.detach();
+      if (how == How::pool_destroyed_and_assigned) first_pool.reset();
+      handle = std::move(*second_pool.spawn(loop, Body(second)));
+      turn(loop);
+      turn(loop);
+      CHECK(answers == std::vector<int>{EINVAL});  // and it waits for the other one now
+      second_ends = true;
+      handle.get()->wake();
+      turn(loop);
+      turn(loop);
+      CHECK(answers == std::vector<int>{EINVAL, 0});
+      turn(loop);
+      CHECK(answers == std::vector<int>{EINVAL, 0, EINVAL});  // it is empty
+      if (how == How::moved) CHECK(other);
+    }
+  }
 }
 
 ON_BOTH_SELECTORS("tasks: destroying through a handle is EBUSY for the running one, ESRCH for one that has ended") {

@@ -25,7 +25,7 @@ struct Operation {
   mote::Poll<mote::Result<int>> poll(mote::Task& task) { return (*attempt)(task); }
 };
 
-enum class Wrap { none, raced, limited };
+enum class Wrap { none, raced, raced_last, limited };
 
 // A task that awaits what it is told to, one thing after the other, and waits in between.
 class User {
@@ -79,6 +79,12 @@ class User {
     const Operation operation{&attempt_};
     if (wrap_ == Wrap::none) return Operation(operation).poll(task);
     if (wrap_ == Wrap::limited) return mote::with_timeout(timer_, limit, Operation(operation)).poll(task);
+    if (wrap_ == Wrap::raced_last) {  // where both have completed, it is given up
+      auto first = mote::first_of(rival_.acquire(), Operation(operation)).poll(task);
+      if (!first.ready()) return mote::pending;
+      if (!*first) return mote::Result<int>((*first).error());
+      return (*first)->which == 1 ? (*first)->get<1>() : mote::Result<int>(mote::Error(EINTR));
+    }
     auto first = mote::first_of(Operation(operation), rival_.acquire()).poll(task);
     if (!first.ready()) return mote::pending;
     if (!*first) return mote::Result<int>((*first).error());

@@ -11,6 +11,7 @@
 #include <utility>    // move, forward, exchange
 
 #include <mote/base/config.hpp>
+#include <mote/base/exceptions.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
@@ -117,10 +118,13 @@ inline bool Chain::poll(Task& polled_by) {
   current_task = &polled_by;
   abandoned = context.is_abandoning();
   // The chain's own shield(), and that of the operation that the chain is a part of, are kept apart.
-  std::swap(shielded, context.operation_shielded());
+  const auto exchange_shields = [this, context] { std::swap(shielded, context.operation_shielded()); };
+  exchange_shields();
+  OnException restore(exchange_shields);
   if (!abandoned) resume();
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
-  std::swap(shielded, context.operation_shielded());
+  restore.dismiss();
+  exchange_shields();
   return pending_await == nullptr && !abandoned;
 }
 

@@ -24,7 +24,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A serial port in raw mode. An unplugged one reads as the end of the stream.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class SerialPort : public Stream {
  public:
   enum class Parity : std::uint8_t { none, even, odd };

@@ -40,13 +40,16 @@ class Endpoint {
   constexpr Endpoint() : unix_{} {}  // none
 
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
-  // number, which need not be that of an interface that exists.
+  // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
+  // down to another one on the way.
   // Errors:
-  //   EINVAL   it is no numeric address: names are not looked up.
+  //   EINVAL   it is no numeric address: names are not looked up. Or the port is negative, or above 65535.
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
-  static Result<Endpoint> ip(const char* address, std::uint16_t port) {
-    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, port); });
+  static Result<Endpoint> ip(const char* address, std::int64_t port) {
+    if (port < 0 || port > UINT16_MAX) return Error(EINVAL);
+    const auto number = static_cast<std::uint16_t>(port);
+    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors:

@@ -8,6 +8,7 @@
 #include <string.h>  // memory and strings
 
 #include <cstddef>  // size_t, ptrdiff_t
+#include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
 #include <mote/base/bytes.hpp>
@@ -16,6 +17,7 @@
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
 #include <mote/io/stream.hpp>
+#include <mote/reactor/slot.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 
@@ -24,7 +26,10 @@ inline namespace MOTE_NAMESPACE {
 
 // Reads lines of at most N - 1 bytes and their delimiter. A longer one is the error EMSGSIZE, once; its rest is passed
 // over, and nothing else is lost. A line costs O(its bytes).
-// Size: N bytes, and 16 on a 32-bit board.
+//
+// What has been read belongs to the connection that it came from. While the stream is closed the lines that are
+// complete can still be taken; once it has been opened again, or another one is read from, what is left is forgotten.
+// Size: N bytes, and 24 on a 32-bit board.
 template <std::size_t N> class LineReader {
   static_assert(N >= 2, "room for one byte and the delimiter");
  public:
@@ -38,6 +43,7 @@ template <std::size_t N> class LineReader {
   //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
     return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
+      if (!context.is_abandoning()) follow(stream);
       for (;;) {
         const Result<ByteView> line = context.is_abandoning() ? Error(EAGAIN) : take_line();
         if (line || line.error() != EAGAIN) return line;
@@ -50,6 +56,17 @@ template <std::size_t N> class LineReader {
     });
   }
  private:
+  // Forgets what came from another connection than the stream's present one.
+  void follow(const Stream& stream) {
+    const detail::Slot* const slot = detail::StreamAccess::slot(stream);
+    if (slot == nullptr || (slot == slot_ && slot->generation == generation_)) return;
+    slot_ = slot;
+    generation_ = slot->generation;
+    begin_ = 0;
+    searched_ = 0;
+    end_ = 0;
+    skipping_ = false;
+  }
   // EAGAIN: no line is complete. Then there is room to read more.
   Result<ByteView> take_line() {
     const auto delimiter = static_cast<unsigned char>(delimiter_ + '\n');
@@ -88,6 +105,8 @@ template <std::size_t N> class LineReader {
     return {bytes_ + from, to - from};
   }
 
+  const detail::Slot* slot_ = nullptr;  // of the connection that the bytes came from: only compared
+  std::uint32_t generation_ = 0;
   std::size_t begin_ = 0;     // of the line that comes next
   std::size_t searched_ = 0;  // there is no delimiter between begin_ and this
   std::size_t end_ = 0;       // of what has been read

@@ -36,7 +36,7 @@ inline namespace MOTE_NAMESPACE {
 // It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
 // must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
 // ECANCELED, and let the task run.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
@@ -64,8 +64,10 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED. Does nothing to one that is not open. Wakes all tasks that wait for a free
-  // slot of the table: O(waiting tasks).
+  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several tasks
+  // that read, or write, one after the other, with a close() after each, before the first of them is stepped, the last
+  // is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks that
+  // wait for a free slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
   // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
   // ECANCELED. Wakes tasks as close() does.

@@ -56,14 +56,15 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
-    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
-    loop_ = &loop;
+    set_loop(loop);
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
-    slot->read_state = static_cast<std::uint8_t>(first_try | slow_path);
-    slot->write_state = slot->read_state;
+    slot->write_state = static_cast<std::uint8_t>(first_try | slow_path);
+    // As if a task had been woken, of whom there is none yet: so Stream::read() takes its shortcut at once.
+    slot->read_state = static_cast<std::uint8_t>(slot->write_state | Slot::woken);
+    mark_interrupted();
     fd.release();
     return {};
   }
@@ -71,12 +72,13 @@ class SourceBase : SlotOwner {
   static Result<void> register_other(SourceBase& other, Loop& loop, Fd&& fd, unsigned flags) {
     return other.register_as(loop, std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED. It is left to the kernel to end the registration, which saves a system call.
+  // Operations that are pending get ECANCELED. It is left to the kernel to end the registration, which saves a system
+  // call.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
     const Fd fd(slot.fd);  // closed at the end
-    end_connect(slot);
+    interrupt_operations(slot);
     loop_->forget_in_selector(slot);
     loop_->release(slot);
   }
@@ -85,7 +87,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) return Fd();
     Slot& slot = *std::exchange(slot_, nullptr);
     Fd fd(slot.fd);
-    end_connect(slot);
+    interrupt_operations(slot);
     loop_->remove_from_selector(slot);
     loop_->release(slot);
     return fd;
@@ -96,19 +98,48 @@ class SourceBase : SlotOwner {
   // Whether there is a descriptor, and the operation may do its work. If not, `refusal` is what it has to return: see
   // PollContext::proceed().
   bool proceed(PollContext context, Interest direction, Error& refusal) {
-    if (slot_ != nullptr && context.consume_budget()) return true;
+    if (slot_ != nullptr && context.consume_budget()) {
+      if (!begin_attempt(context.task(), direction)) return true;
+      refusal = Error(ECANCELED);
+      return false;
+    }
     refusal = refuse(context.task(), direction);
     return false;
   }
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
-    if (slot_ == nullptr) return Error(loop_ != nullptr ? ECANCELED : EBADF);
+    if (slot_ == nullptr) {
+      take_interruption(task, direction);
+      return Error(loop_ != nullptr ? ECANCELED : EBADF);
+    }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
-      Waiter& waiter = direction == Interest::write ? slot_->writer : slot_->reader;
-      waiter.leave(context.header());
+      slot_->waiter_of(direction).leave(context.header());
+      take_interruption(task, direction);
     }
     return refusal;
+  }
+  // Every attempt, but for Stream's shortcuts, begins with this. Returns whether it has to answer ECANCELED: what this
+  // task did with the former descriptor ended when that was closed, and the task has not been told.
+  bool begin_attempt(Task& task, Interest direction) {
+    std::uint8_t& state = slot_->state_of(direction);
+    Slot::clear_state(state, Slot::woken);
+    return (state & (Slot::disarmed | Slot::interrupted)) != 0 && begin_seldom_attempt(task, direction, state);
+  }
+  [[gnu::noinline]] bool begin_seldom_attempt(Task& task, Interest direction, std::uint8_t& state) {
+    if ((state & Slot::disarmed) != 0) slot_->reader.clear();
+    Slot::clear_state(state, Slot::disarmed);
+    if ((state & Slot::interrupted) == 0) return false;
+    const bool is_of_this_task = take_interruption(task, direction);
+    if (interrupted_by(direction) == 0) Slot::clear_state(state, Slot::interrupted);
+    return is_of_this_task;
+  }
+  // Returns whether there was one of this task, which counts as told from now on.
+  bool take_interruption(Task& task, Interest direction) {
+    std::uint32_t& interrupted = interrupted_by(direction);
+    if (interrupted != TaskAccess::header(task).serial()) return false;
+    interrupted = 0;
+    return true;
   }
   // Notes the task as waiting for `what`. Returns what the operation has to return.
   Error wait_for(PollContext context, Interest direction, const char* what) {
@@ -133,23 +164,39 @@ class SourceBase : SlotOwner {
 
   Loop* loop_ = nullptr;  // null: it has never been open
   Slot* slot_ = nullptr;  // null: it is not open
-  // The task (its serial) whose connect() was pending when this was closed: its next attempt returns ECANCELED rather
-  // than beginning anew. One that has ended by then is not found again, since no other task of the loop has its serial.
-  std::uint32_t interrupted_ = 0;
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
-  void end_connect(const Slot& slot) {
-    if (slot.is(Slot::connecting)) interrupted_ = slot.next;
+  void set_loop(Loop& loop) {
+    if (loop_ != &loop) interrupted_[0] = interrupted_[1] = 0;  // tasks of another loop: this one has the same serials
+    loop_ = &loop;
+  }
+
+  // ---- operations that are pending when this is closed ----
+
+  std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
+  [[gnu::noinline]] void interrupt_operations(Slot& slot) {
+    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
+    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
+    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
+  }
+  // Makes the next attempts look whether there is somebody to be told.
+  void mark_interrupted() {
+    if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    slot_->read_state |= Slot::interrupted;
+    slot_->write_state |= Slot::interrupted;
   }
   // Operations that are pending name the other object, which counts as closed from now on: their tasks are woken to be
   // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
     if (other.loop_ == nullptr) return;  // it has never been open
-    loop_ = other.loop_;
+    set_loop(*other.loop_);
     if (other.slot_ == nullptr) return;
     if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
     slot_->owner = this;
+    mark_interrupted();
+    if (!slot_->reader.has_task() && !slot_->writer.has_task()) return;
+    other.interrupt_operations(*slot_);
     dismiss(slot_->reader);
     dismiss(slot_->writer);
   }
@@ -157,6 +204,12 @@ class SourceBase : SlotOwner {
     waiter.notify();
     waiter.clear();
   }
+
+  // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
+  // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
+  // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
+  // interrupted, one after the other, before the first of them was stepped, the last one counts.
+  std::uint32_t interrupted_[2] = {};
 };
 
 }  // namespace detail

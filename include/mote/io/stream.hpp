@@ -32,6 +32,9 @@
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
+namespace detail {
+struct StreamAccess;
+}
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
@@ -49,7 +52,7 @@ inline namespace MOTE_NAMESPACE {
 //   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
-// Size on a 32-bit board: 12 bytes.
+// Size on a 32-bit board: 16 bytes.
 class Stream : public Source {
  public:
   // ---- operations ----
@@ -65,12 +68,12 @@ class Stream : public Source {
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
       }
-      if (detail::expect_true(slot->read_state == Slot::may_try)) {
+      if (detail::expect_true(slot->read_state == Slot::just_woken)) {
         const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
         if (n <= 0) return detail::transfer_result(read_slow_path(context.task(), data, size, n));
         // A short read has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two
         // instructions.)
-        if (detail::expect_true(static_cast<std::size_t>(n) < size)) slot_->read_state = 0;
+        slot_->read_state = detail::expect_true(static_cast<std::size_t>(n) < size) ? 0 : Slot::may_try;
         return Result<std::size_t>(static_cast<std::size_t>(n));
       }
       if (slot->read_state != 0 || !slot->reader.names(context.header())) {
@@ -198,6 +201,8 @@ class Stream : public Source {
     return set;
   }
  private:
+  friend struct detail::StreamAccess;
+
   // The rest of read() and write_all(), where their usual case, which is inlined into the caller, does not apply.
   // `answer`: what the system call has returned already, or not_tried. They and refuse() take the task, not its
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
@@ -205,12 +210,14 @@ class Stream : public Source {
 
   // Returns a size, or an errno value as a negative number.
   [[gnu::noinline]] ssize_t read_slow_path(Task& task, unsigned char* data, std::size_t size, ssize_t answer) {
+    if (begin_attempt(task, Interest::read)) return -ECANCELED;
     const ssize_t n = slot_->may_read() ? detail::receive(*slot_, {data, size}, answer) : -EAGAIN;
     if (n != -EAGAIN) return n;
     return -wait_for(PollContext(task), Interest::read, "data").code();
   }
   // Returns 0 when all is sent, or an errno value.
   [[gnu::noinline]] int write_slow_path(Task& task, ByteView& bytes, ssize_t answer) {
+    if (begin_attempt(task, Interest::write)) return ECANCELED;
     while (!bytes.empty()) {
       const ssize_t n = slot_->may_write() ? detail::send(*slot_, bytes, answer) : -EAGAIN;
       if (n == -EAGAIN) return wait_for(PollContext(task), Interest::write, "room to write").code();
@@ -233,27 +240,27 @@ class Stream : public Source {
     const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
     if (!context.proceed(refusal)) {
-      if (is_own && refusal == ECANCELED) drop_connection(begun);
+      if (is_own && refusal == ECANCELED) drop_connection(context, begun);
       return refusal;
     }
     if (is_pending && !is_own) {
       if (is_in_use_by_others()) return Error(EBUSY);
-      drop_connection(begun);
+      drop_connection(context, begun);
     }
+    if (is_own) Slot::clear_state(slot_->write_state, Slot::woken);
     Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
       slot_->clear(Slot::connecting);
     } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
-      drop_connection(begun);
+      drop_connection(context, begun);
     }
     return result;
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = interrupted_ == context.header().serial() && is_of_loop(context);
+    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
     const bool is_coroutine = begun && !is_registered_as(begun);
-    if (is_task) interrupted_ = 0;
     if (is_coroutine) begun = Registration();
     return is_task || is_coroutine;
   }
@@ -276,11 +283,12 @@ class Stream : public Source {
     begun = {loop_->index_of(*slot_), slot_->generation};
     return answer;
   }
-  // The stream is empty again, and nobody is told.
-  void drop_connection(Registration& begun) {
+  // The stream is empty again. Of those who connect nobody is told.
+  void drop_connection(PollContext context, Registration& begun) {
     begun = Registration();
     if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
+    slot_->writer.leave(context.header());
     close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
@@ -310,6 +318,13 @@ class Stream : public Source {
     return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };
+
+namespace detail {
+// Names what a stream has open: for the library.
+struct StreamAccess {
+  static const Slot* slot(const Stream& stream) { return stream.slot_; }  // null: it is not open
+};
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

@@ -132,11 +132,10 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
-    const bool is_news = interest != slot.known || !slot.is(Slot::in_set) || !slot.handler;
-    if (is_news) return change_handler(slot, interest, handler);
+    const bool is_heard = (slot.flags & (Slot::in_set | Slot::told)) == Slot::in_set;
+    if (interest != slot.known || !is_heard || !slot.handler) return change_handler(slot, interest, handler);
     slot.handler = handler;
     slot.wanted = interest;
-    slot.clear(Slot::told);
     return {};
   }
   // Owners register with the function that closes them, so that a program without owners does not link its code.
@@ -192,14 +191,14 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Notes the task as waiting for a direction, and arms it. After an error the task is not noted. While a slot's reader
   // names a task, woken or not, what that has waited for last is armed: Stream::read() relies on it to wait again
-  // without a call. So whatever disarms reading clears a reader that does not wait. Errors:
+  // without a call. So whatever disarms reading calls Slot::forget_idle_reader(). Errors:
   //   EBUSY           another task waits for it, or a handler is called.
   //   EBADF           the descriptor was closed by somebody else.
   //   EEXIST          another slot has registered the same descriptor.
   //   ELOOP           (epoll) it is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
-    Waiter& waiter = direction == Interest::write ? slot.writer : slot.reader;
+    Waiter& waiter = slot.waiter_of(direction);
     if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
@@ -231,15 +230,13 @@ class DescriptorTable : TableWords, public Scheduler {
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(table + offset));
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
     if (ready.readiness == Readiness::readable && slot.reader.awaited() == bits(Interest::read)) {  // mostly
-      slot.read_state |= Slot::may_try;
+      slot.read_state |= Slot::just_woken;
       return slot.reader.wake();
     }
     const Handler handler = slot.handler;
     if (!handler) return wake_waiters(slot, ready.readiness);
-    // What is asked for may be another thing by now than it was when the event was received.
-    const Readiness heard = ready.readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
-    if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
-    handler(heard);
+    if ((bits(ready.readiness) & ~bits(slot.wanted)) != 0) return call_with_what_is_asked(slot, ready.readiness);
+    handler(ready.readiness);  // mostly
   }
   void dispatch_always_ready_handlers() {
     if (dispatch_always_ready_ != nullptr) dispatch_always_ready_(*this);
@@ -320,6 +317,14 @@ class DescriptorTable : TableWords, public Scheduler {
   static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
+  // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event was
+  // received; and hang-up and error are never asked for.
+  [[gnu::noinline]] void call_with_what_is_asked(Slot& slot, Readiness readiness) {
+    const Readiness heard = readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
+    if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
+    const Handler handler = slot.handler;
+    handler(heard);
+  }
   // An event that carries nothing that is asked for. If that was a hang-up or an error, the handler is told, once: if
   // it neither takes away what it was told of, nor sets itself anew, the slot is muted. Else it is an event of what was
   // asked for when it was received, and is not any more.
@@ -360,11 +365,12 @@ class DescriptorTable : TableWords, public Scheduler {
     else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
-  static void wake_at_once(Slot& slot, Waiter& waiter) {
+  static void wake_at_once(Slot& slot, const Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
     slot.read_state |= Slot::may_try;
     slot.write_state |= Slot::may_try;
-    waiter.notify();
+    if (&waiter == &slot.writer) slot.wake_writer();
+    else slot.wake_reader();
   }
   // A descriptor that is always ready, or one with an error that stays. That one is armed edge-triggered, so that it is
   // reported only when something changes; poll(2) has no such thing.
@@ -384,14 +390,14 @@ class DescriptorTable : TableWords, public Scheduler {
     // The cast to 8 bits drops awaits_more_than_data.
     const Interest awaited = static_cast<Interest>(slot.reader.awaited()) & reading;
     if (any(unclaimed & awaited)) {
-      slot.reader.wake();
+      slot.wake_reader();
       unclaimed &= ~awaited;
     }
-    if (any(unclaimed & Interest::write) && slot.writer.notify()) unclaimed &= ~Interest::write;
+    if (any(unclaimed & Interest::write) && slot.wake_writer()) unclaimed &= ~Interest::write;
     if (!any(unclaimed & slot.known)) return;
     // Edge-triggered: it is not reported again by itself, so nothing needs to be disarmed.
     if (any(slot.known & edge_triggered)) return;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    if (any(unclaimed & Interest::read)) slot.forget_idle_reader();
     // If it fails, the next event tries again.
     static_cast<void>(set_interest(slot, slot.wanted & ~unclaimed));
   }
@@ -519,7 +525,7 @@ class DescriptorTable : TableWords, public Scheduler {
     }
     slot.clear(Slot::in_set);
     slot.known = Interest::none;
-    if (!slot.reader.is_waiting()) slot.reader.clear();  // see wait_for()
+    slot.forget_idle_reader();
     return static_cast<bool>(removed);
   }
   // The slot goes on under its generation, by which events of a closed descriptor that lives on in a duplicate would
@@ -529,9 +535,9 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // Waiters try again, and are armed anew, or get the error.
   static void wake_all(Slot& slot) {
-    slot.reader.notify();
-    slot.writer.notify();
-    slot.reader.clear();
+    slot.wake_reader();
+    slot.wake_writer();
+    slot.forget_idle_reader();
   }
   Result<void> update_always_ready(Slot& slot) {
     slot.known = slot.wanted & (Interest::read | Interest::write);

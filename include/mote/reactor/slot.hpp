@@ -50,18 +50,42 @@ struct Slot {
   };
   // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
   enum DirectionState : std::uint8_t {
-    may_try = 1,     // worth trying; not after a short read or EAGAIN, until something is reported
-    read_fully = 2,  // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
-    slow_path = 4    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    may_try = 1,      // worth trying; not after a short read or EAGAIN, until something is reported
+    read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
+    slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    woken = 8,        // the task that the reader, or the writer, names was woken, and nobody has tried since
+    disarmed = 16,    // of reading: what the task that the reader names has waited for is not armed any more
+    interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
   };
+  static constexpr unsigned just_woken = may_try | woken;
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
   void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
   bool may_read() const { return (read_state & may_try) != 0; }
   bool may_write() const { return (write_state & may_try) != 0; }
-  static void clear_state(std::uint8_t& state, DirectionState bit) {
-    state = static_cast<std::uint8_t>(state & ~unsigned{bit});
+  static void clear_state(std::uint8_t& state, unsigned bits) { state = static_cast<std::uint8_t>(state & ~bits); }
+
+  std::uint8_t& state_of(Interest direction) { return direction == Interest::write ? write_state : read_state; }
+  Waiter& waiter_of(Interest direction) { return direction == Interest::write ? writer : reader; }
+  // Wakes the task that waits to read, or to write, if one does. Returns whether there was one.
+  bool wake_reader() {
+    if (!reader.notify()) return false;
+    read_state |= woken;
+    return true;
+  }
+  bool wake_writer() {
+    if (!writer.notify()) return false;
+    write_state |= woken;
+    return true;
+  }
+  // Whether an operation of the task that the waiter names is pending: it waits, or it was woken and has not been
+  // stepped. (After an operation that has completed the waiter still names its task.)
+  bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & woken) != 0); }
+  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & woken) != 0); }
+  // Whatever disarms reading calls this: see DescriptorTable::wait_for().
+  void forget_idle_reader() {
+    if (reader.has_task() && !reader.is_waiting()) read_state |= disarmed;
   }
 
   // What was reported last, and has not been taken since; not stored for plain data: see DescriptorTable::dispatch().

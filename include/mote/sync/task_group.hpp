@@ -143,7 +143,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
 // destroyed with it: no member outlives its group, and the destructor waits for nothing; await join_all() for that. (A
 // member that destroys its own group is cancelled, and goes on alone.) A member's failure is reported to on_end(), and
 // to the task that waits in join_all(), or if there is neither, to the reactor's observer. It must not move.
-// Size: 8 * N, and 44 bytes on a 32-bit board.
+// Size: 12 * N, and 44 bytes on a 32-bit board.
 template <std::size_t N> class TaskGroup : public TaskGroupBase {
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 members");
  public:

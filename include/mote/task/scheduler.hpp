@@ -120,18 +120,26 @@ class Scheduler : Pinned {
     holder.task = &task;
     task.holder = &holder;
   }
-  // Gives up the claim on the task's slot. A task that joins by this handle is woken and finds it empty. May throw what
-  // the observer throws.
+  // Gives up the claim on the task's slot. A task that joins by this handle is woken and told so. May throw what the
+  // observer throws.
   static void detach(TaskHolder& holder) {
     TaskHeader* const task = std::exchange(holder.task, nullptr);
     if (task == nullptr) return;
     task->holder = nullptr;
-    task->joiner.notify();
+    if (task->joiner.has_task()) interrupt_join(holder, *task);
     if (task->state != TaskHeader::State::finished) return;
     const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
       task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
     }
+  }
+
+  // Ends the join() of that task that is pending by this holder. The task that is named as the joiner has not been
+  // answered yet: it waits, or has been woken and was not stepped.
+  [[gnu::noinline]] static void interrupt_join(TaskHolder& holder, TaskHeader& task) {
+    holder.interrupted = task.joiner.task()->serial();
+    task.joiner.notify();
+    task.joiner.clear();
   }
 
   // ---- ends ----

@@ -27,8 +27,9 @@ struct HandleAccess;
 
 // The right to await a task's end, and to cancel it. While it is held, the task's slot stays taken after its end, to
 // keep the outcome; the task's own object is destroyed by then. When it is dropped, the task goes on alone, and a
-// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable.
-// Size on a 32-bit board: 8 bytes.
+// failure is reported to the reactor's observer. If the pool is destroyed first, the handle becomes empty. Movable: a
+// join() that is pending by it then ends at once, as it does when the handle is detached or given another task.
+// Size on a 32-bit board: 12 bytes.
 class TaskHandle : detail::TaskHolder {
  public:
   TaskHandle() = default;
@@ -67,13 +68,15 @@ class TaskHandle : detail::TaskHolder {
   }
   // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
-  //   EINVAL     the handle is empty.
+  //   EINVAL     the handle is empty. Or it was detached, moved or given another task while the join was pending: the
+  //              task that waits is told so once, in its next step. The task that it waited for goes on.
   //   EBUSY      another task awaits this one.
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
+      if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
       if (task == nullptr) return Error(EINVAL);
-      return context.attempt(task->joiner, "the end of a task", [this] { return take_outcome(); });
+      return context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
     });
   }
  private:
@@ -82,16 +85,29 @@ class TaskHandle : detail::TaskHolder {
   void drop() noexcept {
     detail::drop_exceptions([this] { detach(); });
   }
-  Result<Outcome> take_outcome() {
+  bool take_interruption(PollContext context) {
+    if (interrupted != context.header().serial()) return false;
+    interrupted = 0;
+    return true;
+  }
+  static bool take_cancellation(PollContext context) {
+    if (!context.is_cancelling()) return false;
+    context.acknowledge_cancellation();
+    return true;
+  }
+  Result<Outcome> take_outcome(PollContext context) {
     const Outcome ended = outcome();
     if (ended.kind == Outcome::Kind::none) return Error(EAGAIN);
-    task->code = 0;  // the outcome has been taken: no failure is left to be reported
+    task->code = 0;                        // the outcome has been taken: no failure is left to be reported
+    task->joiner.leave(context.header());  // its join() is not pending any more
     detach();
     return ended;
   }
   void take(TaskHandle& other) {
     task = std::exchange(other.task, nullptr);
-    if (task != nullptr) task->holder = this;
+    if (task == nullptr) return;
+    task->holder = this;
+    if (task->joiner.has_task()) detail::Scheduler::interrupt_join(other, *task);
   }
 };
 

@@ -33,6 +33,9 @@ struct EndHook {
 struct TaskHolder {
   TaskHeader* task = nullptr;
   EndHook* group = nullptr;  // called at the task's end; null: none
+  // The task (its serial) whose join() was pending when this let go of the task that it held: its next attempt says so,
+  // rather than join what is held by then. One that has ended is not found again: no other task has its serial.
+  std::uint32_t interrupted = 0;
 };
 
 // A task's control block: the first part of its slot in a pool, outside of the task's own object. All library code

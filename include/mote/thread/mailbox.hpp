@@ -34,7 +34,7 @@ inline namespace MOTE_NAMESPACE {
 // at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
 // destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
 // received.
-// Size: (sizeof(T) + 4) * N, and 56 bytes on a 32-bit board.
+// Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:

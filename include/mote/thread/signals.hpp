@@ -96,7 +96,7 @@ inline SignalTable signal_table;
 // In a forked child the signals are this object's after Reactor::after_fork_in_child(). Until then, and in a child that
 // never calls it, a signal has the effect that it had before open(): at the first one the handler puts back what was
 // installed, and sends the signal to itself again.
-// Size on a 32-bit board: 60 bytes.
+// Size on a 32-bit board: 64 bytes.
 class Signals : detail::WakerCore {
   using SignalTable = detail::SignalTable;
  public:

@@ -20,6 +20,7 @@
 #include <mote/reactor/wake_cell.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
+#include <mote/task/task_header.hpp>
 #include <mote/task/waiter.hpp>
 
 namespace mote {
@@ -29,7 +30,7 @@ namespace detail {
 // What a Waker, a Mailbox and Signals have in common: a node of the loop's inbox that any context can mark as pending.
 // The loop delivers what is pending at the end of phase 4 of a turn: it notes that a wake-up has come, wakes the task
 // that waits for one, and calls the callback. Everything is for the loop's thread, except wake() and is_open(). Size on
-// a 32-bit board: 48 bytes.
+// a 32-bit board: 52 bytes.
 class WakerCore : public InboxNode {
  public:
   ~WakerCore() {
@@ -45,6 +46,7 @@ class WakerCore : public InboxNode {
     callback_ = callback;
     signalled_ = false;
     closed_ = false;
+    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     loop.join_inbox(*this, with);
     const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
@@ -57,7 +59,11 @@ class WakerCore : public InboxNode {
     state_.fetch_and(pending);
     loop_->leave_inbox(*this);
     closed_ = true;
+    if (!waiter_.has_task() || !(waiter_.is_waiting() || woken_)) return;
+    interrupted_ = waiter_.task()->serial();
+    woken_ = false;
     waiter_.notify();
+    waiter_.clear();
   }
   // Any thread and any signal handler. Marking it as pending and learning the loop's cell is one step, after which
   // nothing of this object is touched: when the wake-up has been delivered, the object may be destroyed. A wake-up that
@@ -75,11 +81,13 @@ class WakerCore : public InboxNode {
   // One attempt at what a wake-up announces: `get_result()` returns a Result; EAGAIN says that it is not there yet.
   // Errors, besides those of get_result():
   //   EBUSY      another task waits for it.
-  //   ECANCELED  the task was cancelled, or this has been closed.
+  //   ECANCELED  the task was cancelled, or this has been closed while it waited, be it opened again since or not.
   //   EBADF      it was never opened.
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
   R attempt(PollContext context, GetResult&& get_result) {
+    if (context.is_abandoning()) forget_use(context.header());
     return context.attempt(waiter_, "a wake-up", [&]() -> R {
+      if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
       return Error(closed_ ? ECANCELED : EBADF);
@@ -97,7 +105,7 @@ class WakerCore : public InboxNode {
   // Tells the waiting task and the callback.
   void announce() {
     signalled_ = true;
-    waiter_.notify();
+    if (waiter_.notify()) woken_ = true;
     const Delegate<void()> callback = callback_;  // it may destroy this object
     if (callback) callback();
   }
@@ -106,6 +114,19 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
+  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here. That
+  // is the answer to a cancellation, too.
+  [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
+    if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
+    if (interrupted_ != task.serial()) return false;
+    interrupted_ = 0;
+    if (task.is_cancelling()) task.acknowledge_cancellation();
+    return true;
+  }
+  void forget_use(const TaskHeader& task) {
+    if (waiter_.names(task)) woken_ = false;
+    if (interrupted_ == task.serial()) interrupted_ = 0;
+  }
   void deliver() {
     if ((state_.load() & pending) == 0) return;
     state_.fetch_and(~pending);
@@ -114,9 +135,13 @@ class WakerCore : public InboxNode {
 
   bool signalled_ = false;  // a wake-up has been delivered, and no task has taken it
   bool closed_ = false;     // after having been open
+  bool woken_ = false;      // the task that waited has been woken, and has made no attempt since
   std::atomic<std::uint32_t> state_{0};
   Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
+  // The task (its serial) that waited when this was closed: its next attempt returns ECANCELED, also where it has been
+  // opened again. One that has ended by then is not found again, since no other task of the loop has its serial.
+  std::uint32_t interrupted_ = 0;
   Waiter waiter_;
 };
 
@@ -127,7 +152,7 @@ class WakerCore : public InboxNode {
 // task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
 // first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
 // need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
-// Size on a 32-bit board: 48 bytes.
+// Size on a 32-bit board: 52 bytes.
 class Waker {
  public:
   // Errors:
@@ -136,8 +161,8 @@ class Waker {
   //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) { return core_.open(reactor, callback); }
-  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED. Never waits for other threads, though
-  // they may be inside wake().
+  // Has no effect where it is not open. A task that awaits wait() gets ECANCELED, once, also where the waker is opened
+  // again before that task is stepped. Never waits for other threads, though they may be inside wake().
   void close() { core_.close(); }
   // Async-signal-safe, any thread, never blocks, and leaves errno as it is. At most one system call, and none while the
   // loop is awake (one more, a close(), if the reactor is destroyed meanwhile). A wake-up before open() is delivered
