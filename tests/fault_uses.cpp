@@ -839,6 +839,51 @@ ON_BOTH_SELECTORS(
   }
 }
 
+// A reader that is woken has to wait for its step, since others are before it; the next turn finds its data still there,
+// and nobody who waits for them, so that reading is disarmed.
+namespace {
+template <class S> struct TwoLevels : S::template Config<32> { static constexpr std::size_t priorities = 2; };
+}  // namespace
+ON_BOTH_SELECTORS("uses: a reader whose step comes late is told of a close, and else reads on") {
+  for (const bool closed : {false, true}) {
+    CAPTURE(closed);
+    VirtualTime time;
+    mote::StaticReactor<TwoLevels<S>> world;
+    REQUIRE(world.open());
+    User reader(world);
+    std::vector<std::unique_ptr<User>> others;
+    for (unsigned i = 0; i < 2 * mote::limits::steps_per_lower_priority; ++i) {
+      others.push_back(std::make_unique<User>(world));
+    }
+    OfStream kind(world);
+    reader.use(kind.attempt(0));
+    REQUIRE(test::comes_to_rest(world));
+    kind.complete(0);
+    for (const std::unique_ptr<User>& other : others) other->task().wake();
+    const std::uint64_t events = world.stats().events;
+    REQUIRE(world.run_once(0ns));
+    REQUIRE(world.run_once(0ns));
+    REQUIRE(world.stats().events == events + 2);
+    REQUIRE(reader.is_queued());
+    REQUIRE(reader.error() == -1);
+    if (closed) {
+      static_cast<void>(kind.close());
+      kind.reopen();
+    }
+    REQUIRE(test::comes_to_rest(world));
+    CHECK(reader.error() == (closed ? ECANCELED : 0));
+    for (int i = 0; i < 2; ++i) {
+      kind.prepare(0);
+      reader.use(kind.attempt(0));
+      REQUIRE(test::comes_to_rest(world));
+      CHECK(reader.error() == -1);
+      kind.complete(0);
+      REQUIRE(test::comes_to_rest(world));
+      CHECK(reader.error() == 0);
+    }
+  }
+}
+
 ON_BOTH_SELECTORS(
     "uses: of a stream that is opened again in another reactor, no task there is taken for one of the first") {
   World<S> world;
