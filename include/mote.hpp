@@ -42,7 +42,7 @@
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
 //                poll_context, operation, task_use, scheduler, state_machine, task_handle, task_pool, task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
-//                slot, descriptor_table, wake_cell, loop, reactor, static_reactor
+//                slot, descriptor_numbers, descriptor_table, wake_cell, loop, reactor, static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
 //                timer, task_timer
 //   io         sockets and other descriptors that tasks read and write
@@ -3746,7 +3746,7 @@ struct Slot {
     blocking = 0x80,       // not ours to make non-blocking: used only when reported ready
     is_stream = 0x100,     // a socket of type SOCK_STREAM
     is_tcp = 0x200,        // and of our making: a short read means that nothing is left, so edge triggering is enough
-    numbered = 0x400,      // it holds its descriptor's number: see DescriptorTable
+    numbered = 0x400,      // it holds its descriptor's number: see DescriptorNumbers
     told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
     error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
   };
@@ -3824,6 +3824,85 @@ constexpr unsigned awaits_more_than_data = 0x100;
 #endif  // MOTE_REACTOR_SLOT_HPP
 
 // =====================================================================================================================
+// include/mote/reactor/descriptor_numbers.hpp
+// =====================================================================================================================
+// Descriptor numbers: which slot of the table holds which number.
+#ifndef MOTE_REACTOR_DESCRIPTOR_NUMBERS_HPP
+#define MOTE_REACTOR_DESCRIPTOR_NUMBERS_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
+// bytes on Thumb-2 and 127 on x86, so the words that are used most come first.
+struct TableWords {
+  Interest edges_ = Interest::none;  // edge_triggered, where the selector knows them
+  std::uint32_t flags_ = 0;          // of LoopFlag
+  Slot* slots_ = nullptr;
+  Selector* selector_ = nullptr;
+  std::uint32_t capacity_ = 0;
+  std::uint32_t free_ = 0;      // the first free slot that has been used before; 0: none
+  std::uint32_t fresh_ = 0;     // slots beyond this one have never been used
+  std::uint32_t numbered_ = 0;  // slots that hold their number
+};
+
+// Which slot holds a descriptor's number: no other slot may arm the same one, until this one gives it back. These hold
+// their number:
+//   - A slot of Reactor::add(), from then to its release: its descriptor is not the reactor's, and may be closed by
+//     somebody else. The number comes back, and no call by the old registration may touch a new one.
+//   - Any slot that is not in the selector though it could be: it is always ready, or muted.
+// The others need not: each owns its descriptor, and where two have the same one, the selector says so.
+//
+// Slots that hold their number are found by it, in O(1) expected: each lies in a bucket, a list that is linked through
+// its slots.
+class DescriptorNumbers : protected TableWords {
+ protected:
+  constexpr DescriptorNumbers() = default;
+  ~DescriptorNumbers() = default;
+
+  std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_); }
+
+  // Whether another slot holds its number. Nobody else knows that of the wake-up descriptor.
+  bool is_number_taken(const Slot& slot) const {
+    if (numbered_ == 0 || &slot == slots_ || slot.is(Slot::numbered)) return false;
+    return link_to(slot.fd) != 0;
+  }
+  void hold_number(Slot& slot) {
+    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
+    if (&slot == slots_ || slot.is(Slot::connecting)) return;
+    std::uint32_t& link = link_to(slot.fd);
+    if (link != 0) return;  // it does already
+    slot.set(Slot::numbered);
+    slot.next = 0;
+    link = index_of(slot);
+    ++numbered_;
+  }
+  void give_number_back(Slot& slot) {
+    if (!slot.is(Slot::numbered)) return;
+    slot.clear(Slot::numbered);
+    link_to(slot.fd) = slot.next;
+    --numbered_;
+  }
+ private:
+  // Returns the link to the slot that holds the number, or the last link of its bucket, which is 0.
+  // Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out; the upper half of the
+  // product with the capacity is a place in the table.
+  [[gnu::noinline]] std::uint32_t& link_to(int fd) const {
+    const std::uint32_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
+    std::uint32_t* link = &slots_[1 + (std::uint64_t{spread} * capacity_ >> 32)].bucket;
+    while (*link != 0 && slots_[*link].fd != fd) link = &slots_[*link].next;
+    return *link;
+  }
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_REACTOR_DESCRIPTOR_NUMBERS_HPP
+
+// =====================================================================================================================
 // include/mote/reactor/descriptor_table.hpp
 // =====================================================================================================================
 // The descriptor table: what is registered, what the kernel knows of it, and which task or handler gets an event.
@@ -3841,33 +3920,17 @@ enum LoopFlag : std::uint32_t {
   rebuild_needed = 4,  // the selector is to be made anew
   never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
   has_muted = 16,      // a slot has been muted: it has to be looked at again
-  unfinished = 32      // an exception has left a turn: the next run begins with the rest of it
-};
-
-// Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
-// bytes on Thumb-2 and 127 on x86, so the words that are used most come first.
-struct TableWords {
-  Interest edges_ = Interest::none;  // edge_triggered, where the selector knows them
-  std::uint32_t flags_ = 0;          // of LoopFlag
-  Slot* slots_ = nullptr;
-  Selector* selector_ = nullptr;
-  std::uint32_t capacity_ = 0;
-  std::uint32_t free_ = 0;   // the first free slot that has been used before; 0: none
-  std::uint32_t fresh_ = 0;  // slots beyond this one have never been used
+  unfinished = 32,     // an exception has left a turn: the next run begins with the rest of it
+  selector_lost = 64   // beside rebuild_needed: the selector could not be made anew, and takes no descriptors
 };
 
 // The part of a reactor that knows descriptors: a scheduler (see there) with a table of fixed capacity. Slot 0 is for
 // the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
 //
-// A slot with a handler holds its descriptor's number, and so does one that is not in the selector though it could be:
-// no other slot may arm the same number, until this one is released. So no call by an old registration, whose
-// descriptor was closed by somebody else and whose number has come back, can touch a new one; and both selectors answer
-// the same. (Two tasks' slots need no such care: each owns its descriptor.)
-//
 // An error or a hang-up cannot be masked: it would be reported again at once, for ever. So where one stays that nobody
 // takes away, the slot is muted: it leaves the selector, and is looked at again by poll(2) after a pause.
-class DescriptorTable : TableWords, public Scheduler {
+class DescriptorTable : DescriptorNumbers, public Scheduler {
  public:
   bool is_open() const { return selector_ != nullptr; }
   std::uint32_t vacancies() const { return capacity_ - stats().descriptors; }
@@ -3929,7 +3992,7 @@ class DescriptorTable : TableWords, public Scheduler {
     --stats().descriptors;
     vacancy_.notify_all();
   }
-  std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_); }
+  using DescriptorNumbers::index_of;
   Slot* find(Registration registration) {  // null: it has been removed
     if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
     Slot& slot = slots_[registration.slot];
@@ -3966,6 +4029,9 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // The same for a handler, which is heard again if it was muted. The selector is told in any case.
   Result<void> renew_interest(Slot& slot, Interest interest) {
+    if (has_flag(selector_lost)) {
+      if (const Result<void> remade = remake_selector(); !remade) return remade;
+    }
     const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
     const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);  // poll(2) would take it
@@ -4060,12 +4126,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Errors: those of Selector::rebuild(), and those of set_interest() for the wake-up descriptor, without which the
   // loop could not be woken.
   [[gnu::cold]] Result<void> rebuild() {
-    const Result<void> fresh = selector_->rebuild();
-    if (!fresh) {
-      set_flag(rebuild_needed);
-      return fresh;
-    }
-    set_flag(rebuild_needed);  // until the end: a handler that is told of a failure may throw
+    if (const Result<void> remade = remake_selector(); !remade) return remade;
     ++stats().selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       if (!slots_[i].is(Slot::in_set)) continue;
@@ -4106,6 +4167,15 @@ class DescriptorTable : TableWords, public Scheduler {
     const Result<void> changed = renew_interest(slot, interest);
     if (!changed) slot.handler = before;
     return changed;
+  }
+  // Makes the selector anew, and empty: rebuild_needed stays set until all are added, since a handler that is told of a
+  // failure may throw. Errors: those of Selector::rebuild().
+  [[gnu::cold]] Result<void> remake_selector() {
+    set_flag(rebuild_needed);
+    const Result<void> fresh = selector_->rebuild();
+    if (fresh) clear_flag(selector_lost);
+    else set_flag(selector_lost);
+    return fresh;
   }
   // After a refusal: what the slot was before. What has left the selector on the way is added again later.
   [[gnu::cold]] void restore(Slot& slot, std::uint32_t flags_before) {
@@ -4293,20 +4363,16 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
-      if (modified && slot.handler && !slot.is(Slot::numbered)) hold_number(slot);
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (numbered_ != 0 && &slot != slots_ && is_number_taken(slot)) return Error(EEXIST);
+    if (is_number_taken(slot)) return Error(EEXIST);
     Result<void> added = tell_selector(slot, Change::add);
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
     }
-    if (added) {
-      if (slot.handler) hold_number(slot);
-      return added;
-    }
-    if (added.error() != EPERM) return added;
+    if (added && slot.handler && slot.owner == nullptr) hold_number(slot);
+    if (added || added.error() != EPERM) return added;
     slot.set(Slot::always_ready);
     hold_number(slot);
     return update_always_ready(slot);
@@ -4360,36 +4426,6 @@ class DescriptorTable : TableWords, public Scheduler {
     return told;
   }
 
-  // ---- numbers ----
-
-  // Slots that hold their descriptor's number are found by it, in O(1) expected: each lies in a bucket, a list that is
-  // linked through its slots. Returns the link to the slot that holds it, or the last link of the bucket, which is 0.
-  // Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out; the upper half of the
-  // product with the capacity is a place in the table.
-  [[gnu::noinline]] std::uint32_t& link_to(int fd) const {
-    const std::uint32_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
-    std::uint32_t* link = &slots_[1 + (std::uint64_t{spread} * capacity_ >> 32)].bucket;
-    while (*link != 0 && slots_[*link].fd != fd) link = &slots_[*link].next;
-    return *link;
-  }
-  // Whether another slot holds it.
-  bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
-  void hold_number(Slot& slot) {
-    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
-    if (&slot == slots_ || slot.is(Slot::connecting)) return;
-    std::uint32_t& link = link_to(slot.fd);
-    if (link != 0) return;  // it does already
-    slot.set(Slot::numbered);
-    slot.next = 0;
-    link = index_of(slot);
-    ++numbered_;
-  }
-  void give_number_back(Slot& slot) {
-    if (!slot.is(Slot::numbered)) return;
-    slot.clear(Slot::numbered);
-    link_to(slot.fd) = slot.next;
-    --numbered_;
-  }
   std::uint64_t token_of(const Slot& slot) const {
     const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity
     return std::uint64_t{offset} | std::uint64_t{slot.generation} << 32;
@@ -4400,7 +4436,6 @@ class DescriptorTable : TableWords, public Scheduler {
   // Set when the first handler and the first owner are, so that a program without them does not link that code.
   void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;
   void (*close_owner_)(SlotOwner&) = nullptr;
-  std::uint32_t numbered_ = 0;  // slots that hold their number
 };
 
 }  // namespace detail
@@ -5097,6 +5132,7 @@ class Reactor : detail::Loop {
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC   the kernel's limits.
+  //   EMFILE, ENFILE   the system's limits, while the set has to be made anew (after_fork_in_child() or run() could not).
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
@@ -5112,8 +5148,7 @@ class Reactor : detail::Loop {
   // Errors:
   //   ENOENT           the registration is no longer there.
   //   EBADF            its descriptor has been closed: forget() it.
-  //   ELOOP            as of add().
-  //   ENOMEM, ENOSPC   the kernel's limits.
+  //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);
@@ -6040,6 +6075,7 @@ class Source : protected detail::SourceBase {
   //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
   //   EBADF           it was never opened, or its descriptor was closed by somebody else.
+  //   EEXIST          another registration has the same number: see Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
     return make_operation<Readiness>(interest, "readiness", [this, interest] { return try_ready(interest); });
@@ -6049,8 +6085,9 @@ class Source : protected detail::SourceBase {
   // Errors:
   //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
-  //   EEXIST          another registration has the same descriptor.
+  //   EEXIST          another registration has the same number: see Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
+  //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
     MOTE_ASSERT(handler);
@@ -6234,6 +6271,7 @@ inline namespace MOTE_NAMESPACE {
 //   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
 //   ENOMEM        the kernel is out of memory: try later.
 //   ENOSPC        the kernel's limit on registrations, when it has to wait.
+//   EEXIST        when it has to wait: another registration has the same number. See Reactor::add().
 // Size on a 32-bit board: 16 bytes.
 class Datagram : public Source {
  public:
@@ -6366,6 +6404,7 @@ struct StreamAccess;
 //   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
+//   EEXIST                     when it has to wait: another registration has the same number. See Reactor::add().
 // Size on a 32-bit board: 16 bytes.
 class Stream : public Source {
  public:
@@ -6807,6 +6846,7 @@ class Listener : public Source {
   //   EINVAL           its descriptor was shut down (shutdown(2)) by somebody else.
   //   ENOBUFS          it has to wait for a slot or the system, and the task waits in limits::queues_per_task queues.
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
+  //   EEXIST           when it has to wait: another registration has the same number. See Reactor::add().
   auto accept() {
     return operation<Stream>([this](PollContext context) {
       return Poll<Result<Stream>>::in_place([&](Stream& stream) { return attempt_accept(context, stream); });

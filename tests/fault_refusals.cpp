@@ -1485,6 +1485,35 @@ TEST_CASE("refusals: after a fork the selector that could not be made is made by
   CHECK(recorder.calls == 2);
 }
 
+TEST_CASE("refusals: while the selector could not be made anew, add(), modify() and watch() say why, and try again") {
+  for (const int error : {ENFILE, EMFILE, ENOMEM}) {
+    CAPTURE(error);
+    Scene<test::OnEpoll> scene;
+    test::Pair first = test::socket_pair(), second = test::socket_pair(), third = test::socket_pair();
+    test::Recorder heard_first, heard_second, heard_third;
+    mote::Source source;
+    REQUIRE(source.open(scene.loop, std::move(third.a)));
+    const Result<mote::Registration> before = scene.loop.add(first.a.get(), Interest::read, heard_first);
+    REQUIRE(before);
+    scene.refuse(Call::epoll_create, error, 2 + 3);  // the rebuild tries twice, whoever comes later once
+    CHECK(error_of(scene.loop.after_fork_in_child()) == error);
+    CHECK(error_of(scene.loop.add(second.a.get(), Interest::read, heard_second)) == error);
+    CHECK(error_of(scene.loop.modify(*before, Interest::write)) == error);
+    CHECK(error_of(source.watch(Interest::read, heard_third)) == error);
+    CHECK(scene.loop.stats().descriptors == 2);
+    REQUIRE(scene.loop.add(second.a.get(), Interest::read, heard_second));
+    REQUIRE(scene.loop.modify(*before, Interest::write));
+    REQUIRE(source.watch(Interest::read, heard_third));
+    test::send_text(second.b.get(), "x");
+    test::send_text(third.b.get(), "x");
+    test::turn(scene.loop);
+    CHECK(heard_first.last == Readiness::writable);
+    CHECK(heard_second.last == Readiness::readable);
+    CHECK(heard_third.last == Readiness::readable);
+    CHECK(Seam::state.faults_fired == 5);
+  }
+}
+
 TEST_CASE("refusals: a handler that a rebuild could not keep is told so, and heard again after the pause") {
   for (const int error : {ENOMEM, ENOSPC, ELOOP}) {
     Scene<test::OnEpoll> scene;

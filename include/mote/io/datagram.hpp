@@ -38,6 +38,7 @@ inline namespace MOTE_NAMESPACE {
 //   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
 //   ENOMEM        the kernel is out of memory: try later.
 //   ENOSPC        the kernel's limit on registrations, when it has to wait.
+//   EEXIST        when it has to wait: another registration has the same number. See Reactor::add().
 // Size on a 32-bit board: 16 bytes.
 class Datagram : public Source {
  public:

@@ -76,6 +76,7 @@ class Listener : public Source {
   //   EINVAL           its descriptor was shut down (shutdown(2)) by somebody else.
   //   ENOBUFS          it has to wait for a slot or the system, and the task waits in limits::queues_per_task queues.
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
+  //   EEXIST           when it has to wait: another registration has the same number. See Reactor::add().
   auto accept() {
     return operation<Stream>([this](PollContext context) {
       return Poll<Result<Stream>>::in_place([&](Stream& stream) { return attempt_accept(context, stream); });

@@ -89,6 +89,7 @@ class Source : protected detail::SourceBase {
   //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
   //   EBADF           it was never opened, or its descriptor was closed by somebody else.
+  //   EEXIST          another registration has the same number: see Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
     return make_operation<Readiness>(interest, "readiness", [this, interest] { return try_ready(interest); });
@@ -98,8 +99,9 @@ class Source : protected detail::SourceBase {
   // Errors:
   //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
-  //   EEXIST          another registration has the same descriptor.
+  //   EEXIST          another registration has the same number: see Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
+  //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
     MOTE_ASSERT(handler);

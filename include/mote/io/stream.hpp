@@ -52,6 +52,7 @@ struct StreamAccess;
 //   EIO                        the device has failed, or was removed: close it.
 //   ENOMEM, ENOBUFS            the kernel is out of memory: try later, or close it.
 //   ENOSPC                     the kernel's limit on registrations, when it has to wait.
+//   EEXIST                     when it has to wait: another registration has the same number. See Reactor::add().
 // Size on a 32-bit board: 16 bytes.
 class Stream : public Source {
  public:

@@ -14,6 +14,7 @@
 #include <mote/base/error.hpp>
 #include <mote/base/exceptions.hpp>
 #include <mote/base/result.hpp>
+#include <mote/reactor/descriptor_numbers.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
 #include <mote/selector/look.hpp>
@@ -36,33 +37,17 @@ enum LoopFlag : std::uint32_t {
   rebuild_needed = 4,  // the selector is to be made anew
   never_waiting = 8,   // the descriptors of some handlers are always ready, or were until now
   has_muted = 16,      // a slot has been muted: it has to be looked at again
-  unfinished = 32      // an exception has left a turn: the next run begins with the rest of it
-};
-
-// Members that every event needs. In a base of its own, in front of the scheduler: short instructions reach 124
-// bytes on Thumb-2 and 127 on x86, so the words that are used most come first.
-struct TableWords {
-  Interest edges_ = Interest::none;  // edge_triggered, where the selector knows them
-  std::uint32_t flags_ = 0;          // of LoopFlag
-  Slot* slots_ = nullptr;
-  Selector* selector_ = nullptr;
-  std::uint32_t capacity_ = 0;
-  std::uint32_t free_ = 0;   // the first free slot that has been used before; 0: none
-  std::uint32_t fresh_ = 0;  // slots beyond this one have never been used
+  unfinished = 32,     // an exception has left a turn: the next run begins with the rest of it
+  selector_lost = 64   // beside rebuild_needed: the selector could not be made anew, and takes no descriptors
 };
 
 // The part of a reactor that knows descriptors: a scheduler (see there) with a table of fixed capacity. Slot 0 is for
 // the wake-up descriptor; slots 1 to capacity_ are the table. An event carries its slot's place and generation; one
 // whose generation is not the slot's is dropped, so that a removal is final at once, even within a batch of events.
 //
-// A slot with a handler holds its descriptor's number, and so does one that is not in the selector though it could be:
-// no other slot may arm the same number, until this one is released. So no call by an old registration, whose
-// descriptor was closed by somebody else and whose number has come back, can touch a new one; and both selectors answer
-// the same. (Two tasks' slots need no such care: each owns its descriptor.)
-//
 // An error or a hang-up cannot be masked: it would be reported again at once, for ever. So where one stays that nobody
 // takes away, the slot is muted: it leaves the selector, and is looked at again by poll(2) after a pause.
-class DescriptorTable : TableWords, public Scheduler {
+class DescriptorTable : DescriptorNumbers, public Scheduler {
  public:
   bool is_open() const { return selector_ != nullptr; }
   std::uint32_t vacancies() const { return capacity_ - stats().descriptors; }
@@ -124,7 +109,7 @@ class DescriptorTable : TableWords, public Scheduler {
     --stats().descriptors;
     vacancy_.notify_all();
   }
-  std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_); }
+  using DescriptorNumbers::index_of;
   Slot* find(Registration registration) {  // null: it has been removed
     if (registration.slot == 0 || registration.slot > fresh_) return nullptr;
     Slot& slot = slots_[registration.slot];
@@ -161,6 +146,9 @@ class DescriptorTable : TableWords, public Scheduler {
   }
   // The same for a handler, which is heard again if it was muted. The selector is told in any case.
   Result<void> renew_interest(Slot& slot, Interest interest) {
+    if (has_flag(selector_lost)) {
+      if (const Result<void> remade = remake_selector(); !remade) return remade;
+    }
     const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
     const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);  // poll(2) would take it
@@ -255,12 +243,7 @@ class DescriptorTable : TableWords, public Scheduler {
   // Errors: those of Selector::rebuild(), and those of set_interest() for the wake-up descriptor, without which the
   // loop could not be woken.
   [[gnu::cold]] Result<void> rebuild() {
-    const Result<void> fresh = selector_->rebuild();
-    if (!fresh) {
-      set_flag(rebuild_needed);
-      return fresh;
-    }
-    set_flag(rebuild_needed);  // until the end: a handler that is told of a failure may throw
+    if (const Result<void> remade = remake_selector(); !remade) return remade;
     ++stats().selector_rebuilds;
     for (std::uint32_t i = 0; i <= fresh_; ++i) {
       if (!slots_[i].is(Slot::in_set)) continue;
@@ -301,6 +284,15 @@ class DescriptorTable : TableWords, public Scheduler {
     const Result<void> changed = renew_interest(slot, interest);
     if (!changed) slot.handler = before;
     return changed;
+  }
+  // Makes the selector anew, and empty: rebuild_needed stays set until all are added, since a handler that is told of a
+  // failure may throw. Errors: those of Selector::rebuild().
+  [[gnu::cold]] Result<void> remake_selector() {
+    set_flag(rebuild_needed);
+    const Result<void> fresh = selector_->rebuild();
+    if (fresh) clear_flag(selector_lost);
+    else set_flag(selector_lost);
+    return fresh;
   }
   // After a refusal: what the slot was before. What has left the selector on the way is added again later.
   [[gnu::cold]] void restore(Slot& slot, std::uint32_t flags_before) {
@@ -488,20 +480,16 @@ class DescriptorTable : TableWords, public Scheduler {
   Result<void> add_or_modify(Slot& slot) {
     if (slot.is(Slot::in_set)) {
       const Result<void> modified = tell_selector(slot, Change::modify);
-      if (modified && slot.handler && !slot.is(Slot::numbered)) hold_number(slot);
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (numbered_ != 0 && &slot != slots_ && is_number_taken(slot)) return Error(EEXIST);
+    if (is_number_taken(slot)) return Error(EEXIST);
     Result<void> added = tell_selector(slot, Change::add);
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
     }
-    if (added) {
-      if (slot.handler) hold_number(slot);
-      return added;
-    }
-    if (added.error() != EPERM) return added;
+    if (added && slot.handler && slot.owner == nullptr) hold_number(slot);
+    if (added || added.error() != EPERM) return added;
     slot.set(Slot::always_ready);
     hold_number(slot);
     return update_always_ready(slot);
@@ -555,36 +543,6 @@ class DescriptorTable : TableWords, public Scheduler {
     return told;
   }
 
-  // ---- numbers ----
-
-  // Slots that hold their descriptor's number are found by it, in O(1) expected: each lies in a bucket, a list that is
-  // linked through its slots. Returns the link to the slot that holds it, or the last link of the bucket, which is 0.
-  // Knuth, volume 3, section 6.4: multiplied, numbers that follow each other are spread out; the upper half of the
-  // product with the capacity is a place in the table.
-  [[gnu::noinline]] std::uint32_t& link_to(int fd) const {
-    const std::uint32_t spread = static_cast<std::uint32_t>(fd) * 2654435769u;
-    std::uint32_t* link = &slots_[1 + (std::uint64_t{spread} * capacity_ >> 32)].bucket;
-    while (*link != 0 && slots_[*link].fd != fd) link = &slots_[*link].next;
-    return *link;
-  }
-  // Whether another slot holds it.
-  bool is_number_taken(const Slot& slot) const { return !slot.is(Slot::numbered) && link_to(slot.fd) != 0; }
-  void hold_number(Slot& slot) {
-    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
-    if (&slot == slots_ || slot.is(Slot::connecting)) return;
-    std::uint32_t& link = link_to(slot.fd);
-    if (link != 0) return;  // it does already
-    slot.set(Slot::numbered);
-    slot.next = 0;
-    link = index_of(slot);
-    ++numbered_;
-  }
-  void give_number_back(Slot& slot) {
-    if (!slot.is(Slot::numbered)) return;
-    slot.clear(Slot::numbered);
-    link_to(slot.fd) = slot.next;
-    --numbered_;
-  }
   std::uint64_t token_of(const Slot& slot) const {
     const auto offset = static_cast<std::size_t>(&slot - slots_) * sizeof(Slot);  // fits: see StaticReactor's capacity
     return std::uint64_t{offset} | std::uint64_t{slot.generation} << 32;
@@ -595,7 +553,6 @@ class DescriptorTable : TableWords, public Scheduler {
   // Set when the first handler and the first owner are, so that a program without them does not link that code.
   void (*dispatch_always_ready_)(DescriptorTable&) = nullptr;
   void (*close_owner_)(SlotOwner&) = nullptr;
-  std::uint32_t numbered_ = 0;  // slots that hold their number
 };
 
 }  // namespace detail

@@ -90,6 +90,7 @@ class Reactor : detail::Loop {
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC   the kernel's limits.
+  //   EMFILE, ENFILE   the system's limits, while the set has to be made anew (after_fork_in_child() or run() could not).
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
@@ -105,8 +106,7 @@ class Reactor : detail::Loop {
   // Errors:
   //   ENOENT           the registration is no longer there.
   //   EBADF            its descriptor has been closed: forget() it.
-  //   ELOOP            as of add().
-  //   ENOMEM, ENOSPC   the kernel's limits.
+  //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
     if (slot == nullptr) return Error(ENOENT);

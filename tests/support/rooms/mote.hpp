@@ -30,6 +30,7 @@
 #include <mote/io/source_base.hpp>
 #include <mote/io/stream.hpp>
 #include <mote/io/transfer.hpp>
+#include <mote/reactor/descriptor_numbers.hpp>
 #include <mote/reactor/descriptor_table.hpp>
 #include <mote/reactor/loop.hpp>
 #include <mote/reactor/reactor.hpp>
