@@ -40,7 +40,8 @@ template <class Op> struct [[nodiscard]] Shielded {
 template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
 
 // Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile takes
-// effect then. A task can have 255 at a time. The task may end before its shield is destroyed.
+// effect then. A task can have 255 at a time. The task may end before its shield is destroyed, but the pool of the task
+// must not.
 // Size on a 32-bit board: 8 bytes.
 class Shield {
  public:
