@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: reactor/descriptor_table.hpp, reactor/slot.hpp, io/source.hpp.
+// Rooms: reactor/descriptor_table.hpp, reactor/descriptor_numbers.hpp, reactor/slot.hpp, io/source.hpp.
 // Reactor::add, modify and remove, and the registrations of Source: exactly what is registered gets events.
 #include <sys/stat.h>
 
