@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/operations.hpp"
+#include "support/virtual_time.hpp"
 
 using mote::AllOf;
 using mote::Channel;
@@ -31,18 +32,12 @@ using test::Body;
 using test::error_of;
 using test::Plain;
 using test::Running;
+using test::VirtualTime;
 
 namespace {
 
 using Seam = mote::FaultSystem;
 
-// Virtual time for as long as a test lasts.
-struct VirtualTime {
-  VirtualTime() { Seam::start_virtual_time(); }
-  ~VirtualTime() { Seam::state = Seam::State(); }
-  VirtualTime(const VirtualTime&) = delete;
-  VirtualTime& operator=(const VirtualTime&) = delete;
-};
 // A reactor that takes turns without waiting.
 struct Turns {
   mote::Reactor& reactor;

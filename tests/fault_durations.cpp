@@ -6,23 +6,19 @@
 #include <string>
 
 #include "support/operations.hpp"
+#include "support/virtual_time.hpp"
 
 using mote::AnyDuration;
 using mote::Duration;
 using mote::Instant;
 using namespace std::chrono_literals;
 using test::error_of;
+using test::VirtualTime;
 
 namespace {
 
 using Seam = mote::FaultSystem;
 
-struct VirtualTime {
-  VirtualTime() { Seam::start_virtual_time(); }
-  ~VirtualTime() { Seam::state = Seam::State(); }
-  VirtualTime(const VirtualTime&) = delete;
-  VirtualTime& operator=(const VirtualTime&) = delete;
-};
 template <class S> struct TimedLoop : VirtualTime, test::Loop<S, 8> {
   const Instant start = mote::Clock::now();
   Duration passed() const { return mote::Clock::now() - start; }

@@ -9,6 +9,7 @@
 #include <new>
 
 #include "support/harness.hpp"
+#include "support/virtual_time.hpp"
 
 using namespace std::chrono_literals;
 
@@ -19,6 +20,8 @@ using namespace std::chrono_literals;
 #define TEST_WITH_SANITIZER 1
 #endif
 #endif
+
+using test::VirtualTime;
 
 namespace {
 
@@ -101,13 +104,6 @@ struct NoHeap {
   ~NoHeap() { heap_forbidden = false; }
   NoHeap(const NoHeap&) = delete;
   NoHeap& operator=(const NoHeap&) = delete;
-};
-
-struct VirtualTime {
-  VirtualTime() { Seam::start_virtual_time(); }
-  ~VirtualTime() { Seam::state = Seam::State(); }
-  VirtualTime(const VirtualTime&) = delete;
-  VirtualTime& operator=(const VirtualTime&) = delete;
 };
 
 // A connection as in the examples; each step of it awaits another operation.

@@ -6,8 +6,10 @@
 #include <new>
 
 #include "support/harness.hpp"
+#include "support/virtual_time.hpp"
 
 using namespace std::chrono_literals;
+using test::VirtualTime;
 
 namespace {
 
@@ -15,14 +17,6 @@ using Seam = mote::FaultSystem;
 using Call = Seam::Call;
 using mote::Duration;
 using mote::Instant;
-
-// Virtual time for as long as a test lasts.
-struct VirtualTime {
-  VirtualTime() { Seam::start_virtual_time(); }
-  ~VirtualTime() { Seam::state = Seam::State(); }
-  VirtualTime(const VirtualTime&) = delete;
-  VirtualTime& operator=(const VirtualTime&) = delete;
-};
 
 void pass(Duration time) { Seam::state.now += time.count(); }
 Duration since(Instant start) { return mote::Clock::now() - start; }

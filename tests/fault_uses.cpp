@@ -13,6 +13,7 @@
 
 #include "support/child.hpp"
 #include "support/users.hpp"
+#include "support/virtual_time.hpp"
 
 using mote::Duration;
 using mote::Event;
@@ -31,18 +32,12 @@ using test::Attempt;
 using test::error_of;
 using test::Operation;
 using test::User;
+using test::VirtualTime;
 using test::Wrap;
 
 namespace {
 
 using Seam = mote::FaultSystem;
-
-struct VirtualTime {
-  VirtualTime() { Seam::start_virtual_time(); }
-  ~VirtualTime() { Seam::state = Seam::State(); }
-  VirtualTime(const VirtualTime&) = delete;
-  VirtualTime& operator=(const VirtualTime&) = delete;
-};
 
 enum class Ending { completed, cancelled, given_up, timed_out, destroyed, destroyed_when_woken, closed };
 constexpr Ending endings[] = {Ending::completed, Ending::cancelled, Ending::given_up,

@@ -10,6 +10,7 @@
 
 #include "support/child.hpp"
 #include "support/operations.hpp"
+#include "support/virtual_time.hpp"
 
 using mote::Duration;
 using mote::Heartbeat;
@@ -25,19 +26,13 @@ using test::Body;
 using test::error_of;
 using test::Plain;
 using test::take_all;
+using test::VirtualTime;
 
 namespace {
 
 using Seam = mote::FaultSystem;
 using Call = Seam::Call;
 
-// Virtual time for as long as a test lasts.
-struct VirtualTime {
-  VirtualTime() { Seam::start_virtual_time(); }
-  ~VirtualTime() { Seam::state = Seam::State(); }
-  VirtualTime(const VirtualTime&) = delete;
-  VirtualTime& operator=(const VirtualTime&) = delete;
-};
 template <class S> struct TimedLoop : VirtualTime, test::Loop<S, 8> {
   void turn(int count = 1) {
     for (int i = 0; i < count; ++i) REQUIRE(this->run_once(0ns));
