@@ -3750,22 +3750,24 @@ struct Slot {
     told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
     error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
   };
-  // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
+  // What the next attempt at reading or writing does. With none of these bits it tries at once.
   enum DirectionState : std::uint8_t {
-    may_try = 1,      // worth trying; not after a short read or EAGAIN, until something is reported
+    must_wait = 1,    // not worth trying: after a short read or EAGAIN, until something is reported
     read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
     slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
-    woken = 8,        // the task that the reader, or the writer, names was woken, and nobody has tried since
+    tried = 8,        // somebody has tried since the task that the reader, or the writer, names was woken last
     disarmed = 16,    // of reading: what the task that the reader names has waited for is not armed any more
     interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
   };
-  static constexpr unsigned just_woken = may_try | woken;
+  static constexpr std::uint8_t drained = tried | must_wait;  // by a read that came out short
+  // Bits that keep Stream::read() from its shortcut.
+  static constexpr unsigned not_usual = must_wait | read_fully | slow_path | disarmed | interrupted;
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
   void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
-  bool may_read() const { return (read_state & may_try) != 0; }
-  bool may_write() const { return (write_state & may_try) != 0; }
+  bool may_read() const { return (read_state & must_wait) == 0; }
+  bool may_write() const { return (write_state & must_wait) == 0; }
   static void clear_state(std::uint8_t& state, unsigned bits) { state = static_cast<std::uint8_t>(state & ~bits); }
 
   std::uint8_t& state_of(Interest direction) { return direction == Interest::write ? write_state : read_state; }
@@ -3773,18 +3775,18 @@ struct Slot {
   // Wakes the task that waits to read, or to write, if one does. Returns whether there was one.
   bool wake_reader() {
     if (!reader.notify()) return false;
-    read_state |= woken;
+    clear_state(read_state, tried);
     return true;
   }
   bool wake_writer() {
     if (!writer.notify()) return false;
-    write_state |= woken;
+    clear_state(write_state, tried);
     return true;
   }
   // Whether an operation of the task that the waiter names is pending: it waits, or it was woken and has not been
   // stepped. (After an operation that has completed the waiter still names its task.)
-  bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & woken) != 0); }
-  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & woken) != 0); }
+  bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & tried) == 0); }
+  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & tried) == 0); }
   // Whatever disarms reading calls this: see DescriptorTable::wait_for().
   void forget_idle_reader() {
     if (reader.has_task() && !reader.is_waiting()) read_state |= disarmed;
@@ -4101,7 +4103,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(table + offset));
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
     if (ready.readiness == Readiness::readable && slot.reader.awaited() == bits(Interest::read)) {  // mostly
-      slot.read_state |= Slot::just_woken;
+      Slot::clear_state(slot.read_state, Slot::must_wait | Slot::tried);
       return slot.reader.wake();
     }
     const Handler handler = slot.handler;
@@ -4242,8 +4244,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
   static void wake_at_once(Slot& slot, const Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
-    slot.read_state |= Slot::may_try;
-    slot.write_state |= Slot::may_try;
+    Slot::clear_state(slot.read_state, Slot::must_wait);
+    Slot::clear_state(slot.write_state, Slot::must_wait);
     if (&waiter == &slot.writer) slot.wake_writer();
     else slot.wake_reader();
   }
@@ -4287,8 +4289,9 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
   static void note_readiness(Slot& slot, Readiness readiness, Interest directions) {
     slot.report(readiness);
-    if (any(directions & (Interest::read | Interest::priority))) slot.read_state |= Slot::may_try;
-    if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
+    constexpr Interest reading = Interest::read | Interest::priority;
+    if (any(directions & reading)) Slot::clear_state(slot.read_state, Slot::must_wait);
+    if (any(directions & Interest::write)) Slot::clear_state(slot.write_state, Slot::must_wait);
     constexpr Readiness more_than_data = Readiness::hangup | Readiness::read_closed | Readiness::error;
     if (any(readiness & more_than_data)) slot.read_state |= Slot::read_fully;
     if (slot.is(Slot::error_stands) && !any(readiness & Readiness::error)) {
@@ -5845,11 +5848,10 @@ class SourceBase : SlotOwner {
     set_loop(loop);
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
-    const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
+    const unsigned must_wait = (flags & Slot::blocking) != 0 ? Slot::must_wait : 0;  // else it is tried at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
-    slot->write_state = static_cast<std::uint8_t>(first_try | slow_path);
-    // As if a task had been woken, of whom there is none yet: so Stream::read() takes its shortcut at once.
-    slot->read_state = static_cast<std::uint8_t>(slot->write_state | Slot::woken);
+    slot->read_state = static_cast<std::uint8_t>(Slot::tried | must_wait | slow_path);
+    slot->write_state = slot->read_state;
     mark_interrupted();
     fd.release();
     return {};
@@ -5909,7 +5911,7 @@ class SourceBase : SlotOwner {
   // task did with the former descriptor ended when that was closed, and the task has not been told.
   bool begin_attempt(Task& task, Interest direction) {
     std::uint8_t& state = slot_->state_of(direction);
-    Slot::clear_state(state, Slot::woken);
+    state |= Slot::tried;
     return (state & (Slot::disarmed | Slot::interrupted)) != 0 && begin_seldom_attempt(task, direction, state);
   }
   [[gnu::noinline]] bool begin_seldom_attempt(Task& task, Interest direction, std::uint8_t& state) {
@@ -6179,7 +6181,7 @@ constexpr ssize_t not_tried = -2;
   const bool was_reported = any(slot.last() & Readiness::error);
   slot.take(Readiness::error);
   if (error != EAGAIN) return error;
-  Slot::clear_state(state, Slot::may_try);
+  state |= Slot::must_wait;
   // It was reported, and yet the call has not returned it: what is in the error queue is left to whom it is for.
   if (was_reported && any(look(slot.fd, Interest::none) & Readiness::error)) slot.set(Slot::error_stands);
   return EAGAIN;
@@ -6215,7 +6217,7 @@ inline ssize_t receive(Slot& slot, const ByteSpan& buffer, ssize_t answer) {
   if (answer < 0) return receive_failed(slot);
   const auto size = static_cast<std::size_t>(answer);
   const bool drained = size < buffer.size() && size != 0 && (slot.read_state & Slot::read_fully) == 0;
-  if (drained || slot.is(Slot::blocking)) Slot::clear_state(slot.read_state, Slot::may_try);
+  if (drained || slot.is(Slot::blocking)) slot.read_state |= Slot::must_wait;
   return answer;
 }
 inline Result<std::size_t> try_receive(Slot& slot, const ByteSpan& buffer) {
@@ -6237,7 +6239,7 @@ inline ssize_t send(Slot& slot, const ByteView& bytes, ssize_t answer) {
   while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = send_once(slot, bytes);
   if (answer < 0) return -note_failure(slot, slot.write_state);
   const bool is_full = static_cast<std::size_t>(answer) < bytes.size();
-  if (is_full || slot.is(Slot::blocking)) Slot::clear_state(slot.write_state, Slot::may_try);
+  if (is_full || slot.is(Slot::blocking)) slot.write_state |= Slot::must_wait;
   return answer;
 }
 inline Result<std::size_t> try_send(Slot& slot, const ByteView& bytes) {
@@ -6421,15 +6423,16 @@ class Stream : public Source {
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
       }
-      if (detail::expect_true(slot->read_state == Slot::just_woken)) {
+      if (detail::expect_true((slot->read_state & Slot::not_usual) == 0)) {
         const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
         if (n <= 0) return detail::transfer_result(read_slow_path(context.task(), data, size, n));
         // A short read has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two
         // instructions.)
-        slot_->read_state = detail::expect_true(static_cast<std::size_t>(n) < size) ? 0 : Slot::may_try;
+        const bool is_short = detail::expect_true(static_cast<std::size_t>(n) < size);
+        slot_->read_state = is_short ? Slot::drained : Slot::tried;
         return Result<std::size_t>(static_cast<std::size_t>(n));
       }
-      if (slot->read_state != 0 || !slot->reader.names(context.header())) {
+      if (slot->read_state != Slot::drained || !slot->reader.names(context.header())) {
         return detail::transfer_result(read_slow_path(context.task(), data, size, detail::not_tried));
       }
       // Its last wait is still armed: see DescriptorTable::wait_for().
@@ -6463,7 +6466,7 @@ class Stream : public Source {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) return refuse(context.task(), Interest::write);
       ssize_t n = detail::not_tried;
-      if (detail::expect_true(slot->write_state == Slot::may_try)) {
+      if (detail::expect_true(slot->write_state == Slot::tried)) {
         n = System::send(slot->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (detail::expect_true(static_cast<std::size_t>(n) == bytes.size())) {
           bytes.drop_front(bytes.size());
@@ -6600,7 +6603,7 @@ class Stream : public Source {
       if (is_in_use_by_others()) return Error(EBUSY);
       drop_connection(context, begun);
     }
-    if (is_own) Slot::clear_state(slot_->write_state, Slot::woken);
+    if (is_own) slot_->write_state |= Slot::tried;
     Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
@@ -6654,7 +6657,7 @@ class Stream : public Source {
     if (!opened) return opened;
     MOTE_ASSERT(slot_ != nullptr);
     if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
-    Slot::clear_state(slot_->write_state, Slot::may_try);
+    slot_->write_state |= Slot::must_wait;
     const int error = System::error();
     const bool in_progress = error == EINPROGRESS || error == EINTR;  // after EINTR the kernel connects all the same
     return in_progress ? Result<void>() : Error(error);
@@ -6896,7 +6899,7 @@ class Listener : public Source {
     const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) {
-      Slot::clear_state(slot_->read_state, Slot::may_try);
+      slot_->read_state |= Slot::must_wait;
       return wait_for(context, Interest::read, "a connection");
     }
     if (!may_pass_with_time(error)) return accepted;

@@ -126,7 +126,7 @@ class Listener : public Source {
     const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
     if (error == EAGAIN) {
-      Slot::clear_state(slot_->read_state, Slot::may_try);
+      slot_->read_state |= Slot::must_wait;
       return wait_for(context, Interest::read, "a connection");
     }
     if (!may_pass_with_time(error)) return accepted;

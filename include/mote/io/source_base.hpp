@@ -59,11 +59,10 @@ class SourceBase : SlotOwner {
     set_loop(loop);
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
-    const unsigned first_try = (flags & Slot::blocking) != 0 ? 0 : Slot::may_try;  // the first attempt is made at once
+    const unsigned must_wait = (flags & Slot::blocking) != 0 ? Slot::must_wait : 0;  // else it is tried at once
     const unsigned slow_path = (flags & Slot::is_stream) != 0 ? 0 : Slot::slow_path;
-    slot->write_state = static_cast<std::uint8_t>(first_try | slow_path);
-    // As if a task had been woken, of whom there is none yet: so Stream::read() takes its shortcut at once.
-    slot->read_state = static_cast<std::uint8_t>(slot->write_state | Slot::woken);
+    slot->read_state = static_cast<std::uint8_t>(Slot::tried | must_wait | slow_path);
+    slot->write_state = slot->read_state;
     mark_interrupted();
     fd.release();
     return {};
@@ -123,7 +122,7 @@ class SourceBase : SlotOwner {
   // task did with the former descriptor ended when that was closed, and the task has not been told.
   bool begin_attempt(Task& task, Interest direction) {
     std::uint8_t& state = slot_->state_of(direction);
-    Slot::clear_state(state, Slot::woken);
+    state |= Slot::tried;
     return (state & (Slot::disarmed | Slot::interrupted)) != 0 && begin_seldom_attempt(task, direction, state);
   }
   [[gnu::noinline]] bool begin_seldom_attempt(Task& task, Interest direction, std::uint8_t& state) {

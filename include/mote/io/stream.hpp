@@ -69,15 +69,16 @@ class Stream : public Source {
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
       }
-      if (detail::expect_true(slot->read_state == Slot::just_woken)) {
+      if (detail::expect_true((slot->read_state & Slot::not_usual) == 0)) {
         const ssize_t n = System::recv(slot->fd, data, size, MSG_DONTWAIT);
         if (n <= 0) return detail::transfer_result(read_slow_path(context.task(), data, size, n));
         // A short read has drained the socket. (slot_ is loaded again: to keep `slot` across the call costs two
         // instructions.)
-        slot_->read_state = detail::expect_true(static_cast<std::size_t>(n) < size) ? 0 : Slot::may_try;
+        const bool is_short = detail::expect_true(static_cast<std::size_t>(n) < size);
+        slot_->read_state = is_short ? Slot::drained : Slot::tried;
         return Result<std::size_t>(static_cast<std::size_t>(n));
       }
-      if (slot->read_state != 0 || !slot->reader.names(context.header())) {
+      if (slot->read_state != Slot::drained || !slot->reader.names(context.header())) {
         return detail::transfer_result(read_slow_path(context.task(), data, size, detail::not_tried));
       }
       // Its last wait is still armed: see DescriptorTable::wait_for().
@@ -111,7 +112,7 @@ class Stream : public Source {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) return refuse(context.task(), Interest::write);
       ssize_t n = detail::not_tried;
-      if (detail::expect_true(slot->write_state == Slot::may_try)) {
+      if (detail::expect_true(slot->write_state == Slot::tried)) {
         n = System::send(slot->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
         if (detail::expect_true(static_cast<std::size_t>(n) == bytes.size())) {
           bytes.drop_front(bytes.size());
@@ -248,7 +249,7 @@ class Stream : public Source {
       if (is_in_use_by_others()) return Error(EBUSY);
       drop_connection(context, begun);
     }
-    if (is_own) Slot::clear_state(slot_->write_state, Slot::woken);
+    if (is_own) slot_->write_state |= Slot::tried;
     Result<void> result = is_own ? ask_for_connect_error() : begin_connect(context, endpoint);
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
@@ -302,7 +303,7 @@ class Stream : public Source {
     if (!opened) return opened;
     MOTE_ASSERT(slot_ != nullptr);
     if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
-    Slot::clear_state(slot_->write_state, Slot::may_try);
+    slot_->write_state |= Slot::must_wait;
     const int error = System::error();
     const bool in_progress = error == EINPROGRESS || error == EINTR;  // after EINTR the kernel connects all the same
     return in_progress ? Result<void>() : Error(error);

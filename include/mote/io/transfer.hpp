@@ -37,7 +37,7 @@ constexpr ssize_t not_tried = -2;
   const bool was_reported = any(slot.last() & Readiness::error);
   slot.take(Readiness::error);
   if (error != EAGAIN) return error;
-  Slot::clear_state(state, Slot::may_try);
+  state |= Slot::must_wait;
   // It was reported, and yet the call has not returned it: what is in the error queue is left to whom it is for.
   if (was_reported && any(look(slot.fd, Interest::none) & Readiness::error)) slot.set(Slot::error_stands);
   return EAGAIN;
@@ -73,7 +73,7 @@ inline ssize_t receive(Slot& slot, const ByteSpan& buffer, ssize_t answer) {
   if (answer < 0) return receive_failed(slot);
   const auto size = static_cast<std::size_t>(answer);
   const bool drained = size < buffer.size() && size != 0 && (slot.read_state & Slot::read_fully) == 0;
-  if (drained || slot.is(Slot::blocking)) Slot::clear_state(slot.read_state, Slot::may_try);
+  if (drained || slot.is(Slot::blocking)) slot.read_state |= Slot::must_wait;
   return answer;
 }
 inline Result<std::size_t> try_receive(Slot& slot, const ByteSpan& buffer) {
@@ -95,7 +95,7 @@ inline ssize_t send(Slot& slot, const ByteView& bytes, ssize_t answer) {
   while (answer == not_tried || (answer < 0 && System::error() == EINTR)) answer = send_once(slot, bytes);
   if (answer < 0) return -note_failure(slot, slot.write_state);
   const bool is_full = static_cast<std::size_t>(answer) < bytes.size();
-  if (is_full || slot.is(Slot::blocking)) Slot::clear_state(slot.write_state, Slot::may_try);
+  if (is_full || slot.is(Slot::blocking)) slot.write_state |= Slot::must_wait;
   return answer;
 }
 inline Result<std::size_t> try_send(Slot& slot, const ByteView& bytes) {

@@ -218,7 +218,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(table + offset));
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
     if (ready.readiness == Readiness::readable && slot.reader.awaited() == bits(Interest::read)) {  // mostly
-      slot.read_state |= Slot::just_woken;
+      Slot::clear_state(slot.read_state, Slot::must_wait | Slot::tried);
       return slot.reader.wake();
     }
     const Handler handler = slot.handler;
@@ -359,8 +359,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
   static void wake_at_once(Slot& slot, const Waiter& waiter) {
     slot.report(Readiness::readable | Readiness::writable);
-    slot.read_state |= Slot::may_try;
-    slot.write_state |= Slot::may_try;
+    Slot::clear_state(slot.read_state, Slot::must_wait);
+    Slot::clear_state(slot.write_state, Slot::must_wait);
     if (&waiter == &slot.writer) slot.wake_writer();
     else slot.wake_reader();
   }
@@ -404,8 +404,9 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
   static void note_readiness(Slot& slot, Readiness readiness, Interest directions) {
     slot.report(readiness);
-    if (any(directions & (Interest::read | Interest::priority))) slot.read_state |= Slot::may_try;
-    if (any(directions & Interest::write)) slot.write_state |= Slot::may_try;
+    constexpr Interest reading = Interest::read | Interest::priority;
+    if (any(directions & reading)) Slot::clear_state(slot.read_state, Slot::must_wait);
+    if (any(directions & Interest::write)) Slot::clear_state(slot.write_state, Slot::must_wait);
     constexpr Readiness more_than_data = Readiness::hangup | Readiness::read_closed | Readiness::error;
     if (any(readiness & more_than_data)) slot.read_state |= Slot::read_fully;
     if (slot.is(Slot::error_stands) && !any(readiness & Readiness::error)) {

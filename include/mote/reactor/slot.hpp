@@ -48,22 +48,24 @@ struct Slot {
     told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
     error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
   };
-  // What the next attempt at reading or writing does. With none of these bits it waits for an event first.
+  // What the next attempt at reading or writing does. With none of these bits it tries at once.
   enum DirectionState : std::uint8_t {
-    may_try = 1,      // worth trying; not after a short read or EAGAIN, until something is reported
+    must_wait = 1,    // not worth trying: after a short read or EAGAIN, until something is reported
     read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
     slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
-    woken = 8,        // the task that the reader, or the writer, names was woken, and nobody has tried since
+    tried = 8,        // somebody has tried since the task that the reader, or the writer, names was woken last
     disarmed = 16,    // of reading: what the task that the reader names has waited for is not armed any more
     interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
   };
-  static constexpr unsigned just_woken = may_try | woken;
+  static constexpr std::uint8_t drained = tried | must_wait;  // by a read that came out short
+  // Bits that keep Stream::read() from its shortcut.
+  static constexpr unsigned not_usual = must_wait | read_fully | slow_path | disarmed | interrupted;
 
   bool is(Flag flag) const { return (flags & flag) != 0; }
   void set(Flag flag) { flags = static_cast<std::uint16_t>(flags | flag); }
   void clear(unsigned some) { flags = static_cast<std::uint16_t>(flags & ~some); }
-  bool may_read() const { return (read_state & may_try) != 0; }
-  bool may_write() const { return (write_state & may_try) != 0; }
+  bool may_read() const { return (read_state & must_wait) == 0; }
+  bool may_write() const { return (write_state & must_wait) == 0; }
   static void clear_state(std::uint8_t& state, unsigned bits) { state = static_cast<std::uint8_t>(state & ~bits); }
 
   std::uint8_t& state_of(Interest direction) { return direction == Interest::write ? write_state : read_state; }
@@ -71,18 +73,18 @@ struct Slot {
   // Wakes the task that waits to read, or to write, if one does. Returns whether there was one.
   bool wake_reader() {
     if (!reader.notify()) return false;
-    read_state |= woken;
+    clear_state(read_state, tried);
     return true;
   }
   bool wake_writer() {
     if (!writer.notify()) return false;
-    write_state |= woken;
+    clear_state(write_state, tried);
     return true;
   }
   // Whether an operation of the task that the waiter names is pending: it waits, or it was woken and has not been
   // stepped. (After an operation that has completed the waiter still names its task.)
-  bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & woken) != 0); }
-  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & woken) != 0); }
+  bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & tried) == 0); }
+  bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & tried) == 0); }
   // Whatever disarms reading calls this: see DescriptorTable::wait_for().
   void forget_idle_reader() {
     if (reader.has_task() && !reader.is_waiting()) read_state |= disarmed;
