@@ -326,7 +326,8 @@ class Error {
 // =====================================================================================================================
 // include/mote/base/exceptions.hpp
 // =====================================================================================================================
-// What the library does about exceptions of the program's own. It throws none itself, and can be built without.
+// What the library does about exceptions of the program's own. It throws none itself, and can be built with
+// -fno-exceptions.
 #ifndef MOTE_BASE_EXCEPTIONS_HPP
 #define MOTE_BASE_EXCEPTIONS_HPP
 
@@ -340,8 +341,8 @@ constexpr bool has_exceptions = true;
 constexpr bool has_exceptions = false;  // -fno-exceptions
 #endif
 
-// Calls `repair` where its scope is left by an exception: dismiss() is called at the scope's normal end. `repair` must
-// not throw. Built without exceptions, nothing is left of it.
+// Calls `repair` at the end of its scope, unless dismiss() has been called: it is called at the scope's normal end, so
+// that `repair` is made after an exception. `repair` must not throw. Built without exceptions, nothing is left of it.
 template <class Repair> class OnException {
  public:
   explicit OnException(Repair repair) : repair_(repair) {}
@@ -1527,6 +1528,7 @@ class Selector : detail::Pinned {
   //   EPERM    (epoll) a regular file, a directory or the like. It is always ready: there is nothing to wait for. poll
   //            takes it and reports it as ready.
   //   ELOOP    (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
+  //   EINVAL   (epoll) fd is the selector's own descriptor.
   //   ENOSPC   (epoll) /proc/sys/fs/epoll/max_user_watches is reached.
   //   ENOMEM   the kernel has no memory: try again later.
   Result<void> add(int fd, Interest interest, std::uint64_t token) {
@@ -1795,8 +1797,8 @@ namespace detail {
 // POLLNVAL, in what look() returns: there is no open descriptor of this number.
 constexpr Readiness not_open{POLLNVAL};
 
-// What is ready of a descriptor at this moment, of what is asked for; hang-up and error in any case. One system call.
-// None where the kernel is out of memory.
+// What is ready of a descriptor at this moment, of what is asked for; hang-up, error and not_open in any case. One
+// system call, poll(2); where that fails (the kernel is out of memory), nothing is ready.
 inline Readiness look(int fd, Interest interest) {
   constexpr unsigned asked = bits(Interest::read | Interest::priority | Interest::write);
   pollfd entry{fd, static_cast<short>(bits(interest) & asked), 0};
@@ -1807,7 +1809,7 @@ inline Readiness look(int fd, Interest interest) {
   unsigned seen = static_cast<unsigned>(entry.revents) & all_bits;
 #ifdef POLLRDHUP
   constexpr unsigned closed = bits(Readiness::read_closed);
-  seen &= ~closed;  // of another architecture's bits
+  seen &= ~closed;  // another flag's bit where POLLRDHUP has another value
   if ((entry.revents & POLLRDHUP) != 0) seen |= closed;
 #endif
   return static_cast<Readiness>(seen);
@@ -2938,7 +2940,8 @@ namespace detail {
 // Size on a 32-bit board: 20 bytes.
 class TaskUse : public Waiter {
  public:
-  // A bit of what is awaited; the others are the object's own.
+  // A bit of what is awaited, by which end() knows a TaskUse: no other Waiter may set it. The other bits are the
+  // object's own.
   static constexpr std::uint32_t in_use = 0x80000000u;
 
   // The task uses the object from now on.
@@ -3461,7 +3464,8 @@ class TaskHandle : detail::TaskHolder {
   void cancel() {
     if (task != nullptr) task->cancel();
   }
-  // Ends the task at once: its object is destroyed, wherever it waits.
+  // Ends the task at once: its object is destroyed, wherever it waits, and its outcome is `cancelled`. May throw what
+  // the task's observers throw. O(places where it waits).
   // Errors:
   //   EBUSY  it is the running task: let it return done() instead.
   //   ESRCH  it has ended, or the handle is empty.
@@ -3730,9 +3734,9 @@ namespace detail {
 // The object that owns a slot's descriptor, if one does. The table closes it through a hook of the layer above.
 struct SlotOwner {};
 
-// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last; they differ
-// only where the kernel is not asked, and while a call is made. Where a handler is set, events go to it; else they wake
-// the tasks that wait.
+// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last (or counts
+// as told: see always_ready); they differ only where the kernel is not asked, and while a call is made. Where a handler
+// is set, events go to it; else they wake the tasks that wait.
 // Size on a 32-bit board: 72 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
@@ -3799,8 +3803,8 @@ struct Slot {
 
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next = 0;    // the next free slot, or in its bucket. While it is being connected: the serial of the
-                             // task that does it
+  std::uint32_t next = 0;    // of a free slot: the next one. Of one that holds its number: the next in its bucket. Of
+                             // one that is being connected: the serial of the task that does it
   std::uint32_t bucket = 0;  // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
@@ -3818,6 +3822,8 @@ struct Slot {
 // A bit of what a reader awaits, beside those of Interest: it may wait for more than plain data. It makes dispatch()
 // skip its shortcut for plain data, which does not store Slot::last.
 constexpr unsigned awaits_more_than_data = 0x100;
+// A bit of what a reader awaits that waits in a queue instead: no event answers it.
+constexpr unsigned awaits_no_event = 0x200;
 
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE
@@ -3853,7 +3859,8 @@ struct TableWords {
 // their number:
 //   - A slot of Reactor::add(), from then to its release: its descriptor is not the reactor's, and may be closed by
 //     somebody else. The number comes back, and no call by the old registration may touch a new one.
-//   - Any slot that is not in the selector though it could be: it is always ready, or muted.
+//   - Any slot that is not in the selector though it could be: it is always ready, or muted. (Not while a stream is
+//     being connected, nor the wake-up descriptor's.)
 // The others need not: each owns its descriptor, and where two have the same one, the selector says so.
 //
 // Slots that hold their number are found by it, in O(1) expected: each lies in a bucket, a list that is linked through
@@ -3865,16 +3872,15 @@ class DescriptorNumbers : protected TableWords {
 
   std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_); }
 
-  // Whether another slot holds its number. Nobody else knows that of the wake-up descriptor.
+  // Whether another slot holds its number. (The wake-up descriptor is known to nobody who could register it.)
   bool is_number_taken(const Slot& slot) const {
     if (numbered_ == 0 || &slot == slots_ || slot.is(Slot::numbered)) return false;
     return link_to(slot.fd) != 0;
   }
   void hold_number(Slot& slot) {
-    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
     if (&slot == slots_ || slot.is(Slot::connecting)) return;
     std::uint32_t& link = link_to(slot.fd);
-    if (link != 0) return;  // it does already
+    if (link != 0) return;  // this slot holds it already, or another one
     slot.set(Slot::numbered);
     slot.next = 0;
     link = index_of(slot);
@@ -4000,7 +4006,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     Slot& slot = slots_[registration.slot];
     return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
   }
-  // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
+  // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest(), and
+  // of Selector::rebuild().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
     const bool is_heard = (slot.flags & (Slot::in_set | Slot::told)) == Slot::in_set;
     if (interest != slot.known || !is_heard || !slot.handler) return change_handler(slot, interest, handler);
@@ -4036,7 +4043,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     }
     const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
-    const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);  // poll(2) would take it
+    // A selector over poll(2) would not notice. (One without edges over epoll is looked after for nothing.)
+    const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);
     Result<void> renewed = Error(EBADF);
     if (!is_gone) renewed = update_selector(slot, std::exchange(slot.wanted, interest));
     if (!renewed) restore(slot, flags_before);
@@ -4087,8 +4095,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   ~DescriptorTable() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
-    // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set SOCK_NOSPACE
-    // under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
+    // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set
+    // SOCK_NOSPACE under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
     const bool has_edges = selector.can_report_edges() && System::is_at_least(5, 3);
     edges_ = has_edges ? edge_triggered : Interest::none;
     selector_ = &selector;
@@ -4194,8 +4202,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
-  // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event was
-  // received; and hang-up and error are never asked for.
+  // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event
+  // was received; and hang-up and error are never asked for.
   [[gnu::noinline]] void call_with_what_is_asked(Slot& slot, Readiness readiness) {
     const Readiness heard = readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
     if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
@@ -4358,7 +4366,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     if (updated) return updated;
     slot.wanted = before;
     if (!slot.is(Slot::in_set)) {
-      give_number_back(slot);
+      if (!is_foreign(slot)) give_number_back(slot);
       wake_all(slot);
     }
     return updated;
@@ -4374,12 +4382,14 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
     }
-    if (added && slot.handler && slot.owner == nullptr) hold_number(slot);
+    if (added && is_foreign(slot)) hold_number(slot);
     if (added || added.error() != EPERM) return added;
     slot.set(Slot::always_ready);
     hold_number(slot);
     return update_always_ready(slot);
   }
+  // Whether it is one of Reactor::add(): the descriptor is not the reactor's.
+  static bool is_foreign(const Slot& slot) { return slot.handler && slot.owner == nullptr; }
   // O(slots used so far); called only where the selector returns EEXIST.
   [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
@@ -4458,23 +4468,25 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// Whether a loop sleeps, and the eventfd that wakes it. Cells lie in static storage, and a loop has one for as long as
-// it lives. So a thread that is about to wake a loop never touches memory that has been freed, and nobody has to wait
-// for such a thread, not even the destructor of the reactor. A thread that is late may find the cell in use by another
-// loop, which it then wakes for nothing.
+// Whether a loop sleeps, and the eventfd that wakes it. Cells lie in static storage; a loop takes one in
+// enable_wakeups(), and keeps it until it is destroyed. So a thread that is about to wake a loop never touches memory
+// that has been freed, and nobody has to wait for such a thread, not even the destructor of the reactor. A thread that
+// is late may find the cell in use by another loop, which it then wakes for nothing.
 //
 // The loop publishes whether it sleeps:
 //
 //   asleep     it waits, or is about to. Whoever wakes it writes to the eventfd.
-//   awake      it looks again before it sleeps. Whoever wakes it makes that `notified`, and no system call.
+//   awake      it looks again before it sleeps. Whoever wakes it sets `notified`: no system call.
 //   notified   somebody has woken it: there is nothing to be done.
 //
-// A thread first writes, and says `notified` only then. The other way around, a thread that is preempted in between
-// would swallow the wake-ups of all others. By then the loop may have been awake and have fallen asleep again, so each
-// sleep has a number of its own, and a thread says `notified` only of the sleep that it has ended.
+// To wake a loop that sleeps, a thread first writes to the eventfd, and sets `notified` only then. The other way
+// around, all others would take the loop for woken while that thread is preempted in between. By then the loop may have
+// been awake and have fallen asleep again, so each sleep has a number of its own (of 30 bits), and a thread sets
+// `notified` only for the sleep that it has ended.
 //
-// What both sides look at is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop,
-// after it has said `awake`, sees what the waking side had noted before it looked.
+// publish() and the first load of notify() are sequentially consistent. Either the waking side sees that the loop
+// sleeps, or the loop, after it has published `awake`, sees what the waking side had noted before it looked. The
+// relaxed loads are hints, or are checked by an exchange.
 // Size on a 32-bit board: 12 bytes.
 class WakeCell : Pinned {
  public:
@@ -4518,7 +4530,8 @@ class WakeCell : Pinned {
   // ---- for any thread and any signal handler ----
 
   // Wakes the loop: at most one write(), and none while it is awake. It leaves errno as it is. If the loop has gone
-  // meanwhile, there may be a close(). Each of its loops is repeated only if another thread has got on meanwhile.
+  // meanwhile, there may be a close(). It waits for no other thread: it repeats what EINTR has interrupted, an exchange
+  // that has failed for nothing, and one before which another thread has changed the word.
   void notify() {
     if (notify_if_awake() || !enter()) return;
     const int saved_errno = errno;
@@ -4623,7 +4636,7 @@ struct FrameStore {};
 
 // Members that every turn needs, in front of the rest: see TableWords.
 struct LoopWords {
-  // The parts of a turn, in their order, from which the next run goes on after an exception.
+  // From where in a turn the next run goes on after an exception.
   enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
   bool running_ = false;
@@ -4636,14 +4649,7 @@ struct LoopWords {
   WakeCell* wake_cell_ = nullptr;
 };
 
-// The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
-//
-//   1  step the tasks that were ready when it began     what they wake runs in the next turn (or in this one, if it is
-//                                                       of a lower priority)
-//   2  compute the timeout                              zero if anything is ready
-//   3  wait
-//   4  dispatch one batch of events, then deliver the wake-ups
-//   5  fire the timers that are due
+// The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. Reactor says what a turn is.
 class Loop : LoopWords, public DescriptorTable {
  public:
   // ---- runs ----
@@ -4691,8 +4697,8 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_work_at_once()) return Instant::min();
     return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
   }
-  // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are looked
-  // at again.
+  // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are
+  // looked at again.
   void expect_retry() {
     if (retry_at_ != Instant()) return;
     retry_at_ = saturating_add(read_clock(), limits::retry_pause);
@@ -5076,9 +5082,10 @@ struct ReactorAccess;
 // The loop. All user code refers to this class; StaticReactor adds the storage. Everything belongs to the thread that
 // runs it, except stop(), which any thread and any signal handler may call.
 //
-// A turn: 1 step the tasks that were ready when it began; 2 compute the timeout; 3 wait; 4 dispatch one batch of
-// events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
-// of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
+// A turn: 1 step the tasks that were ready when it began; 2 compute the timeout, which is zero if anything is ready;
+// 3 wait; 4 dispatch one batch of events, then call the handlers that are always ready, make the selector anew if need
+// be, and deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task of a
+// lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
 // others from their share.
 //
 // The library throws nothing. What a program's own task, handler, callback or observer throws leaves run(), run_for()
@@ -5103,10 +5110,12 @@ class Reactor : detail::Loop {
   // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
   // wait.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
-  // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
+  // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
+  // a stop(), which stays for the next run(); until then it does not wait.
   Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
-  // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler;
-  // from there it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
+  // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler:
+  // for these, wake-ups have to be enabled before (by a Waker, Mailbox, Signals, or enable_wakeups()), and it must not
+  // be called any more once the reactor's destructor has begun.
   void stop() { Loop::stop(); }
   bool running() const { return is_running(); }
   bool is_open() const { return Loop::is_open(); }
@@ -5117,7 +5126,8 @@ class Reactor : detail::Loop {
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with
   // what is ready of what is asked for at that moment, again and again while it stays so. `handler` must not be empty.
-  // It may do anything, also remove itself.
+  // It may do anything, also remove itself. Where the set is made anew and the kernel refuses the descriptor, it is
+  // called with Readiness::error, also from within after_fork_in_child().
   //
   // hangup and error are reported whatever was asked for. One that comes alone and stays (the handler has not taken the
   // error away, has not removed the registration, and has not called modify()) is reported once: then the descriptor is
@@ -5131,11 +5141,12 @@ class Reactor : detail::Loop {
   // Errors:
   //   EBADF            fd is not an open descriptor.
   //   EEXIST           the number is registered already, or tasks wait for it (found out in O(slots used so far)).
+  //   EINVAL           (epoll) it is pollable_descriptor().
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC   the kernel's limits.
-  //   EMFILE, ENFILE   the system's limits, while the set has to be made anew (after_fork_in_child() or run() could not).
+  //   EMFILE, ENFILE   the system's limits, while the set has to be made anew, which a run or a fork could not do.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
@@ -5151,6 +5162,7 @@ class Reactor : detail::Loop {
   // Errors:
   //   ENOENT           the registration is no longer there.
   //   EBADF            its descriptor has been closed: forget() it.
+  //   EEXIST           the same, and the number is that of the reactor's own descriptor by now.
   //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
@@ -5179,21 +5191,21 @@ class Reactor : detail::Loop {
     release(*slot);
     return {};
   }
-  std::uint32_t vacancies() const { return Loop::vacancies(); }
+  std::uint32_t vacancies() const { return Loop::vacancies(); }  // free slots of the table
   // Closes all listeners. O(slots of the table used so far).
   void close_listeners() { Loop::close_listeners(); }
 
   // ---- inside of another loop ----
 
-  // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). -1 with
-  // poll, which has none.
+  // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). It is
+  // another one after Observation::selector_rebuilt. -1 with poll, which has none.
   int pollable_descriptor() const { return Loop::pollable_descriptor(); }
   // Instant::min() if there is work at once, Instant::max() if there is no timer.
   Instant next_deadline() const { return Loop::next_deadline(); }
 
   // ---- other threads and processes ----
 
-  // Makes the descriptor by which other threads and signal handlers wake the loop.
+  // Makes the descriptor by which other threads and signal handlers wake the loop. O(slots of the table used so far).
   // Errors:
   //   ENXIO                           open() has not been called.
   //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
@@ -5473,8 +5485,9 @@ class Timer : detail::TimerNode {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
-// must not move.
+// A timer to await, for one task and one use at a time: two parts of one await need two (what two sleeps on one timer
+// do to each other is not defined; two different uses trip MOTE_ASSERT, and with NDEBUG the second one gives EBUSY). It
+// may outlive its tasks, but must not move.
 //
 // It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
 // by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
@@ -6016,7 +6029,7 @@ class SourceBase : SlotOwner {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no system call: the
+// Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no epoll_ctl: the
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
 // that its library closes is registered with Reactor::add().
@@ -6028,13 +6041,15 @@ inline namespace MOTE_NAMESPACE {
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
-  // share: those are only used when reported ready, in small portions. On failure fd stays the caller's.
+  // share: those are only used when reported ready, in small portions. On failure fd stays the caller's, and may have
+  // been made non-blocking.
   // Errors:
   //   EBUSY    it is open already: close() it first.
   //   EBADF    fd is not an open descriptor.
   //   ENOBUFS  the table is full: see Config::descriptors.
   //   ENXIO    the reactor is not open.
   Result<void> open(Reactor& reactor, Fd&& fd) {
+    if (slot_ != nullptr) return Error(EBUSY);
     int type = 0;
     socklen_t size = sizeof type;
     const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -6052,10 +6067,10 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several tasks
-  // that read, or write, one after the other, with a close() after each, before the first of them is stepped, the last
-  // is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks that
-  // wait for a free slot of the table: O(waiting tasks).
+  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several
+  // tasks that read, or write, one after the other, with a close() after each, before the first of them is stepped, the
+  // last is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks
+  // that wait for a free slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
   // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
   // ECANCELED. Wakes tasks as close() does.
@@ -6068,26 +6083,29 @@ class Source : protected detail::SourceBase {
   // Completes when one of the things asked for is there (read, priority or both; or write), or hangup or error; returns
   // what there is at that moment, by poll(2). It takes nothing, and completes at once as long as that stays: read until
   // there is no more before the next ready(). A hang-up may stay for ever (a FIFO without writers, a device that was
-  // removed), and an error until somebody reads it (SO_ERROR, the error queue): after `hangup` without `readable`, close
-  // it, or sleep before the next look; a FIFO that waits for its next writer is opened with O_RDWR.
-  // A change that came between open() and the first ready() is seen, where the kernel keeps it (sysfs, GPIO). For either
-  // of reading and writing: first_of(ready(Interest::read), ready(Interest::write)).
+  // removed), and an error until somebody reads it (SO_ERROR, the error queue): after `hangup` without `readable`,
+  // close it, or sleep before the next look; a FIFO that waits for its next writer is opened with O_RDWR. A change that
+  // came between open() and the first ready() is seen, where the kernel keeps it (sysfs, GPIO). For either of reading
+  // and writing: first_of(ready(Interest::read), ready(Interest::write)).
   // Errors:
   //   EINVAL          nothing is asked for, or reading and writing at a time.
-  //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
+  //   EBUSY           when it has to wait: another task waits for this direction. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
   //   EBADF           it was never opened, or its descriptor was closed by somebody else.
   //   EEXIST          another registration has the same number: see Reactor::add().
+  //   ELOOP           as of Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
     return make_operation<Readiness>(interest, "readiness", [this, interest] { return try_ready(interest); });
   }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
-  // again to change the interest or the handler. `handler` must not be empty. After an error all is as before.
+  // again to change the interest or the handler. `handler` must not be empty. After an error all is as before. There is
+  // no way back to tasks but close() or release(); with Interest::none nothing but hang-up and error is heard.
   // Errors:
   //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
   //   EEXIST          another registration has the same number: see Reactor::add().
+  //   ELOOP           as of Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
@@ -6267,7 +6285,7 @@ inline namespace MOTE_NAMESPACE {
 // limits::retry_pause (100 ms) late, by a handler, and with poll(2) also by a task: see Reactor::add().
 //
 // Errors of all operations that are awaited, beside their own:
-//   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.
+//   EBUSY         when it has to wait: another task waits in this direction. Or the socket is watched.
 //   ECANCELED     the task was cancelled, or the socket has been closed, as at shutdown.
 //   EBADF         it was never opened, or its descriptor was closed by somebody else.
 //   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.
@@ -6396,7 +6414,8 @@ struct StreamAccess;
 // DescriptorTable::wait_for().
 //
 // Errors of all operations that are awaited, beside their own:
-//   EBUSY                      another task does the same: one reader and one writer. Or the stream is watched.
+//   EBUSY                      when it has to wait: another task waits in this direction. (What is there, or has room,
+//                              is for whoever tries first.) Or the stream is watched.
 //   ECANCELED                  the task was cancelled, or the stream has been closed, as at shutdown.
 //   EBADF                      it was never opened, or its descriptor was closed by somebody else.
 //   ECONNRESET                 the peer has ended the connection by force: close it.
@@ -6441,8 +6460,9 @@ class Stream : public Source {
     });
   }
   // Fills all of the buffer, which shrinks as it is filled: a named object that outlives the await.
-  // Errors, beside those of read():
-  //   ENODATA   the stream ended before that. The buffer holds what is still missing.
+  // After an error the buffer is what is still missing.
+  // Errors, beside those of read(), but for EINVAL:
+  //   ENODATA   the stream ended before that.
   auto read_exactly(ByteSpan& buffer) {
     return make_operation<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
       while (!buffer.empty()) {
@@ -6487,6 +6507,7 @@ class Stream : public Source {
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
   //   EHOSTUNREACH, ENETUNREACH  the network reports that there is no way there.
   //   ENOENT                     there is no Unix socket of this path.
+  //   EPROTOTYPE                 the Unix socket is one of datagrams.
   //   EACCES, EPERM              not allowed: the path's permissions, or a firewall.
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
@@ -6507,7 +6528,7 @@ class Stream : public Source {
 
   // ---- one attempt, for the callback style ----
 
-  // Errors, beside those of read():
+  // Errors, beside those of read(), but for EBUSY and ECANCELED:
   //   EAGAIN   there is nothing to read now.
   //   EBADF    it is not open.
   Result<std::size_t> try_read(ByteSpan buffer) {
@@ -6518,7 +6539,7 @@ class Stream : public Source {
     return detail::transfer_result(detail::receive(*slot_, buffer, n));
   }
   // Returns how many bytes it has taken, which may be fewer than there are.
-  // Errors, beside those of write_all():
+  // Errors, beside those of write_all(), but for EBUSY and ECANCELED:
   //   EAGAIN   there is no room to write now.
   //   EBADF    it is not open.
   Result<std::size_t> try_write(ByteView bytes) {
@@ -6537,6 +6558,7 @@ class Stream : public Source {
   //   ENOTSOCK   it is a pipe or a terminal, which have no such thing.
   //   EBADF      it is not open.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
+  // TCP_NODELAY: what is written is sent at once. Errors: those of set_option().
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
   // For a stream whose short reads do not mean that nothing is left, since the kernel hands out records (kTLS, by
   // TCP_ULP): it is level-triggered from now on. To be called before the option is set.
@@ -6548,7 +6570,7 @@ class Stream : public Source {
     return {};
   }
   // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations return
-  // ETIMEDOUT. Errors: those of set_option().
+  // ETIMEDOUT. Errors: those of set_option(); what was set before the one that failed stays.
   Result<void> set_keep_alive(int idle, int interval, int count) {
     Result<void> set = set_option(IPPROTO_TCP, TCP_KEEPIDLE, idle);
     if (set) set = set_option(IPPROTO_TCP, TCP_KEEPINTVL, interval);
@@ -6758,7 +6780,7 @@ template <std::size_t N> class LineReader {
     return Error(too_long ? EMSGSIZE : EAGAIN);
   }
   void move_to_front() {
-    ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
+    if (begin_ != 0) ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
     searched_ = end_;
@@ -6822,7 +6844,7 @@ class Listener : public Source {
   //   EADDRNOTAVAIL            the address is none of this machine.
   //   EACCES                   not allowed: a port below 1024, or the directory's permissions.
   //   EAFNOSUPPORT             the kernel does not know this family.
-  //   ENOENT                   a directory of the path does not exist.
+  //   ENOENT, ENOTDIR          a directory of the path does not exist, or is none.
   //   ENOBUFS                  the table is full: see Config::descriptors; or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM   the system's limits.
   //   ENXIO                    the reactor is not open.
@@ -6841,9 +6863,9 @@ class Listener : public Source {
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
 
-  // The next connection that is still there.
+  // Accepts the next connection; those that the peer has ended already are passed over.
   // Errors:
-  //   EBUSY            another task accepts: one at a time. Or the listener is watched.
+  //   EBUSY            when it has to wait: another task waits to accept. Or the listener is watched.
   //   ECANCELED        the task was cancelled, or the listener has been closed, as at shutdown.
   //   EBADF            it was never opened, or its descriptor was closed by somebody else.
   //   EINVAL           its descriptor was shut down (shutdown(2)) by somebody else.
@@ -6906,12 +6928,12 @@ class Listener : public Source {
     loop_->expect_retry();
     return wait_in(loop_->accept_retry(), context, "a descriptor or memory from the system");
   }
-  // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending, and its bit, which
-  // is none of Interest, is answered by no event.
+  // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending: it awaits a bit
+  // that no event answers.
   Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
     const Error answer = queue.wait(context.header(), what);
-    constexpr std::uint32_t a_queue = detail::awaits_more_than_data;
-    if (answer == detail::suspended && !slot_->reader.is_waiting()) slot_->reader.wait(context.header(), a_queue);
+    if (answer != detail::suspended || slot_->reader.is_waiting()) return answer;
+    slot_->reader.wait(context.header(), detail::awaits_no_event);
     return answer;
   }
   // There must be a free slot in the table.
@@ -7157,8 +7179,8 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
-  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here. That
-  // is the answer to a cancellation, too.
+  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here.
+  // That is the answer to a cancellation, too.
   [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
     if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
     if (interrupted_ != task.serial()) return false;
@@ -7192,9 +7214,9 @@ class WakerCore : public InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
-// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
-// need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
+// task awaits wait(). A callback that throws is not called again for that wake-up. The reactor may be destroyed first;
+// wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it need
+// not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
 // Size on a 32-bit board: 52 bytes.
 class Waker {
  public:
@@ -7241,16 +7263,17 @@ class Waker {
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's
-// bounded MPMC queue). N is a power of two. Each producer's messages keep their order, and no message that was accepted
-// is lost; when it is full, post() returns ENOBUFS. It must not move, and it must not be destroyed while a thread is
-// inside post(): let the threads end first.
+// A bounded queue from any threads (not signal handlers) to the loop, without locks, with 32-bit atomics (after
+// Vyukov's bounded MPMC queue): no call waits for another thread, but a thread that is preempted within post() holds
+// back the messages after its own. N is a power of two. Each producer's messages keep their order, and no message that
+// was accepted is lost; when it is full, post() returns ENOBUFS. It must not move, and it must not be destroyed while a
+// thread is inside post(): let the threads end first.
 //
 // In a forked child, after Reactor::after_fork_in_child(), a mailbox that is open holds the messages that were complete
 // at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
 // destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
 // received.
-// Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
+// Size: N times sizeof(T) + 4, rounded up to what T and the 4 bytes are aligned to; and 60 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
@@ -7296,7 +7319,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   }
   // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
   // Errors:
-  //   EAGAIN  it is empty.
+  //   EAGAIN  it is empty, or the next message is just being posted.
   Result<T> try_receive() {
     for (;;) {
       Cell& cell = cells_[head_ % N];
@@ -7510,10 +7533,11 @@ class Signals : detail::WakerCore {
 
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
   // not keep the other signals from coming); without one, await next(). On failure nothing is changed. Several threads
-  // may open signals at the same time.
+  // may open signals at the same time; of those that want the same one, one gets it. (If another thread takes one in
+  // the very moment, those of the others that were swallowed are given back.)
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
-  //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
+  //   EBUSY                           it has not been closed, or one of the signals belongs to another Signals.
   //   EDEADLK                         one of the signals is blocked in the calling thread, and would never be heard.
   //   ENXIO                           the reactor is not open.
   //   ENOBUFS                         too many reactors have wake-ups.
@@ -7522,6 +7546,7 @@ class Signals : detail::WakerCore {
                     Blocked blocked = Blocked::refuse) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
+    if (is_any_taken(signals)) return Error(EBUSY);
     if (blocked == Blocked::refuse) {
       if (const Result<void> heard = refuse_blocked(signals); !heard) return heard;
     }
@@ -7535,8 +7560,8 @@ class Signals : detail::WakerCore {
     if (!done) close();
     return done;
   }
-  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open.
-  // A task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it holds no
+  // signals. A task that awaits next() gets ECANCELED.
   void close() {
     change(Change::close);
     process_ = 0;
@@ -7551,7 +7576,8 @@ class Signals : detail::WakerCore {
     WakerCore::close();
   }
   // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
-  // delivered in the next turn. The loop calls it; after the last turn of a run it tells what has come since.
+  // delivered in the next turn. The loop calls it in each turn; call it after a run for the signals that have come
+  // since its last turn.
   void deliver() {
     int last = 0;
     while (callback_) {
@@ -7563,7 +7589,8 @@ class Signals : detail::WakerCore {
       if (!tells(last)) return;  // the callback may have closed or destroyed this object: then no member may be used
     }
   }
-  bool is_open() const { return WakerCore::is_open(); }  // and the reactor is still there
+  // False also where the reactor has gone: close() it before it is opened again.
+  bool is_open() const { return WakerCore::is_open(); }
   // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
   // Errors:
   //   EBUSY      another task waits for one.
@@ -7635,6 +7662,13 @@ class Signals : detail::WakerCore {
 
   // ---- who holds a signal ----
 
+  static bool is_any_taken(const SignalSet& signals) {
+    const std::uint32_t process = this_process();
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (is_taken(entry_of(signal).holder.load(std::memory_order_relaxed), process)) return true;
+    }
+    return false;
+  }
   Result<void> claim_all(const SignalSet& signals) {
     for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
       if (const Result<void> claimed = claim(signal); !claimed) return claimed;
@@ -8113,7 +8147,8 @@ template <class... Op> struct [[nodiscard]] First {
 // Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, or
 // takes what it waited for. Returns a FirstOf.
 // Errors:
-//   ECANCELED  the task was cancelled, and no operation named before the first pending one had completed.
+//   ECANCELED  the task was cancelled. (An operation that has completed wins if it is named before the first pending
+//              one.)
 template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
   return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }
@@ -8295,12 +8330,13 @@ template <class Op> struct [[nodiscard]] Shielded {
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
 // Runs the operation shielded: cancel() takes effect after it has completed. For a clean-up that must finish; a
-// shutdown still destroys a task that outlasts the clean-up period. For more than one operation, see Shield.
+// shutdown still destroys a task that outlasts the clean-up period. For more than one operation, see Shield. Errors:
+// those of the operation.
 template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
 
-// Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile takes
-// effect then. A task can have 255 at a time. The task may end before its shield is destroyed, but the pool of the task
-// must not.
+// Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile, or one
+// that is pending, takes effect then. A task can have 255 at a time, which MOTE_ASSERT checks. The task may end before
+// its shield is destroyed, but the pool of the task must not.
 // Size on a 32-bit board: 8 bytes.
 class Shield {
  public:
@@ -8310,7 +8346,7 @@ class Shield {
   Shield& operator=(const Shield&) = delete;
   ~Shield() { lower(); }
 
-  void raise(Task& task) {  // no effect while it is raised
+  void raise(Task& task) {  // no effect while it is raised, for whichever task
     if (task_.get() != nullptr) return;
     task_ = TaskRef(task);
     detail::TaskAccess::header(task).raise_shield();
@@ -8744,8 +8780,9 @@ template <class Op> struct [[nodiscard]] Timed {
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
 // Returns the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
-// An operation that has completed when the time is up wins. After a timeout the task waits for nothing; what the
-// operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
+// An operation that has completed when the time is up wins, so a limit of 0 or less still makes one attempt. After a
+// timeout the task waits for nothing; what the operation worked on (a stream, say) is as it was, but a stream that was
+// being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
 //   EBUSY      another task uses the timer, and the operation could not complete at once. It has been given up.

@@ -1481,6 +1481,27 @@ ON_BOTH_SELECTORS("foreign descriptors: a number is taken until the registration
   }
 }
 
+ON_BOTH_SELECTORS("foreign descriptors: the number stays taken, however often modify() says that it was closed") {
+  for (const int times : {1, 2, 3}) {
+    CAPTURE(times);
+    test::Loop<S> loop;
+    test::Pair pair = test::socket_pair();
+    Recorder old_one, new_one;
+    const int number = pair.a.get();
+    const Registration old = must_add(loop, number, Interest::read, old_one);
+    pair.a.close();
+    for (int i = 0; i < times; ++i) CHECK(error_of(loop.modify(old, Interest::read)) == EBADF);
+    test::Pair next = test::socket_pair();
+    REQUIRE(next.a.get() == number);
+    CHECK(error_of(loop.add(number, Interest::write, new_one)) == EEXIST);
+    REQUIRE(loop.forget(old));
+    must_add(loop, number, Interest::write, new_one);
+    CHECK(turns(loop, 2) == 2);
+    CHECK(new_one.calls == 2);
+    CHECK(old_one.calls == 0);
+  }
+}
+
 ON_BOTH_SELECTORS("foreign descriptors: the number of what was closed cannot be watched by a source either") {
   test::Loop<S> loop;
   Reused it(loop);

@@ -652,6 +652,24 @@ ON_BOTH_SELECTORS("signal: of two threads that open the same one gets all its si
   CHECK((disposition(SIGUSR2).sa_handler == others_handler));
 }
 
+ON_BOTH_SELECTORS("signal: an open() that is refused changes nothing: what was swallowed stays so") {
+  Loop<S> loop;
+  Log log;
+  const Disposition first(SIGUSR1, others_handler), second(SIGUSR2, others_handler);
+  others_calls = 0;
+  Signals swallowing, holding, refused;
+  REQUIRE(swallowing.open(loop, {SIGUSR1}, log.callback()));
+  swallowing.swallow();
+  REQUIRE(holding.open(loop, {SIGUSR2}, log.callback()));
+  CHECK(test::error_of(refused.open(loop, {SIGUSR1, SIGUSR2}, log.callback())) == EBUSY);
+  CHECK_FALSE(refused.is_open());
+  REQUIRE(::raise(SIGUSR1) == 0);
+  CHECK(others_calls == 0);
+  swallowing.close();
+  REQUIRE(::raise(SIGUSR1) == 0);
+  CHECK(others_calls == 1);
+}
+
 ON_BOTH_SELECTORS("signal: swallowed, it has no effect until it is given back or taken again") {
   Loop<S> loop;
   Log log;

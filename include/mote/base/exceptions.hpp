@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// What the library does about exceptions of the program's own. It throws none itself, and can be built without.
+// What the library does about exceptions of the program's own. It throws none itself, and can be built with
+// -fno-exceptions.
 #ifndef MOTE_BASE_EXCEPTIONS_HPP
 #define MOTE_BASE_EXCEPTIONS_HPP
 
@@ -18,8 +19,8 @@ constexpr bool has_exceptions = true;
 constexpr bool has_exceptions = false;  // -fno-exceptions
 #endif
 
-// Calls `repair` where its scope is left by an exception: dismiss() is called at the scope's normal end. `repair` must
-// not throw. Built without exceptions, nothing is left of it.
+// Calls `repair` at the end of its scope, unless dismiss() has been called: it is called at the scope's normal end, so
+// that `repair` is made after an exception. `repair` must not throw. Built without exceptions, nothing is left of it.
 template <class Repair> class OnException {
  public:
   explicit OnException(Repair repair) : repair_(repair) {}

@@ -32,7 +32,7 @@ inline namespace MOTE_NAMESPACE {
 // limits::retry_pause (100 ms) late, by a handler, and with poll(2) also by a task: see Reactor::add().
 //
 // Errors of all operations that are awaited, beside their own:
-//   EBUSY         another task does the same: one reader and one writer at a time. Or the socket is watched.
+//   EBUSY         when it has to wait: another task waits in this direction. Or the socket is watched.
 //   ECANCELED     the task was cancelled, or the socket has been closed, as at shutdown.
 //   EBADF         it was never opened, or its descriptor was closed by somebody else.
 //   ECONNREFUSED  an earlier datagram of a connected socket found nobody (ICMP). The socket stays usable.

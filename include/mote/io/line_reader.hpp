@@ -85,7 +85,7 @@ template <std::size_t N> class LineReader {
     return Error(too_long ? EMSGSIZE : EAGAIN);
   }
   void move_to_front() {
-    ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
+    if (begin_ != 0) ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
     searched_ = end_;

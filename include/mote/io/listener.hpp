@@ -49,7 +49,7 @@ class Listener : public Source {
   //   EADDRNOTAVAIL            the address is none of this machine.
   //   EACCES                   not allowed: a port below 1024, or the directory's permissions.
   //   EAFNOSUPPORT             the kernel does not know this family.
-  //   ENOENT                   a directory of the path does not exist.
+  //   ENOENT, ENOTDIR          a directory of the path does not exist, or is none.
   //   ENOBUFS                  the table is full: see Config::descriptors; or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM   the system's limits.
   //   ENXIO                    the reactor is not open.
@@ -68,9 +68,9 @@ class Listener : public Source {
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
 
-  // The next connection that is still there.
+  // Accepts the next connection; those that the peer has ended already are passed over.
   // Errors:
-  //   EBUSY            another task accepts: one at a time. Or the listener is watched.
+  //   EBUSY            when it has to wait: another task waits to accept. Or the listener is watched.
   //   ECANCELED        the task was cancelled, or the listener has been closed, as at shutdown.
   //   EBADF            it was never opened, or its descriptor was closed by somebody else.
   //   EINVAL           its descriptor was shut down (shutdown(2)) by somebody else.
@@ -133,12 +133,12 @@ class Listener : public Source {
     loop_->expect_retry();
     return wait_in(loop_->accept_retry(), context, "a descriptor or memory from the system");
   }
-  // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending, and its bit, which
-  // is none of Interest, is answered by no event.
+  // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending: it awaits a bit
+  // that no event answers.
   Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
     const Error answer = queue.wait(context.header(), what);
-    constexpr std::uint32_t a_queue = detail::awaits_more_than_data;
-    if (answer == detail::suspended && !slot_->reader.is_waiting()) slot_->reader.wait(context.header(), a_queue);
+    if (answer != detail::suspended || slot_->reader.is_waiting()) return answer;
+    slot_->reader.wait(context.header(), detail::awaits_no_event);
     return answer;
   }
   // There must be a free slot in the table.

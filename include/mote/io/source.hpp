@@ -28,7 +28,7 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no system call: the
+// Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no epoll_ctl: the
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
 // that its library closes is registered with Reactor::add().
@@ -40,13 +40,15 @@ inline namespace MOTE_NAMESPACE {
 class Source : protected detail::SourceBase {
  public:
   // Takes over a descriptor, of any kind. It is made non-blocking unless it is one of 0 to 2, which other processes
-  // share: those are only used when reported ready, in small portions. On failure fd stays the caller's.
+  // share: those are only used when reported ready, in small portions. On failure fd stays the caller's, and may have
+  // been made non-blocking.
   // Errors:
   //   EBUSY    it is open already: close() it first.
   //   EBADF    fd is not an open descriptor.
   //   ENOBUFS  the table is full: see Config::descriptors.
   //   ENXIO    the reactor is not open.
   Result<void> open(Reactor& reactor, Fd&& fd) {
+    if (slot_ != nullptr) return Error(EBUSY);
     int type = 0;
     socklen_t size = sizeof type;
     const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -64,10 +66,10 @@ class Source : protected detail::SourceBase {
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
-  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several tasks
-  // that read, or write, one after the other, with a close() after each, before the first of them is stepped, the last
-  // is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks that
-  // wait for a free slot of the table: O(waiting tasks).
+  // Tasks that wait for it get ECANCELED, once, also where it is opened again before they are stepped. (Of several
+  // tasks that read, or write, one after the other, with a close() after each, before the first of them is stepped, the
+  // last is told; the others go on with what has been opened.) Does nothing to one that is not open. Wakes all tasks
+  // that wait for a free slot of the table: O(waiting tasks).
   void close() { SourceBase::close(); }
   // Returns the descriptor, no longer registered (and non-blocking, unless it is 0 to 2). Tasks that wait for it get
   // ECANCELED. Wakes tasks as close() does.
@@ -80,26 +82,29 @@ class Source : protected detail::SourceBase {
   // Completes when one of the things asked for is there (read, priority or both; or write), or hangup or error; returns
   // what there is at that moment, by poll(2). It takes nothing, and completes at once as long as that stays: read until
   // there is no more before the next ready(). A hang-up may stay for ever (a FIFO without writers, a device that was
-  // removed), and an error until somebody reads it (SO_ERROR, the error queue): after `hangup` without `readable`, close
-  // it, or sleep before the next look; a FIFO that waits for its next writer is opened with O_RDWR.
-  // A change that came between open() and the first ready() is seen, where the kernel keeps it (sysfs, GPIO). For either
-  // of reading and writing: first_of(ready(Interest::read), ready(Interest::write)).
+  // removed), and an error until somebody reads it (SO_ERROR, the error queue): after `hangup` without `readable`,
+  // close it, or sleep before the next look; a FIFO that waits for its next writer is opened with O_RDWR. A change that
+  // came between open() and the first ready() is seen, where the kernel keeps it (sysfs, GPIO). For either of reading
+  // and writing: first_of(ready(Interest::read), ready(Interest::write)).
   // Errors:
   //   EINVAL          nothing is asked for, or reading and writing at a time.
-  //   EBUSY           another task waits for this direction: one for each at a time. Or it is watched.
+  //   EBUSY           when it has to wait: another task waits for this direction. Or it is watched.
   //   ECANCELED       the task was cancelled, or the source has been closed.
   //   EBADF           it was never opened, or its descriptor was closed by somebody else.
   //   EEXIST          another registration has the same number: see Reactor::add().
+  //   ELOOP           as of Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   auto ready(Interest interest) {
     return make_operation<Readiness>(interest, "readiness", [this, interest] { return try_ready(interest); });
   }
   // The callback style: calls the handler with what is ready, as Reactor::add() does, instead of waking tasks. Call it
-  // again to change the interest or the handler. `handler` must not be empty. After an error all is as before.
+  // again to change the interest or the handler. `handler` must not be empty. After an error all is as before. There is
+  // no way back to tasks but close() or release(); with Interest::none nothing but hang-up and error is heard.
   // Errors:
   //   EBADF           it is not open, or its descriptor was closed by somebody else.
   //   EBUSY           a task waits for it.
   //   EEXIST          another registration has the same number: see Reactor::add().
+  //   ELOOP           as of Reactor::add().
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {

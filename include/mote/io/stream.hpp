@@ -42,7 +42,8 @@ struct StreamAccess;
 // DescriptorTable::wait_for().
 //
 // Errors of all operations that are awaited, beside their own:
-//   EBUSY                      another task does the same: one reader and one writer. Or the stream is watched.
+//   EBUSY                      when it has to wait: another task waits in this direction. (What is there, or has room,
+//                              is for whoever tries first.) Or the stream is watched.
 //   ECANCELED                  the task was cancelled, or the stream has been closed, as at shutdown.
 //   EBADF                      it was never opened, or its descriptor was closed by somebody else.
 //   ECONNRESET                 the peer has ended the connection by force: close it.
@@ -87,8 +88,9 @@ class Stream : public Source {
     });
   }
   // Fills all of the buffer, which shrinks as it is filled: a named object that outlives the await.
-  // Errors, beside those of read():
-  //   ENODATA   the stream ended before that. The buffer holds what is still missing.
+  // After an error the buffer is what is still missing.
+  // Errors, beside those of read(), but for EINVAL:
+  //   ENODATA   the stream ended before that.
   auto read_exactly(ByteSpan& buffer) {
     return make_operation<void>(Interest::read, "data", [this, &buffer]() -> Result<void> {
       while (!buffer.empty()) {
@@ -133,6 +135,7 @@ class Stream : public Source {
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
   //   EHOSTUNREACH, ENETUNREACH  the network reports that there is no way there.
   //   ENOENT                     there is no Unix socket of this path.
+  //   EPROTOTYPE                 the Unix socket is one of datagrams.
   //   EACCES, EPERM              not allowed: the path's permissions, or a firewall.
   //   EAGAIN                     the backlog of a Unix socket is full: try later.
   //   EADDRNOTAVAIL              no local port is left.
@@ -153,7 +156,7 @@ class Stream : public Source {
 
   // ---- one attempt, for the callback style ----
 
-  // Errors, beside those of read():
+  // Errors, beside those of read(), but for EBUSY and ECANCELED:
   //   EAGAIN   there is nothing to read now.
   //   EBADF    it is not open.
   Result<std::size_t> try_read(ByteSpan buffer) {
@@ -164,7 +167,7 @@ class Stream : public Source {
     return detail::transfer_result(detail::receive(*slot_, buffer, n));
   }
   // Returns how many bytes it has taken, which may be fewer than there are.
-  // Errors, beside those of write_all():
+  // Errors, beside those of write_all(), but for EBUSY and ECANCELED:
   //   EAGAIN   there is no room to write now.
   //   EBADF    it is not open.
   Result<std::size_t> try_write(ByteView bytes) {
@@ -183,6 +186,7 @@ class Stream : public Source {
   //   ENOTSOCK   it is a pipe or a terminal, which have no such thing.
   //   EBADF      it is not open.
   Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
+  // TCP_NODELAY: what is written is sent at once. Errors: those of set_option().
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
   // For a stream whose short reads do not mean that nothing is left, since the kernel hands out records (kTLS, by
   // TCP_ULP): it is level-triggered from now on. To be called before the option is set.
@@ -194,7 +198,7 @@ class Stream : public Source {
     return {};
   }
   // Probes after `idle` seconds of silence, every `interval` seconds; after `count` without answer operations return
-  // ETIMEDOUT. Errors: those of set_option().
+  // ETIMEDOUT. Errors: those of set_option(); what was set before the one that failed stays.
   Result<void> set_keep_alive(int idle, int interval, int count) {
     Result<void> set = set_option(IPPROTO_TCP, TCP_KEEPIDLE, idle);
     if (set) set = set_option(IPPROTO_TCP, TCP_KEEPINTVL, interval);

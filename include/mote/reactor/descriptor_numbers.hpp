@@ -32,7 +32,8 @@ struct TableWords {
 // their number:
 //   - A slot of Reactor::add(), from then to its release: its descriptor is not the reactor's, and may be closed by
 //     somebody else. The number comes back, and no call by the old registration may touch a new one.
-//   - Any slot that is not in the selector though it could be: it is always ready, or muted.
+//   - Any slot that is not in the selector though it could be: it is always ready, or muted. (Not while a stream is
+//     being connected, nor the wake-up descriptor's.)
 // The others need not: each owns its descriptor, and where two have the same one, the selector says so.
 //
 // Slots that hold their number are found by it, in O(1) expected: each lies in a bucket, a list that is linked through
@@ -44,16 +45,15 @@ class DescriptorNumbers : protected TableWords {
 
   std::uint32_t index_of(const Slot& slot) const { return static_cast<std::uint32_t>(&slot - slots_); }
 
-  // Whether another slot holds its number. Nobody else knows that of the wake-up descriptor.
+  // Whether another slot holds its number. (The wake-up descriptor is known to nobody who could register it.)
   bool is_number_taken(const Slot& slot) const {
     if (numbered_ == 0 || &slot == slots_ || slot.is(Slot::numbered)) return false;
     return link_to(slot.fd) != 0;
   }
   void hold_number(Slot& slot) {
-    // Nobody else knows the wake-up descriptor; and a stream that is being connected owns its number.
     if (&slot == slots_ || slot.is(Slot::connecting)) return;
     std::uint32_t& link = link_to(slot.fd);
-    if (link != 0) return;  // it does already
+    if (link != 0) return;  // this slot holds it already, or another one
     slot.set(Slot::numbered);
     slot.next = 0;
     link = index_of(slot);

@@ -115,7 +115,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     Slot& slot = slots_[registration.slot];
     return slot.generation == registration.generation && slot.handler ? &slot : nullptr;
   }
-  // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest().
+  // Sets the handler and what it is called for. After an error all is as before. Errors: those of set_interest(), and
+  // of Selector::rebuild().
   Result<void> set_handler(Slot& slot, Interest interest, Handler handler) {
     const bool is_heard = (slot.flags & (Slot::in_set | Slot::told)) == Slot::in_set;
     if (interest != slot.known || !is_heard || !slot.handler) return change_handler(slot, interest, handler);
@@ -151,7 +152,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     }
     const std::uint32_t flags_before = slot.flags;
     slot.clear(Slot::muted | Slot::told | Slot::always_ready);  // the number may be another kind of file's by now
-    const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);  // poll(2) would take it
+    // A selector over poll(2) would not notice. (One without edges over epoll is looked after for nothing.)
+    const bool is_gone = !any(edges_) && slot.is(Slot::in_set) && is_closed(slot);
     Result<void> renewed = Error(EBADF);
     if (!is_gone) renewed = update_selector(slot, std::exchange(slot.wanted, interest));
     if (!renewed) restore(slot, flags_before);
@@ -202,8 +204,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   ~DescriptorTable() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
-    // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set SOCK_NOSPACE
-    // under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
+    // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set
+    // SOCK_NOSPACE under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
     const bool has_edges = selector.can_report_edges() && System::is_at_least(5, 3);
     edges_ = has_edges ? edge_triggered : Interest::none;
     selector_ = &selector;
@@ -309,8 +311,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
   static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
 
-  // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event was
-  // received; and hang-up and error are never asked for.
+  // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event
+  // was received; and hang-up and error are never asked for.
   [[gnu::noinline]] void call_with_what_is_asked(Slot& slot, Readiness readiness) {
     const Readiness heard = readiness & static_cast<Readiness>(asked_for(slot.wanted) | never_masked);
     if ((bits(heard) & ~never_masked) == 0) return call_unasked(slot, heard);
@@ -473,7 +475,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     if (updated) return updated;
     slot.wanted = before;
     if (!slot.is(Slot::in_set)) {
-      give_number_back(slot);
+      if (!is_foreign(slot)) give_number_back(slot);
       wake_all(slot);
     }
     return updated;
@@ -489,12 +491,14 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
     }
-    if (added && slot.handler && slot.owner == nullptr) hold_number(slot);
+    if (added && is_foreign(slot)) hold_number(slot);
     if (added || added.error() != EPERM) return added;
     slot.set(Slot::always_ready);
     hold_number(slot);
     return update_always_ready(slot);
   }
+  // Whether it is one of Reactor::add(): the descriptor is not the reactor's.
+  static bool is_foreign(const Slot& slot) { return slot.handler && slot.owner == nullptr; }
   // O(slots used so far); called only where the selector returns EEXIST.
   [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {

@@ -56,7 +56,7 @@ struct FrameStore {};
 
 // Members that every turn needs, in front of the rest: see TableWords.
 struct LoopWords {
-  // The parts of a turn, in their order, from which the next run goes on after an exception.
+  // From where in a turn the next run goes on after an exception.
   enum class Phase : std::uint8_t { tasks, events, always_ready, rebuilding, timers };
 
   bool running_ = false;
@@ -69,14 +69,7 @@ struct LoopWords {
   WakeCell* wake_cell_ = nullptr;
 };
 
-// The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. One turn:
-//
-//   1  step the tasks that were ready when it began     what they wake runs in the next turn (or in this one, if it is
-//                                                       of a lower priority)
-//   2  compute the timeout                              zero if anything is ready
-//   3  wait
-//   4  dispatch one batch of events, then deliver the wake-ups
-//   5  fire the timers that are due
+// The part of a reactor that runs: a descriptor table (see there) with time and wake-ups. Reactor says what a turn is.
 class Loop : LoopWords, public DescriptorTable {
  public:
   // ---- runs ----
@@ -124,8 +117,8 @@ class Loop : LoopWords, public DescriptorTable {
     if (has_work_at_once()) return Instant::min();
     return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
   }
-  // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are looked
-  // at again.
+  // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are
+  // looked at again.
   void expect_retry() {
     if (retry_at_ != Instant()) return;
     retry_at_ = saturating_add(read_clock(), limits::retry_pause);

@@ -31,9 +31,10 @@ struct ReactorAccess;
 // The loop. All user code refers to this class; StaticReactor adds the storage. Everything belongs to the thread that
 // runs it, except stop(), which any thread and any signal handler may call.
 //
-// A turn: 1 step the tasks that were ready when it began; 2 compute the timeout; 3 wait; 4 dispatch one batch of
-// events, then deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task
-// of a lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
+// A turn: 1 step the tasks that were ready when it began; 2 compute the timeout, which is zero if anything is ready;
+// 3 wait; 4 dispatch one batch of events, then call the handlers that are always ready, make the selector anew if need
+// be, and deliver the wake-ups; 5 fire the timers that are due. What a phase wakes runs in the next turn (a task of a
+// lower priority may still run in this one). So the work of a turn is bounded: no socket, timer or task keeps the
 // others from their share.
 //
 // The library throws nothing. What a program's own task, handler, callback or observer throws leaves run(), run_for()
@@ -58,10 +59,12 @@ class Reactor : detail::Loop {
   // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
   // wait.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
-  // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were.
+  // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
+  // a stop(), which stays for the next run(); until then it does not wait.
   Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
-  // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler;
-  // from there it needs wake-ups to be enabled (by a Waker, Mailbox, Signals, or enable_wakeups()).
+  // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler:
+  // for these, wake-ups have to be enabled before (by a Waker, Mailbox, Signals, or enable_wakeups()), and it must not
+  // be called any more once the reactor's destructor has begun.
   void stop() { Loop::stop(); }
   bool running() const { return is_running(); }
   bool is_open() const { return Loop::is_open(); }
@@ -72,7 +75,8 @@ class Reactor : detail::Loop {
 
   // Registers a descriptor with a handler; the descriptor stays the caller's. The handler is called in phase 4 with
   // what is ready of what is asked for at that moment, again and again while it stays so. `handler` must not be empty.
-  // It may do anything, also remove itself.
+  // It may do anything, also remove itself. Where the set is made anew and the kernel refuses the descriptor, it is
+  // called with Readiness::error, also from within after_fork_in_child().
   //
   // hangup and error are reported whatever was asked for. One that comes alone and stays (the handler has not taken the
   // error away, has not removed the registration, and has not called modify()) is reported once: then the descriptor is
@@ -86,11 +90,12 @@ class Reactor : detail::Loop {
   // Errors:
   //   EBADF            fd is not an open descriptor.
   //   EEXIST           the number is registered already, or tasks wait for it (found out in O(slots used so far)).
+  //   EINVAL           (epoll) it is pollable_descriptor().
   //   ENOBUFS          the table is full: see Config::descriptors.
   //   ENXIO            open() has not been called.
   //   ELOOP            (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
   //   ENOMEM, ENOSPC   the kernel's limits.
-  //   EMFILE, ENFILE   the system's limits, while the set has to be made anew (after_fork_in_child() or run() could not).
+  //   EMFILE, ENFILE   the system's limits, while the set has to be made anew, which a run or a fork could not do.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
@@ -106,6 +111,7 @@ class Reactor : detail::Loop {
   // Errors:
   //   ENOENT           the registration is no longer there.
   //   EBADF            its descriptor has been closed: forget() it.
+  //   EEXIST           the same, and the number is that of the reactor's own descriptor by now.
   //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
@@ -134,21 +140,21 @@ class Reactor : detail::Loop {
     release(*slot);
     return {};
   }
-  std::uint32_t vacancies() const { return Loop::vacancies(); }
+  std::uint32_t vacancies() const { return Loop::vacancies(); }  // free slots of the table
   // Closes all listeners. O(slots of the table used so far).
   void close_listeners() { Loop::close_listeners(); }
 
   // ---- inside of another loop ----
 
-  // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). -1 with
-  // poll, which has none.
+  // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). It is
+  // another one after Observation::selector_rebuilt. -1 with poll, which has none.
   int pollable_descriptor() const { return Loop::pollable_descriptor(); }
   // Instant::min() if there is work at once, Instant::max() if there is no timer.
   Instant next_deadline() const { return Loop::next_deadline(); }
 
   // ---- other threads and processes ----
 
-  // Makes the descriptor by which other threads and signal handlers wake the loop.
+  // Makes the descriptor by which other threads and signal handlers wake the loop. O(slots of the table used so far).
   // Errors:
   //   ENXIO                           open() has not been called.
   //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.

@@ -28,9 +28,9 @@ namespace detail {
 // The object that owns a slot's descriptor, if one does. The table closes it through a hook of the layer above.
 struct SlotOwner {};
 
-// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last; they differ
-// only where the kernel is not asked, and while a call is made. Where a handler is set, events go to it; else they wake
-// the tasks that wait.
+// A descriptor's slot. `wanted` is the interest that should be armed, `known` what the kernel was told last (or counts
+// as told: see always_ready); they differ only where the kernel is not asked, and while a call is made. Where a handler
+// is set, events go to it; else they wake the tasks that wait.
 // Size on a 32-bit board: 72 bytes.
 struct Slot {
   enum Flag : std::uint16_t {
@@ -97,8 +97,8 @@ struct Slot {
 
   int fd = 0;
   std::uint32_t generation = 0;
-  std::uint32_t next = 0;    // the next free slot, or in its bucket. While it is being connected: the serial of the
-                             // task that does it
+  std::uint32_t next = 0;    // of a free slot: the next one. Of one that holds its number: the next in its bucket. Of
+                             // one that is being connected: the serial of the task that does it
   std::uint32_t bucket = 0;  // not of this slot: the first one in the bucket of this place; 0: none
   std::uint32_t released_in = 0;  // stats().turns when it was released
   Interest wanted = Interest::none;
@@ -116,6 +116,8 @@ struct Slot {
 // A bit of what a reader awaits, beside those of Interest: it may wait for more than plain data. It makes dispatch()
 // skip its shortcut for plain data, which does not store Slot::last.
 constexpr unsigned awaits_more_than_data = 0x100;
+// A bit of what a reader awaits that waits in a queue instead: no event answers it.
+constexpr unsigned awaits_no_event = 0x200;
 
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE

@@ -17,23 +17,25 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// Whether a loop sleeps, and the eventfd that wakes it. Cells lie in static storage, and a loop has one for as long as
-// it lives. So a thread that is about to wake a loop never touches memory that has been freed, and nobody has to wait
-// for such a thread, not even the destructor of the reactor. A thread that is late may find the cell in use by another
-// loop, which it then wakes for nothing.
+// Whether a loop sleeps, and the eventfd that wakes it. Cells lie in static storage; a loop takes one in
+// enable_wakeups(), and keeps it until it is destroyed. So a thread that is about to wake a loop never touches memory
+// that has been freed, and nobody has to wait for such a thread, not even the destructor of the reactor. A thread that
+// is late may find the cell in use by another loop, which it then wakes for nothing.
 //
 // The loop publishes whether it sleeps:
 //
 //   asleep     it waits, or is about to. Whoever wakes it writes to the eventfd.
-//   awake      it looks again before it sleeps. Whoever wakes it makes that `notified`, and no system call.
+//   awake      it looks again before it sleeps. Whoever wakes it sets `notified`: no system call.
 //   notified   somebody has woken it: there is nothing to be done.
 //
-// A thread first writes, and says `notified` only then. The other way around, a thread that is preempted in between
-// would swallow the wake-ups of all others. By then the loop may have been awake and have fallen asleep again, so each
-// sleep has a number of its own, and a thread says `notified` only of the sleep that it has ended.
+// To wake a loop that sleeps, a thread first writes to the eventfd, and sets `notified` only then. The other way
+// around, all others would take the loop for woken while that thread is preempted in between. By then the loop may have
+// been awake and have fallen asleep again, so each sleep has a number of its own (of 30 bits), and a thread sets
+// `notified` only for the sleep that it has ended.
 //
-// What both sides look at is sequentially consistent. Either the waking side sees that the loop sleeps, or the loop,
-// after it has said `awake`, sees what the waking side had noted before it looked.
+// publish() and the first load of notify() are sequentially consistent. Either the waking side sees that the loop
+// sleeps, or the loop, after it has published `awake`, sees what the waking side had noted before it looked. The
+// relaxed loads are hints, or are checked by an exchange.
 // Size on a 32-bit board: 12 bytes.
 class WakeCell : Pinned {
  public:
@@ -77,7 +79,8 @@ class WakeCell : Pinned {
   // ---- for any thread and any signal handler ----
 
   // Wakes the loop: at most one write(), and none while it is awake. It leaves errno as it is. If the loop has gone
-  // meanwhile, there may be a close(). Each of its loops is repeated only if another thread has got on meanwhile.
+  // meanwhile, there may be a close(). It waits for no other thread: it repeats what EINTR has interrupted, an exchange
+  // that has failed for nothing, and one before which another thread has changed the word.
   void notify() {
     if (notify_if_awake() || !enter()) return;
     const int saved_errno = errno;

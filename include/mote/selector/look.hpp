@@ -17,8 +17,8 @@ namespace detail {
 // POLLNVAL, in what look() returns: there is no open descriptor of this number.
 constexpr Readiness not_open{POLLNVAL};
 
-// What is ready of a descriptor at this moment, of what is asked for; hang-up and error in any case. One system call.
-// None where the kernel is out of memory.
+// What is ready of a descriptor at this moment, of what is asked for; hang-up, error and not_open in any case. One
+// system call, poll(2); where that fails (the kernel is out of memory), nothing is ready.
 inline Readiness look(int fd, Interest interest) {
   constexpr unsigned asked = bits(Interest::read | Interest::priority | Interest::write);
   pollfd entry{fd, static_cast<short>(bits(interest) & asked), 0};
@@ -29,7 +29,7 @@ inline Readiness look(int fd, Interest interest) {
   unsigned seen = static_cast<unsigned>(entry.revents) & all_bits;
 #ifdef POLLRDHUP
   constexpr unsigned closed = bits(Readiness::read_closed);
-  seen &= ~closed;  // of another architecture's bits
+  seen &= ~closed;  // another flag's bit where POLLRDHUP has another value
   if ((entry.revents & POLLRDHUP) != 0) seen |= closed;
 #endif
   return static_cast<Readiness>(seen);

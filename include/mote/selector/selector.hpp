@@ -74,6 +74,7 @@ class Selector : detail::Pinned {
   //   EPERM    (epoll) a regular file, a directory or the like. It is always ready: there is nothing to wait for. poll
   //            takes it and reports it as ready.
   //   ELOOP    (epoll) fd is an epoll set, and the sets would be nested in a circle or too deep.
+  //   EINVAL   (epoll) fd is the selector's own descriptor.
   //   ENOSPC   (epoll) /proc/sys/fs/epoll/max_user_watches is reached.
   //   ENOMEM   the kernel has no memory: try again later.
   Result<void> add(int fd, Interest interest, std::uint64_t token) {

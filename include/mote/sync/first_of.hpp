@@ -86,7 +86,8 @@ template <class... Op> struct [[nodiscard]] First {
 // Waits until one of the operations has completed, and abandons the others: none of them leaves a waiter behind, or
 // takes what it waited for. Returns a FirstOf.
 // Errors:
-//   ECANCELED  the task was cancelled, and no operation named before the first pending one had completed.
+//   ECANCELED  the task was cancelled. (An operation that has completed wins if it is named before the first pending
+//              one.)
 template <class... Op> detail::First<Op...> first_of(Op&&... operations) {
   return {std::tuple<Op...>(static_cast<Op&&>(operations)...)};
 }

@@ -36,12 +36,13 @@ template <class Op> struct [[nodiscard]] Shielded {
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
 // Runs the operation shielded: cancel() takes effect after it has completed. For a clean-up that must finish; a
-// shutdown still destroys a task that outlasts the clean-up period. For more than one operation, see Shield.
+// shutdown still destroys a task that outlasts the clean-up period. For more than one operation, see Shield. Errors:
+// those of the operation.
 template <class Op> detail::Shielded<Op> shield(Op&& operation) { return {static_cast<Op&&>(operation)}; }
 
-// Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile takes
-// effect then. A task can have 255 at a time. The task may end before its shield is destroyed, but the pool of the task
-// must not.
+// Shields its task from cancellation, from raise() until lower() or until it is destroyed: a cancel() meanwhile, or one
+// that is pending, takes effect then. A task can have 255 at a time, which MOTE_ASSERT checks. The task may end before
+// its shield is destroyed, but the pool of the task must not.
 // Size on a 32-bit board: 8 bytes.
 class Shield {
  public:
@@ -51,7 +52,7 @@ class Shield {
   Shield& operator=(const Shield&) = delete;
   ~Shield() { lower(); }
 
-  void raise(Task& task) {  // no effect while it is raised
+  void raise(Task& task) {  // no effect while it is raised, for whichever task
     if (task_.get() != nullptr) return;
     task_ = TaskRef(task);
     detail::TaskAccess::header(task).raise_shield();

@@ -52,8 +52,9 @@ template <class Op> struct [[nodiscard]] Timed {
 // A combinator: an operation made of another. What is named in it must outlive the await.
 //
 // Returns the operation's own result, or ETIMEDOUT if it does not come within `limit`, counted from the first attempt.
-// An operation that has completed when the time is up wins. After a timeout the task waits for nothing; what the
-// operation worked on (a stream, say) is as it was, but a stream that was being connected is empty again.
+// An operation that has completed when the time is up wins, so a limit of 0 or less still makes one attempt. After a
+// timeout the task waits for nothing; what the operation worked on (a stream, say) is as it was, but a stream that was
+// being connected is empty again.
 // Errors, besides those of the operation:
 //   ETIMEDOUT  the time is up.
 //   EBUSY      another task uses the timer, and the operation could not complete at once. It has been given up.

@@ -49,7 +49,8 @@ class TaskHandle : detail::TaskHolder {
   void cancel() {
     if (task != nullptr) task->cancel();
   }
-  // Ends the task at once: its object is destroyed, wherever it waits.
+  // Ends the task at once: its object is destroyed, wherever it waits, and its outcome is `cancelled`. May throw what
+  // the task's observers throw. O(places where it waits).
   // Errors:
   //   EBUSY  it is the running task: let it return done() instead.
   //   ESRCH  it has ended, or the handle is empty.

@@ -23,7 +23,8 @@ namespace detail {
 // Size on a 32-bit board: 20 bytes.
 class TaskUse : public Waiter {
  public:
-  // A bit of what is awaited; the others are the object's own.
+  // A bit of what is awaited, by which end() knows a TaskUse: no other Waiter may set it. The other bits are the
+  // object's own.
   static constexpr std::uint32_t in_use = 0x80000000u;
 
   // The task uses the object from now on.

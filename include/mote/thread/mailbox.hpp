@@ -25,16 +25,17 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A bounded queue from any threads (not signal handlers) to the loop, lock-free with 32-bit atomics (after Vyukov's
-// bounded MPMC queue). N is a power of two. Each producer's messages keep their order, and no message that was accepted
-// is lost; when it is full, post() returns ENOBUFS. It must not move, and it must not be destroyed while a thread is
-// inside post(): let the threads end first.
+// A bounded queue from any threads (not signal handlers) to the loop, without locks, with 32-bit atomics (after
+// Vyukov's bounded MPMC queue): no call waits for another thread, but a thread that is preempted within post() holds
+// back the messages after its own. N is a power of two. Each producer's messages keep their order, and no message that
+// was accepted is lost; when it is full, post() returns ENOBUFS. It must not move, and it must not be destroyed while a
+// thread is inside post(): let the threads end first.
 //
 // In a forked child, after Reactor::after_fork_in_child(), a mailbox that is open holds the messages that were complete
 // at the fork, as copies of the child's own, in their order. One that another thread was just posting is dropped; its
 // destructor is not called. In a mailbox that was not open at the fork such a message keeps those behind it from being
 // received.
-// Size: (sizeof(T) + 4) * N, and 60 bytes on a 32-bit board.
+// Size: N times sizeof(T) + 4, rounded up to what T and the 4 bytes are aligned to; and 60 bytes on a 32-bit board.
 template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   static_assert(N > 0 && (N & (N - 1)) == 0 && N <= (1u << 30), "the capacity of a Mailbox is a power of two");
  public:
@@ -80,7 +81,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   }
   // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
   // Errors:
-  //   EAGAIN  it is empty.
+  //   EAGAIN  it is empty, or the next message is just being posted.
   Result<T> try_receive() {
     for (;;) {
       Cell& cell = cells_[head_ % N];

@@ -113,10 +113,11 @@ class Signals : detail::WakerCore {
 
   // Takes these signals over. The callback is called with a signal's number, in the loop's thread (what it throws does
   // not keep the other signals from coming); without one, await next(). On failure nothing is changed. Several threads
-  // may open signals at the same time.
+  // may open signals at the same time; of those that want the same one, one gets it. (If another thread takes one in
+  // the very moment, those of the others that were swallowed are given back.)
   // Errors:
   //   EINVAL                          a number that is no signal, or one that cannot be caught (SIGKILL, SIGSTOP).
-  //   EBUSY                           it is open already, or one of the signals belongs to another Signals.
+  //   EBUSY                           it has not been closed, or one of the signals belongs to another Signals.
   //   EDEADLK                         one of the signals is blocked in the calling thread, and would never be heard.
   //   ENXIO                           the reactor is not open.
   //   ENOBUFS                         too many reactors have wake-ups.
@@ -125,6 +126,7 @@ class Signals : detail::WakerCore {
                     Blocked blocked = Blocked::refuse) {
     if (process_ != 0) return Error(EBUSY);
     if (!signals.valid()) return Error(EINVAL);
+    if (is_any_taken(signals)) return Error(EBUSY);
     if (blocked == Blocked::refuse) {
       if (const Result<void> heard = refuse_blocked(signals); !heard) return heard;
     }
@@ -138,8 +140,8 @@ class Signals : detail::WakerCore {
     if (!done) close();
     return done;
   }
-  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it is not open.
-  // A task that awaits next() gets ECANCELED.
+  // Puts back what was installed before, also where the signals are only swallowed. Has no effect where it holds no
+  // signals. A task that awaits next() gets ECANCELED.
   void close() {
     change(Change::close);
     process_ = 0;
@@ -154,7 +156,8 @@ class Signals : detail::WakerCore {
     WakerCore::close();
   }
   // Calls the callback for the signals that have arrived, in one pass upwards: one that a callback raises again is
-  // delivered in the next turn. The loop calls it; after the last turn of a run it tells what has come since.
+  // delivered in the next turn. The loop calls it in each turn; call it after a run for the signals that have come
+  // since its last turn.
   void deliver() {
     int last = 0;
     while (callback_) {
@@ -166,7 +169,8 @@ class Signals : detail::WakerCore {
       if (!tells(last)) return;  // the callback may have closed or destroyed this object: then no member may be used
     }
   }
-  bool is_open() const { return WakerCore::is_open(); }  // and the reactor is still there
+  // False also where the reactor has gone: close() it before it is opened again.
+  bool is_open() const { return WakerCore::is_open(); }
   // Completes when a signal has come, and returns the lowest-numbered one. For one task at a time.
   // Errors:
   //   EBUSY      another task waits for one.
@@ -238,6 +242,13 @@ class Signals : detail::WakerCore {
 
   // ---- who holds a signal ----
 
+  static bool is_any_taken(const SignalSet& signals) {
+    const std::uint32_t process = this_process();
+    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+      if (is_taken(entry_of(signal).holder.load(std::memory_order_relaxed), process)) return true;
+    }
+    return false;
+  }
   Result<void> claim_all(const SignalSet& signals) {
     for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
       if (const Result<void> claimed = claim(signal); !claimed) return claimed;

@@ -114,8 +114,8 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t pending = 1;  // woken, and not yet delivered
   static constexpr std::uint32_t one_cell = 2;
 
-  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here. That
-  // is the answer to a cancellation, too.
+  // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here.
+  // That is the answer to a cancellation, too.
   [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
     if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
     if (interrupted_ != task.serial()) return false;
@@ -149,9 +149,9 @@ class WakerCore : public InboxNode {
 
 // Wakes the loop from any thread and from signal handlers. Wake-ups coalesce: many before the loop comes around are
 // one, and the loop then looks at each waker: O(open wakers). Either a callback is called in the loop's thread, or a
-// task awaits wait(). A callback that throws has been called: not again for that wake-up. The reactor may be destroyed
-// first; wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it
-// need not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
+// task awaits wait(). A callback that throws is not called again for that wake-up. The reactor may be destroyed first;
+// wake() then has no effect. wake() must not be called any more once the waker's own destructor has begun, but it need
+// not have returned: a waker may be destroyed as soon as the last wake-up has been delivered. It must not move.
 // Size on a 32-bit board: 52 bytes.
 class Waker {
  public:

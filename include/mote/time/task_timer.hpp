@@ -24,8 +24,9 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// A timer to await, for one task and one use at a time: two parts of one await need two. It may outlive its tasks, but
-// must not move.
+// A timer to await, for one task and one use at a time: two parts of one await need two (what two sleeps on one timer
+// do to each other is not defined; two different uses trip MOTE_ASSERT, and with NDEBUG the second one gives EBUSY). It
+// may outlive its tasks, but must not move.
 //
 // It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
 // by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
