@@ -7180,9 +7180,12 @@ class WakerCore : public InboxNode {
   static constexpr std::uint32_t one_cell = 2;
 
   // Notes that the task makes an attempt. Returns whether this was closed since its last one, while it waited here.
-  // That is the answer to a cancellation, too.
-  [[gnu::noinline]] bool was_interrupted(TaskHeader& task) {
-    if (!waiter_.has_task() || waiter_.names(task)) woken_ = false;
+  bool was_interrupted(TaskHeader& task) {
+    if (waiter_.names(task)) woken_ = false;
+    return interrupted_ != 0 && take_interruption(task);
+  }
+  // It is the answer to a cancellation, too.
+  [[gnu::noinline]] bool take_interruption(TaskHeader& task) {
     if (interrupted_ != task.serial()) return false;
     interrupted_ = 0;
     if (task.is_cancelling()) task.acknowledge_cancellation();
