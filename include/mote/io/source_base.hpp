@@ -134,11 +134,13 @@ class SourceBase : SlotOwner {
     if (interrupted_by(direction) == 0) Slot::clear_state(state, Slot::interrupted);
     return is_of_this_task;
   }
-  // Returns whether there was one of this task, which counts as told from now on.
+  // Returns whether there was one of this task, which counts as told from now on. (Where it hands a coroutine over, the
+  // task that goes on with that is to be told.)
   bool take_interruption(Task& task, Interest direction) {
+    const TaskHeader& header = TaskAccess::header(task);
     std::uint32_t& interrupted = interrupted_by(direction);
-    if (interrupted != TaskAccess::header(task).serial()) return false;
-    interrupted = 0;
+    if (interrupted != header.serial()) return false;
+    interrupted = header.heir_serial();
     return true;
   }
   // Notes the task as waiting for `what`. Returns what the operation has to return.

@@ -70,7 +70,8 @@ class TaskTimer : detail::TaskUse {
   }
   // Ends the task's own time limit, and no other use.
   void end_limit(PollContext context) {
-    if (is_used(context, limiting)) end();
+    if (context.is_handing_over()) hand_over(context, limiting);
+    else if (is_used(context, limiting)) end();
   }
   // Ends whatever use it is in. A task that waits in it begins anew: its sleep lasts `delay` from then on.
   void reset() {
@@ -126,7 +127,8 @@ class TaskTimer : detail::TaskUse {
   Result<std::uint32_t> attempt(PollContext context, Duration time, What use) {
     Error refusal;
     if (context.is_abandoning()) {
-      give_up(context, use);
+      if (context.is_handing_over()) hand_over(context, use);
+      else give_up(context, use);
       return Error(ECANCELED);
     }
     const bool begun = begin(context, time, use);
@@ -149,6 +151,12 @@ class TaskTimer : detail::TaskUse {
     if (!is_used(context, use)) return;
     if (use == ticking) wait_again(in_use | ticking | given_up);
     else end();
+  }
+  // The use becomes that of the task in which the coroutine goes on. Its deadline stays, and so does what has come.
+  void hand_over(PollContext context, What use) {
+    if (!is_used(context, use)) return;
+    if (context.header().heir_serial() == 0) end();  // a task of another reactor, which has another clock
+    else leave(context.header());
   }
   void expire() {
     const std::uint32_t passed = 1 + timer_.missed();
