@@ -2406,8 +2406,9 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
-  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  // Of a task that lives: a number that no task of its scheduler has had before. Its highest bit is set.
   std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
+  static constexpr std::uint32_t serial_bit = 1u << 31;
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -3096,7 +3097,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
+    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | TaskHeader::serial_bit);  // serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
@@ -5960,7 +5961,7 @@ class SourceBase : SlotOwner {
   bool take_interruption(Task& task, Interest direction) {
     const TaskHeader& header = TaskAccess::header(task);
     std::uint32_t& interrupted = interrupted_by(direction);
-    if (interrupted != header.serial()) return false;
+    if (interrupted != name_of(header)) return false;
     interrupted = header.heir_serial();
     return true;
   }
@@ -5990,7 +5991,7 @@ class SourceBase : SlotOwner {
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
   void set_loop(Loop& loop) {
-    if (loop_ != &loop) interrupted_[0] = interrupted_[1] = 0;  // tasks of another loop: this one has the same serials
+    if (loop_ != &loop) change_loop();
     loop_ = &loop;
   }
 
@@ -5998,13 +5999,32 @@ class SourceBase : SlotOwner {
 
   std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
   [[gnu::noinline]] void interrupt_operations(Slot& slot) {
-    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
-    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
-    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
+    if (slot.is_reading()) interrupted_[0] = name_of(*slot.reader.task());
+    if (slot.is_writing()) interrupted_[1] = name_of(*slot.writer.task());
+    if (!slot.is(Slot::connecting)) return;
+    interrupted_[1] = slot.next;
+    forget_tasks_that_ended();
+  }
+  // How a task is named in the record: those of two loops have the same serials.
+  std::uint32_t name_of(const TaskHeader& task) const {
+    const bool is_of_loop = task.store->scheduler() == loop_;
+    return is_of_loop ? task.serial() : task.serial() & ~TaskHeader::serial_bit;
+  }
+  [[gnu::noinline]] void change_loop() {
+    for (std::uint32_t& task : interrupted_) task &= ~TaskHeader::serial_bit;
+  }
+  // Where none lives in the loop there is nobody to be told: it is being destroyed, or is a new one in the place of one
+  // that was.
+  void forget_tasks_that_ended() {
+    if (loop_->stats().tasks != 0) return;
+    for (std::uint32_t& task : interrupted_) {
+      if ((task & TaskHeader::serial_bit) != 0) task = 0;
+    }
   }
   // Makes the next attempts look whether there is somebody to be told.
   void mark_interrupted() {
     if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    forget_tasks_that_ended();
     slot_->read_state |= Slot::interrupted;
     slot_->write_state |= Slot::interrupted;
   }
@@ -6031,7 +6051,9 @@ class SourceBase : SlotOwner {
   // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
   // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
-  // interrupted, one after the other, before the first of them was stepped, the last one counts.
+  // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
+  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (There and back again before
+  // the task is stepped, and it is not found.)
   std::uint32_t interrupted_[2] = {};
 };
 
@@ -6653,7 +6675,7 @@ class Stream : public Source {
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Begun& begun) {
-    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
+    const bool is_task = SourceBase::take_interruption(context.task(), Interest::write);
     const bool is_coroutine = begun.slot != nullptr && !is_registered_as(begun);
     if (is_coroutine) begun = Begun();
     return is_task || is_coroutine;
@@ -6684,7 +6706,7 @@ class Stream : public Source {
   }
   // The coroutine that connects goes on in another task: what is in progress, or has been closed, is that one's.
   [[gnu::noinline]] Error hand_over_connection(PollContext context, Begun begun) {
-    if (is_of_loop(context)) static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
+    static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
     const bool is_own = is_registered_as(begun) && slot_->is(Slot::connecting) && is_connected_by(context);
     if (!is_own) return Error(ECANCELED);
     slot_->writer.leave(context.header());

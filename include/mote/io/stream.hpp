@@ -267,7 +267,7 @@ class Stream : public Source {
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
   bool take_interruption(PollContext context, Begun& begun) {
-    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
+    const bool is_task = SourceBase::take_interruption(context.task(), Interest::write);
     const bool is_coroutine = begun.slot != nullptr && !is_registered_as(begun);
     if (is_coroutine) begun = Begun();
     return is_task || is_coroutine;
@@ -298,7 +298,7 @@ class Stream : public Source {
   }
   // The coroutine that connects goes on in another task: what is in progress, or has been closed, is that one's.
   [[gnu::noinline]] Error hand_over_connection(PollContext context, Begun begun) {
-    if (is_of_loop(context)) static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
+    static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
     const bool is_own = is_registered_as(begun) && slot_->is(Slot::connecting) && is_connected_by(context);
     if (!is_own) return Error(ECANCELED);
     slot_->writer.leave(context.header());

@@ -140,8 +140,9 @@ struct TaskHeader : ListNode {
     waits_for = what;
     return suspended;
   }
-  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  // Of a task that lives: a number that no task of its scheduler has had before. Its highest bit is set.
   std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
+  static constexpr std::uint32_t serial_bit = 1u << 31;
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
