@@ -2289,9 +2289,10 @@ namespace detail {
 class TaskStore;
 struct TaskHeader;
 
-// A coroutine goes on in another task while the one that has polled it so far lives. Exists during the attempt that this
-// one makes to leave: the places where it waits for the coroutine become those of the heir, each at its position, so
-// that nothing is lost in between. Pointers to functions, so that a program without coroutines does not link them.
+// A coroutine goes on in another task, the heir, while the one that has polled it so far lives. This exists during the
+// attempt that the former makes to leave: the places where it waits for the coroutine become those of the heir, each
+// at its position, so that nothing is lost. Pointers to functions, so that a program without coroutines does not link
+// them.
 struct Handover {
   TaskHeader& heir;
   void (*move_waiter)(Waiter& waiter, TaskHeader& heir);
@@ -3097,7 +3098,8 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | TaskHeader::serial_bit);  // serial()
+    const auto number = static_cast<std::uint32_t>(stats_.tasks_spawned);
+    task.code = static_cast<int>(number | TaskHeader::serial_bit);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
@@ -5504,7 +5506,8 @@ inline namespace MOTE_NAMESPACE {
 // It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
 // by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
 // something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
-// next use begins anew.
+// next use begins anew. A coroutine that another task polls while it waits here takes its use along, deadline and ticks
+// included. Between two of its ticks the timer stays the former task's: reset() it first.
 // Size on a 32-bit board: 72 bytes.
 class TaskTimer : detail::TaskUse {
  public:
@@ -6052,8 +6055,8 @@ class SourceBase : SlotOwner {
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
   // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
   // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
-  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (There and back again before
-  // the task is stepped, and it is not found.)
+  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (After a way back to that
+  // loop the task is not found.)
   std::uint32_t interrupted_[2] = {};
 };
 
@@ -6533,7 +6536,7 @@ class Stream : public Source {
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
   // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
   // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
-  // task polls it. A stream that is moved meanwhile is closed: both are empty.
+  // task polls it, whether the first one lives or not. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
@@ -9705,7 +9708,10 @@ template <class T> struct CoFrame {
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
 // throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
-// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
+// polled by one task after another, also while the task before lives. It then goes on with what it waits for: its place
+// in a line, the deadline of its sleep or time limit, its connection that is in progress, and an answer that has come
+// and was not taken. Nothing of that stays in the task before, but for a tick() that it does not wait for just then:
+// see TaskTimer. (Between tasks of two reactors only the connection and the lines are kept; a sleep begins anew.)
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is

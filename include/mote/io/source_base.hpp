@@ -232,8 +232,8 @@ class SourceBase : SlotOwner {
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
   // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
   // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
-  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (There and back again before
-  // the task is stepped, and it is not found.)
+  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (After a way back to that
+  // loop the task is not found.)
   std::uint32_t interrupted_[2] = {};
 };
 

@@ -125,7 +125,7 @@ class Stream : public Source {
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
   // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
   // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
-  // task polls it. A stream that is moved meanwhile is closed: both are empty.
+  // task polls it, whether the first one lives or not. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.

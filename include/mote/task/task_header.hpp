@@ -23,9 +23,10 @@ namespace detail {
 class TaskStore;
 struct TaskHeader;
 
-// A coroutine goes on in another task while the one that has polled it so far lives. Exists during the attempt that this
-// one makes to leave: the places where it waits for the coroutine become those of the heir, each at its position, so
-// that nothing is lost in between. Pointers to functions, so that a program without coroutines does not link them.
+// A coroutine goes on in another task, the heir, while the one that has polled it so far lives. This exists during the
+// attempt that the former makes to leave: the places where it waits for the coroutine become those of the heir, each
+// at its position, so that nothing is lost. Pointers to functions, so that a program without coroutines does not link
+// them.
 struct Handover {
   TaskHeader& heir;
   void (*move_waiter)(Waiter& waiter, TaskHeader& heir);

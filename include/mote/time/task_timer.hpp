@@ -30,7 +30,8 @@ inline namespace MOTE_NAMESPACE {
 // It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
 // by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
 // something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
-// next use begins anew.
+// next use begins anew. A coroutine that another task polls while it waits here takes its use along, deadline and ticks
+// included. Between two of its ticks the timer stays the former task's: reset() it first.
 // Size on a 32-bit board: 72 bytes.
 class TaskTimer : detail::TaskUse {
  public:
