@@ -6711,9 +6711,7 @@ class Stream : public Source {
   [[gnu::noinline]] Error hand_over_connection(PollContext context, Begun begun) {
     static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
     const bool is_own = is_registered_as(begun) && slot_->is(Slot::connecting) && is_connected_by(context);
-    if (!is_own) return Error(ECANCELED);
-    slot_->writer.leave(context.header());
-    claim_connection(context.heir());
+    if (is_own) slot_->writer.leave(context.header());
     return Error(ECANCELED);
   }
   // The stream is empty again. Of those who connect nobody is told.

@@ -722,6 +722,11 @@ template <class S, class K> struct Row {
     has_budget = false;
     return *this;
   }
+  // Before that the former task was woken, for what it waited for had come.
+  Row& after_wake_up() {
+    is_woken = true;
+    return *this;
+  }
   void run() {
     CAPTURE(static_cast<int>(former));
     CAPTURE(static_cast<int>(came));
@@ -732,6 +737,7 @@ template <class S, class K> struct Row {
       return as_number(never.wait().poll(task));  // it does something else
     });
     begin();
+    if (is_woken) wake_former();
     if (has_budget && !happen()) return;
     if (former == Former::was_cancelled) first.cancel();
     if (former == Former::has_ended) first.destroy();
@@ -743,6 +749,10 @@ template <class S, class K> struct Row {
   void begin() {
     test::comes_to_rest(loop);
     REQUIRE(first.error() == -1);
+  }
+  void wake_former() {
+    thing.complete();
+    while (!first.is_queued()) REQUIRE(loop.run_once(1s));
   }
   // What comes while the former task waits, and has been woken. False: there is no such thing.
   bool happen() {
@@ -826,6 +836,7 @@ template <class S, class K> struct Row {
   const Came came;
   const Then then;
   bool has_budget = true;
+  bool is_woken = false;
   int expected = 0;
   bool is_handed_over = false;
   test::Loop<S, 8> loop;
@@ -834,6 +845,11 @@ template <class S, class K> struct Row {
   Child child = thing.begin();
   User first{loop}, second{loop}, third{loop};
 };
+
+// Whether it tells of a close rather than hand out what had come before.
+template <class K>
+constexpr bool is_told_of_close =
+    !std::is_same_v<K, OfReceive> && !std::is_same_v<K, OfSend> && !std::is_same_v<K, OfAcceptForRoom>;
 
 template <class S, class K> void check_handed_over() {
   CAPTURE(__PRETTY_FUNCTION__);
@@ -847,6 +863,9 @@ template <class S, class K> void check_handed_over() {
     for (const Came came : {Came::completion, Came::close, Came::close_and_reopen, Came::destruction}) {
       Row<S, K>(former, came, Then::completed).run();
       Row<S, K>(former, came, Then::completed).without_budget().run();
+    }
+    if constexpr (is_told_of_close<K>) {
+      Row<S, K>(former, Came::close_and_reopen, Then::completed).after_wake_up().without_budget().run();
     }
   }
   CHECK(frames.size() == 0);
@@ -1042,15 +1061,20 @@ ON_BOTH_SELECTORS(
 }
 
 ON_BOTH_SELECTORS("uses: a coroutine whose stream was closed and opened again in another reactor, at the same slot") {
-  Connecting<S> loop;
-  test::Loop<S> other;
-  User there(other);
-  loop.begin(loop.slow);
-  loop.stream.close();
-  there.use([&](Task& task) { return as_number(loop.stream.connect(loop.wanted.endpoint).poll(task)); });
-  CHECK(test::run_until(other, [&] { return there.answered; }));
-  CHECK(there.error() == 0);
-  test::comes_to_rest(loop);
-  CHECK(loop.first.error() == ECANCELED);
-  CHECK(loop.stream.is_open());
+  for (const bool former_has_ended : {false, true}) {
+    CAPTURE(former_has_ended);
+    Connecting<S> loop;
+    test::Loop<S> other;
+    User there(other);
+    loop.begin(loop.slow);
+    if (former_has_ended) loop.first.destroy();
+    loop.stream.close();
+    there.use([&](Task& task) { return as_number(loop.stream.connect(loop.wanted.endpoint).poll(task)); });
+    CHECK(test::run_until(other, [&] { return there.answered; }));
+    CHECK(there.error() == 0);
+    if (former_has_ended) loop.second.use(of(loop.child.back()));
+    test::comes_to_rest(loop);
+    CHECK((former_has_ended ? loop.second : loop.first).error() == ECANCELED);
+    CHECK(loop.stream.is_open());
+  }
 }
