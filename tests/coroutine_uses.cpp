@@ -842,8 +842,8 @@ template <class S, class K> struct Row {
   test::Loop<S, 8> loop;
   K thing{loop};
   mote::Event never;
-  Child child = thing.begin();
   User first{loop}, second{loop}, third{loop};
+  Child child = thing.begin();
 };
 
 // Whether it tells of a close rather than hand out what had come before.
@@ -898,8 +898,8 @@ template <class S, class K> void check_order() {
   test::Loop<S> loop;
   K thing(loop);
   REQUIRE(thing.queues());
-  Child child = thing.begin();
   User before(loop), first(loop), behind(loop), second(loop);
+  Child child = thing.begin();
   before.use(thing.attempt());
   test::comes_to_rest(loop);
   first.use(of(child));
@@ -1045,10 +1045,10 @@ ON_BOTH_SELECTORS(
   mote::Event wins;
   mote::Semaphore semaphore;
   const auto acquire = [&] { return semaphore.acquire(); };
+  User first(loop), second(loop), third(loop);
   Child inner = waits(frames, acquire);
   const auto race = [&] { return mote::first_of(wins.wait(), inner); };
   Child child = waits(frames, race);
-  User first(loop), second(loop), third(loop);
   first.use(of(child));
   test::comes_to_rest(loop);
   wins.set();

@@ -274,7 +274,7 @@ namespace {
 template <class S> class Moves {
  public:
   explicit Moves(unsigned seed) : random_(seed) {
-    for (int i = 0; i < 4; ++i) users_.push_back(std::make_unique<test::User>(reactor_of(i)));
+    for (std::size_t i = 0; i < 4; ++i) users_.push_back(std::make_unique<test::User>(reactor_of(i)));
   }
   void run(int rounds) {
     for (int i = 0; i < rounds; ++i) {
