@@ -186,7 +186,7 @@ class SourceBase : SlotOwner {
     forget_tasks_that_ended();
   }
   // How a task is named in the record: those of two loops have the same serials.
-  std::uint32_t name_of(const TaskHeader& task) const {
+  [[gnu::noinline]] std::uint32_t name_of(const TaskHeader& task) const {
     const bool is_of_loop = task.store->scheduler() == loop_;
     return is_of_loop ? task.serial() : task.serial() & ~TaskHeader::serial_bit;
   }
@@ -195,7 +195,7 @@ class SourceBase : SlotOwner {
   }
   // Where none lives in the loop there is nobody to be told: it is being destroyed, or is a new one in the place of one
   // that was.
-  void forget_tasks_that_ended() {
+  [[gnu::noinline]] void forget_tasks_that_ended() {
     if (loop_->stats().tasks != 0) return;
     for (std::uint32_t& task : interrupted_) {
       if ((task & TaskHeader::serial_bit) != 0) task = 0;
@@ -203,7 +203,9 @@ class SourceBase : SlotOwner {
   }
   // Makes the next attempts look whether there is somebody to be told.
   void mark_interrupted() {
-    if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    if ((interrupted_[0] | interrupted_[1]) != 0) mark_slot();
+  }
+  [[gnu::noinline]] void mark_slot() {
     forget_tasks_that_ended();
     slot_->read_state |= Slot::interrupted;
     slot_->write_state |= Slot::interrupted;
