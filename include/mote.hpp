@@ -2111,6 +2111,9 @@ struct QueuePlace : ListNode {
   bool is_released() const { return !linked(); }  // or orphaned; of a place that is not free
   bool is_orphaned() const { return !linked() && task == nullptr; }
   void leave();  // becomes free. If it was the first, the task that is first now is woken to look.
+  // For a Handover: the heir has one that stands as this one does, at its position. Without room for one it has none,
+  // and its next attempt is answered ENOBUFS.
+  static void move_to(QueuePlace& self, TaskHeader& heir);
 
   WaitQueue* queue = nullptr;
   TaskHeader* task = nullptr;
@@ -2258,9 +2261,10 @@ class Waiter : public detail::ListNode {
   void wait_again(std::uint32_t what) { awaited_ = what; }  // of the task that it names already
   bool names(const detail::TaskHeader& task) const { return task_ == &task; }
   bool is_taken_by_another(const detail::TaskHeader& task) const { return awaited_ != 0 && task_ != &task; }
-  void leave(const detail::TaskHeader& task) {
-    if (task_ == &task) clear();
-  }
+  // Names that task no more. Where it hands a coroutine over, the other task is named instead, as waiting as it was.
+  void leave(const detail::TaskHeader& task);
+  // For a Handover.
+  static void move_to(Waiter& self, detail::TaskHeader& heir) { self.wait(heir, self.awaited_); }
  private:
   void attach(detail::TaskHeader& task);
 
@@ -2286,6 +2290,17 @@ namespace detail {
 
 class TaskStore;
 struct TaskHeader;
+
+// A coroutine goes on in another task, the heir, while the one that has polled it so far lives. This exists during the
+// attempt that the former makes to leave: the places where it waits for the coroutine become those of the heir, each
+// at its position, so that nothing is lost. Pointers to functions, so that a program without coroutines does not link
+// them.
+struct Handover {
+  TaskHeader& heir;
+  void (*move_waiter)(Waiter& waiter, TaskHeader& heir);
+  void (*move_place)(QueuePlace& place, TaskHeader& heir);
+  std::uint32_t serial;  // the heir's; 0: it is a task of another scheduler
+};
 
 // Called at a task's end, in the place of waking a task that joins it. A pointer to a function, so that a program that
 // does not use it does not link its code.
@@ -2382,13 +2397,21 @@ struct TaskHeader : ListNode {
     }
     return nullptr;
   }
+  void leave(QueuePlace& place) {
+    if (handing_over) handover->move_place(place, handover->heir);
+    else place.leave();
+  }
+  // Whom what this task was still to be told concerns, once the attempt that asks has been made: nobody (0), or the
+  // serial of the task that goes on with it.
+  std::uint32_t heir_serial() const { return handing_over ? handover->serial : 0; }
   // What an operation returns that has noted the task as waiting; `what` says for what, in words.
   Error suspend(const char* what) {
     waits_for = what;
     return suspended;
   }
-  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  // Of a task that lives: a number that no task of its scheduler has had before. Its highest bit is set.
   std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
+  static constexpr std::uint32_t serial_bit = 1u << 31;
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -2398,6 +2421,7 @@ struct TaskHeader : ListNode {
   bool operation_shielded = false;  // the pending operation holds a shield, until it completes
   bool cancel_held = false;         // a cancellation came while shields were up
   bool abandoning = false;          // attempts are made only to make operations leave where they wait
+  bool handing_over = false;        // the same, and another task goes on with them: see Handover
   Step (*step)(TaskHeader&) = nullptr;
   RunQueue* run_queue = nullptr;  // of its scheduler, and of its priority
   TaskStore* store = nullptr;     // in whose slot it lies
@@ -2412,7 +2436,10 @@ struct TaskHeader : ListNode {
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
   int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
-  Instant since{};          // when it was suspended
+  union {
+    Instant since{};     // when it was suspended
+    Handover* handover;  // while handing_over
+  };
 };
 
 inline TaskHeader* RunQueue::pop() {
@@ -2429,6 +2456,11 @@ inline void Waiter::wake() {
   MOTE_ASSERT(task_ != nullptr);
   awaited_ = 0;
   task_->queue();
+}
+inline void Waiter::leave(const detail::TaskHeader& task) {
+  if (task_ != &task) return;
+  if (task.handing_over) task.handover->move_waiter(*this, task.handover->heir);
+  else clear();
 }
 inline void Waiter::attach(detail::TaskHeader& task) {
   clear();
@@ -2515,8 +2547,13 @@ class WaitQueue {
   // Seldom called, and not inlined, so that all queues share it.
   [[gnu::noinline]] Error refuse(detail::TaskHeader& task, detail::QueuePlace* place, Error refusal) {
     if (refusal != ECANCELED) return wait(task, "its next turn");
-    if (place != nullptr) place->leave();
+    if (place != nullptr) task.leave(*place);
     return refusal;
+  }
+  // Another one takes over the place, at its position.
+  void replace(detail::QueuePlace& place, detail::QueuePlace& by) {
+    places_.insert_after(place, by);
+    place.unlink();
   }
   void leave(detail::QueuePlace& place) {
     const bool first = places_.front() == &place;
@@ -2530,6 +2567,15 @@ class WaitQueue {
 inline void detail::QueuePlace::leave() {
   WaitQueue* const from = std::exchange(queue, nullptr);
   if (linked()) from->leave(*this);
+}
+inline void detail::QueuePlace::move_to(QueuePlace& self, TaskHeader& heir) {
+  const bool has_one = heir.place_in(self.queue) != nullptr;
+  QueuePlace* const place = has_one ? nullptr : heir.place_in(nullptr);
+  if (place == nullptr) return self.leave();
+  place->queue = std::exchange(self.queue, nullptr);
+  place->task = self.is_orphaned() ? nullptr : &heir;
+  heir.in_queues = true;
+  if (self.linked()) place->queue->replace(self, *place);
 }
 
 }  // namespace MOTE_NAMESPACE
@@ -2777,10 +2823,10 @@ class PollContext {
   }
   Error wait(WaitQueue& queue, const char* what) const { return queue.wait(*header_, what); }
   // Ends the task's wait there: where the operation was refused with ECANCELED, or is being abandoned. The next task of
-  // a queue is woken to look.
+  // a queue is woken to look. Where another task goes on with the coroutine that awaits, the wait becomes that task's.
   void leave(Waiter& waiter) const { waiter.leave(*header_); }
   void leave(WaitQueue& queue) const {
-    if (detail::QueuePlace* const place = header_->place_in(&queue)) place->leave();
+    if (detail::QueuePlace* const place = header_->place_in(&queue)) header_->leave(*place);
   }
   // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
   // wait.
@@ -2803,6 +2849,9 @@ class PollContext {
   }
   // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }
+  // Whether, moreover, the coroutine that awaits goes on in another task, whose attempt comes next. So the operation is
+  // not given up: it keeps what it has got so far.
+  bool is_handing_over() const { return header_->handing_over; }
 
   // Whether a cancellation is pending: the next operation that is refused returns ECANCELED.
   bool is_cancelling() const { return header_->is_cancelling(); }
@@ -2826,6 +2875,21 @@ class PollContext {
 
   // For the library.
   detail::TaskHeader& header() const { return *header_; }
+  detail::TaskHeader& heir() const { return header_->handover->heir; }  // while it hands over
+  // abandon(), for another task to go on with the operation.
+  template <class Op> void hand_over(Op& operation, detail::Handover& handover) const {
+    const Instant since = header_->since;
+    header_->handover = &handover;
+    header_->handing_over = true;
+    const auto restore = [this, since] {
+      header_->handing_over = false;
+      header_->since = since;
+    };
+    detail::OnException restore_too(restore);
+    abandon(operation);
+    restore_too.dismiss();
+    restore();
+  }
  private:
   // attempt(), as functions of the control block: called out of line, a PollContext would have to lie in memory.
   template <class R, class GetResult>
@@ -2846,7 +2910,7 @@ class PollContext {
     detail::QueuePlace* const place = task.place_in(&queue);
     const bool released = place != nullptr && place->is_released();
     if (released && place->is_orphaned()) {
-      place->leave();
+      task.leave(*place);
       return Error(ECANCELED);
     }
     if (!task.may_complete()) {
@@ -3037,7 +3101,8 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
+    const auto number = static_cast<std::uint32_t>(stats_.tasks_spawned);
+    task.code = static_cast<int>(number | TaskHeader::serial_bit);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }
@@ -3503,11 +3568,11 @@ class TaskHandle : detail::TaskHolder {
   }
   bool take_interruption(PollContext context) {
     if (interrupted != context.header().serial()) return false;
-    interrupted = 0;
+    interrupted = context.header().heir_serial();
     return true;
   }
   static bool take_cancellation(PollContext context) {
-    if (!context.is_cancelling()) return false;
+    if (!context.is_cancelling() || context.is_abandoning()) return false;
     context.acknowledge_cancellation();
     return true;
   }
@@ -5492,7 +5557,8 @@ inline namespace MOTE_NAMESPACE {
 // It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
 // by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
 // something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
-// next use begins anew.
+// next use begins anew. A coroutine that another task polls while it waits here takes its use along, deadline and ticks
+// included. Between two of its ticks the timer stays the former task's: reset() it first.
 // Size on a 32-bit board: 72 bytes.
 class TaskTimer : detail::TaskUse {
  public:
@@ -5532,7 +5598,8 @@ class TaskTimer : detail::TaskUse {
   }
   // Ends the task's own time limit, and no other use.
   void end_limit(PollContext context) {
-    if (is_used(context, limiting)) end();
+    if (context.is_handing_over()) hand_over(context, limiting);
+    else if (is_used(context, limiting)) end();
   }
   // Ends whatever use it is in. A task that waits in it begins anew: its sleep lasts `delay` from then on.
   void reset() {
@@ -5588,7 +5655,8 @@ class TaskTimer : detail::TaskUse {
   Result<std::uint32_t> attempt(PollContext context, Duration time, What use) {
     Error refusal;
     if (context.is_abandoning()) {
-      give_up(context, use);
+      if (context.is_handing_over()) hand_over(context, use);
+      else give_up(context, use);
       return Error(ECANCELED);
     }
     const bool begun = begin(context, time, use);
@@ -5611,6 +5679,12 @@ class TaskTimer : detail::TaskUse {
     if (!is_used(context, use)) return;
     if (use == ticking) wait_again(in_use | ticking | given_up);
     else end();
+  }
+  // The use becomes that of the task in which the coroutine goes on. Its deadline stays, and so does what has come.
+  void hand_over(PollContext context, What use) {
+    if (!is_used(context, use)) return;
+    if (context.header().heir_serial() == 0) end();  // a task of another reactor, which has another clock
+    else leave(context.header());
   }
   void expire() {
     const std::uint32_t passed = 1 + timer_.missed();
@@ -5935,11 +6009,13 @@ class SourceBase : SlotOwner {
     if (interrupted_by(direction) == 0) Slot::clear_state(state, Slot::interrupted);
     return is_of_this_task;
   }
-  // Returns whether there was one of this task, which counts as told from now on.
+  // Returns whether there was one of this task, which counts as told from now on. (Where it hands a coroutine over, the
+  // task that goes on with that is to be told.)
   bool take_interruption(Task& task, Interest direction) {
+    const TaskHeader& header = TaskAccess::header(task);
     std::uint32_t& interrupted = interrupted_by(direction);
-    if (interrupted != TaskAccess::header(task).serial()) return false;
-    interrupted = 0;
+    if (interrupted != name_of(header)) return false;
+    interrupted = header.heir_serial();
     return true;
   }
   // Notes the task as waiting for `what`. Returns what the operation has to return.
@@ -5968,7 +6044,7 @@ class SourceBase : SlotOwner {
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
   void set_loop(Loop& loop) {
-    if (loop_ != &loop) interrupted_[0] = interrupted_[1] = 0;  // tasks of another loop: this one has the same serials
+    if (loop_ != &loop) change_loop();
     loop_ = &loop;
   }
 
@@ -5976,13 +6052,34 @@ class SourceBase : SlotOwner {
 
   std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
   [[gnu::noinline]] void interrupt_operations(Slot& slot) {
-    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
-    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
-    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
+    if (slot.is_reading()) interrupted_[0] = name_of(*slot.reader.task());
+    if (slot.is_writing()) interrupted_[1] = name_of(*slot.writer.task());
+    if (!slot.is(Slot::connecting)) return;
+    interrupted_[1] = slot.next;
+    forget_tasks_that_ended();
+  }
+  // How a task is named in the record: those of two loops have the same serials.
+  [[gnu::noinline]] std::uint32_t name_of(const TaskHeader& task) const {
+    const bool is_of_loop = task.store->scheduler() == loop_;
+    return is_of_loop ? task.serial() : task.serial() & ~TaskHeader::serial_bit;
+  }
+  [[gnu::noinline]] void change_loop() {
+    for (std::uint32_t& task : interrupted_) task &= ~TaskHeader::serial_bit;
+  }
+  // Where none lives in the loop there is nobody to be told: it is being destroyed, or is a new one in the place of one
+  // that was.
+  [[gnu::noinline]] void forget_tasks_that_ended() {
+    if (loop_->stats().tasks != 0) return;
+    for (std::uint32_t& task : interrupted_) {
+      if ((task & TaskHeader::serial_bit) != 0) task = 0;
+    }
   }
   // Makes the next attempts look whether there is somebody to be told.
   void mark_interrupted() {
-    if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    if ((interrupted_[0] | interrupted_[1]) != 0) mark_slot();
+  }
+  [[gnu::noinline]] void mark_slot() {
+    forget_tasks_that_ended();
     slot_->read_state |= Slot::interrupted;
     slot_->write_state |= Slot::interrupted;
   }
@@ -6009,7 +6106,9 @@ class SourceBase : SlotOwner {
   // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
   // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
-  // interrupted, one after the other, before the first of them was stepped, the last one counts.
+  // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
+  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (After a way back to that
+  // loop the task is not found.)
   std::uint32_t interrupted_[2] = {};
 };
 
@@ -6501,7 +6600,7 @@ class Stream : public Source {
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
   // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
   // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
-  // task polls it. A stream that is moved meanwhile is closed: both are empty.
+  // task polls it, whether the first one lives or not. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
@@ -6521,7 +6620,7 @@ class Stream : public Source {
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
-    return operation<void>([this, &endpoint, begun = Registration()](PollContext context) mutable {
+    return operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
       return attempt_connect(context, endpoint, begun);
     });
   }
@@ -6611,7 +6710,14 @@ class Stream : public Source {
   // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
   // another task may poll the coroutine later.
 
-  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
+  // The connection that a coroutine has begun. The slot is only compared: it tells two reactors apart.
+  struct Begun {
+    const Slot* slot = nullptr;
+    std::uint32_t generation = 0;
+  };
+
+  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Begun& begun) {
+    if (context.is_handing_over()) return hand_over_connection(context, begun);
     if (take_interruption(context, begun)) return Error(ECANCELED);
     const bool is_pending = slot_ != nullptr;
     if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
@@ -6619,6 +6725,7 @@ class Stream : public Source {
     Error refusal;
     if (!context.proceed(refusal)) {
       if (is_own && refusal == ECANCELED) drop_connection(context, begun);
+      else if (is_own) claim_connection(context.header());
       return refusal;
     }
     if (is_pending && !is_own) {
@@ -6636,14 +6743,14 @@ class Stream : public Source {
     return result;
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
-  bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
-    const bool is_coroutine = begun && !is_registered_as(begun);
-    if (is_coroutine) begun = Registration();
+  bool take_interruption(PollContext context, Begun& begun) {
+    const bool is_task = SourceBase::take_interruption(context.task(), Interest::write);
+    const bool is_coroutine = begun.slot != nullptr && !is_registered_as(begun);
+    if (is_coroutine) begun = Begun();
     return is_task || is_coroutine;
   }
-  bool is_registered_as(Registration begun) const {
-    return slot_ != nullptr && slot_->generation == begun.generation && loop_->index_of(*slot_) == begun.slot;
+  bool is_registered_as(Begun begun) const {
+    return slot_ != nullptr && slot_ == begun.slot && slot_->generation == begun.generation;
   }
   bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
   bool is_connected_by(PollContext context) const {
@@ -6654,16 +6761,28 @@ class Stream : public Source {
     const detail::TaskHeader* const task = slot_->writer.task();
     return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next);
   }
-  Error wait_to_be_connected(PollContext context, Registration& begun) {
+  Error wait_to_be_connected(PollContext context, Begun& begun) {
     const Error answer = wait_for(context, Interest::write, "a connection");
     if (answer != detail::suspended) return answer;
     slot_->next = context.header().serial();
-    begun = {loop_->index_of(*slot_), slot_->generation};
+    begun = {slot_, slot_->generation};
     return answer;
   }
+  // It is that task's, which has no budget to look at it before its next turn: nobody drops it until then.
+  void claim_connection(detail::TaskHeader& task) {
+    slot_->next = task.serial();
+    if (!slot_->writer.has_task()) slot_->writer.wait(task, 0);
+  }
+  // The coroutine that connects goes on in another task: what is in progress, or has been closed, is that one's.
+  [[gnu::noinline]] Error hand_over_connection(PollContext context, Begun begun) {
+    static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
+    const bool is_own = is_registered_as(begun) && slot_->is(Slot::connecting) && is_connected_by(context);
+    if (is_own) slot_->writer.leave(context.header());
+    return Error(ECANCELED);
+  }
   // The stream is empty again. Of those who connect nobody is told.
-  void drop_connection(PollContext context, Registration& begun) {
-    begun = Registration();
+  void drop_connection(PollContext context, Begun& begun) {
+    begun = Begun();
     if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
     slot_->writer.leave(context.header());
@@ -7191,9 +7310,10 @@ class WakerCore : public InboxNode {
     if (task.is_cancelling()) task.acknowledge_cancellation();
     return true;
   }
+  // Of a task that leaves. Where it hands a coroutine over, the task that goes on with that waits, and is to be told.
   void forget_use(const TaskHeader& task) {
-    if (waiter_.names(task)) woken_ = false;
-    if (interrupted_ == task.serial()) interrupted_ = 0;
+    if (waiter_.names(task) && !task.handing_over) woken_ = false;
+    if (interrupted_ == task.serial()) interrupted_ = task.heir_serial();
   }
   void deliver() {
     if ((state_.load() & pending) == 0) return;
@@ -9071,6 +9191,8 @@ struct Chain {
  private:
   bool resume();
   void adopt(Task& new_task);
+  void hand_over(Task& former, Task& heir);
+  void follow(PollContext context);
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
@@ -9133,16 +9255,29 @@ inline bool Chain::poll(Task& polled_by) {
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   restore.dismiss();
   exchange_shields();
-  return pending_await == nullptr && !abandoned;
+  const bool has_ended = pending_await == nullptr && !abandoned;
+  if (context.is_handing_over()) follow(context);
+  return has_ended;
+}
+// What it waits for is the heir's from now on, also where the heir, which awaits several things, need not come to it.
+inline void Chain::follow(PollContext context) {
+  task = TaskRef(TaskAccess::task(context.heir()));
+  abandoned = false;
 }
 
-// Another task is to step or poll it from now on. What the one before holds for it ends: if that task lives, it leaves
-// the places where it waits, and its shield is lowered; if it has ended, so has all of that.
+// Another task is to step or poll it from now on. If the one before lives, it hands over the places where it waits, and
+// its shield is lowered; if it has ended, so has all of that.
 [[gnu::noinline]] inline void Chain::adopt(Task& new_task) {
   Task* const former = task.get();
-  if (former != nullptr && pending_await != nullptr && !abandoned) PollContext(*former).abandon(*this);
+  if (former != nullptr && pending_await != nullptr && !abandoned) hand_over(*former, new_task);
   shielded = false;
   task = TaskRef(new_task);
+}
+inline void Chain::hand_over(Task& former, Task& heir) {
+  TaskHeader& header = TaskAccess::header(heir);
+  const bool is_same_scheduler = header.store->scheduler() == TaskAccess::header(former).store->scheduler();
+  Handover handover{header, &Waiter::move_to, &QueuePlace::move_to, is_same_scheduler ? header.serial() : 0};
+  PollContext(former).hand_over(*this, handover);
 }
 
 // The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the
@@ -9657,7 +9792,11 @@ template <class T> struct CoFrame {
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
 // throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
-// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
+// polled by one task after another, also while the task before lives. It then goes on with what it waits for: its place
+// in a line, the deadline of its sleep or time limit, its connection that is in progress, and an answer that has come
+// and was not taken. Nothing of that stays in the task before, but for a tick() that it does not wait for just then:
+// see TaskTimer. (Between tasks of two reactors a sleep begins anew, and of a close nobody is told.) The pools of these
+// tasks outlive it.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
-// Rooms: coroutine/chain.hpp, coroutine/co.hpp, io/stream.hpp, sync/shield.hpp, time/task_timer.hpp.
+// Rooms: coroutine/chain.hpp, coroutine/co.hpp, io/stream.hpp, sync/shield.hpp, task/poll_context.hpp,
+// task/queue_place.hpp, time/task_timer.hpp.
 // A coroutine, as an operation, that one task after another polls: what it waits for, its shield and its connection.
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+
 #include <memory>
 #include <vector>
 
@@ -355,5 +360,721 @@ ON_BOTH_SELECTORS(
       REQUIRE(loop.stream.is_open());
       CHECK(loop.stream.peer_endpoint()->port() == loop.wanted.endpoint.port());
     }
+  }
+}
+
+// -------------------------------------------------------------------------------- handed over by whom, after what came
+
+namespace {
+
+// An operation and what it works on, as a coroutine awaits it.
+struct Awaited {
+  explicit Awaited(mote::Reactor& with) : reactor(with) {}
+  virtual ~Awaited() = default;
+  Awaited(const Awaited&) = delete;
+  Awaited& operator=(const Awaited&) = delete;
+  virtual Child begin() = 0;
+  virtual Attempt attempt() = 0;  // the same operation, by a task itself
+  virtual void complete() = 0;
+  virtual int close() { return 0; }              // what a task is told then; 0: it cannot be closed
+  virtual void reopen() {}                       // and nothing is there yet
+  virtual bool destroy() { return false; }       // false: it must outlive those that wait
+  virtual bool queues() const { return false; }  // whether many tasks wait for it, in order of arrival
+  virtual bool renew() { return true; }          // for the next task, after it has completed; false: it is that one's
+  mote::Reactor& reactor;
+};
+#define AWAITS(expression)                                                    \
+  Child begin() override {                                                    \
+    return waits(frames, [this] { return expression; });                      \
+  }                                                                           \
+  Attempt attempt() override {                                                \
+    return [this](Task& task) { return as_number((expression).poll(task)); }; \
+  }
+
+template <class T> bool end(std::unique_ptr<T>& object) {
+  object.reset();
+  return true;
+}
+
+struct OfEvent : Awaited {
+  using Awaited::Awaited;
+  AWAITS(event->wait())
+  // All that wait now go on, though nothing is there for their successors.
+  void complete() override {
+    event->set();
+    event->clear();
+  }
+  bool destroy() override { return end(event); }
+  bool queues() const override { return true; }
+  std::unique_ptr<mote::Event> event = std::make_unique<mote::Event>();
+};
+struct OfSemaphore : Awaited {
+  using Awaited::Awaited;
+  AWAITS(semaphore->acquire())
+  void complete() override { semaphore->release(); }
+  bool destroy() override { return end(semaphore); }
+  bool queues() const override { return true; }
+  std::unique_ptr<mote::Semaphore> semaphore = std::make_unique<mote::Semaphore>();
+};
+struct OfMutex : Awaited {
+  using Awaited::Awaited;
+  AWAITS(mutex->lock())
+  void complete() override { guard.unlock(); }
+  bool destroy() override { return end(mutex); }
+  bool queues() const override { return true; }
+  std::unique_ptr<mote::Mutex> mutex = std::make_unique<mote::Mutex>();
+  mote::Mutex::Guard guard = std::move(*mutex->try_lock());
+};
+struct OfReceive : Awaited {
+  using Awaited::Awaited;
+  AWAITS(channel->receive())
+  void complete() override { CHECK(channel->try_send(1)); }
+  int close() override {
+    channel->close();
+    return ENODATA;
+  }
+  bool destroy() override { return end(channel); }
+  bool queues() const override { return true; }
+  std::unique_ptr<mote::Channel<int, 4>> channel = std::make_unique<mote::Channel<int, 4>>();
+};
+struct OfSend : Awaited {
+  explicit OfSend(mote::Reactor& with) : Awaited(with) { CHECK(channel->try_send(1)); }
+  AWAITS(channel->send(value))
+  void complete() override {
+    auto receive = channel->receive();
+    CHECK(receive.poll(taker.task()).ready());
+  }
+  int close() override {
+    channel->close();
+    return EPIPE;
+  }
+  bool destroy() override { return end(channel); }
+  bool queues() const override { return true; }
+  const int value = 2;
+  std::unique_ptr<mote::Channel<int, 1>> channel = std::make_unique<mote::Channel<int, 1>>();
+  User taker{reactor};
+};
+struct OfWaker : Awaited {
+  explicit OfWaker(mote::Reactor& with) : Awaited(with) { REQUIRE(waker.open(with)); }
+  AWAITS(waker.wait())
+  void complete() override { waker.wake(); }
+  int close() override {
+    waker.close();
+    return ECANCELED;
+  }
+  void reopen() override { REQUIRE(waker.open(reactor)); }
+  mote::Waker waker;
+};
+struct OfMailbox : Awaited {
+  explicit OfMailbox(mote::Reactor& with) : Awaited(with) { REQUIRE(mailbox.open(with)); }
+  AWAITS(mailbox.receive())
+  void complete() override { REQUIRE(mailbox.post(1)); }
+  int close() override {
+    mailbox.close();
+    return ECANCELED;
+  }
+  void reopen() override { REQUIRE(mailbox.open(reactor)); }
+  mote::Mailbox<int, 4> mailbox;
+};
+struct OfSignals : Awaited {
+  explicit OfSignals(mote::Reactor& with) : Awaited(with) { reopen(); }
+  AWAITS(signals.next())
+  void complete() override { REQUIRE(::raise(SIGUSR2) == 0); }
+  int close() override {
+    signals.close();
+    return ECANCELED;
+  }
+  void reopen() override { REQUIRE(signals.open(reactor, {SIGUSR2})); }
+  mote::Signals signals;
+};
+struct OnStream : Awaited {
+  explicit OnStream(mote::Reactor& with) : Awaited(with) { reopen(); }
+  int close() override {
+    stream.close();
+    return ECANCELED;
+  }
+  void reopen() override {
+    pair = test::socket_pair();
+    REQUIRE(stream.open(reactor, std::move(pair.a)));
+  }
+  void complete() override { test::send_text(pair.b.get(), "x\n"); }
+  test::Pair pair;
+  mote::Stream stream;
+  char bytes[2] = {};
+};
+struct OfRead : OnStream {
+  using OnStream::OnStream;
+  AWAITS(stream.read(bytes))
+};
+struct OfReady : OnStream {
+  using OnStream::OnStream;
+  AWAITS(stream.ready(mote::Interest::read))
+};
+struct OfReadLine : OnStream {
+  using OnStream::OnStream;
+  AWAITS(reader.read_line(stream))
+  mote::LineReader<16> reader;
+};
+struct OfWriteAll : OnStream {
+  explicit OfWriteAll(mote::Reactor& with) : OnStream(with) { reopen(); }
+  Child begin() override {
+    return waits(frames, [this] { return stream.write_all(rest = mote::bytes_of("x")); });
+  }
+  Attempt attempt() override {
+    return [this](Task& task) {
+      rest = mote::bytes_of("x");
+      return as_number(stream.write_all(rest).poll(task));
+    };
+  }
+  void reopen() override {
+    stream.close();
+    OnStream::reopen();
+    static const std::array<char, 65536> much{};
+    while (::write(stream.fd(), much.data(), much.size()) > 0) continue;
+    while (::write(stream.fd(), much.data(), 1) > 0) continue;
+  }
+  void complete() override { CHECK_FALSE(test::take_all(pair.b.get()).empty()); }
+  mote::ByteView rest;
+};
+struct OfDatagram : Awaited {
+  explicit OfDatagram(mote::Reactor& with) : Awaited(with) { reopen(); }
+  AWAITS(datagram.recv(bytes))
+  int close() override {
+    datagram.close();
+    return ECANCELED;
+  }
+  void reopen() override {
+    pair = test::socket_pair(SOCK_DGRAM);
+    REQUIRE(datagram.open(reactor, std::move(pair.a)));
+  }
+  void complete() override { test::send_text(pair.b.get(), "x"); }
+  test::Pair pair;
+  struct Opened : mote::Datagram {
+    using mote::Source::open;
+  } datagram;
+  char bytes[2] = {};
+};
+struct OfAccept : Awaited {
+  explicit OfAccept(mote::Reactor& with) : Awaited(with) { reopen(); }
+  AWAITS(listener.accept())
+  int close() override {
+    listener.close();
+    return ECANCELED;
+  }
+  void reopen() override { REQUIRE(listener.open(reactor, *mote::Endpoint::parse("127.0.0.1:0"))); }
+  void complete() override {
+    const mote::Endpoint to = *listener.local_endpoint();
+    clients.emplace_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(clients.back().get(), to.address(), to.size()) == 0);
+  }
+  mote::Listener listener;
+  std::vector<mote::Fd> clients;
+};
+// It waits for room in the table, not for a connection.
+struct OfAcceptForRoom : OfAccept {
+  explicit OfAcceptForRoom(mote::Reactor& with) : OfAccept(with) {
+    OfAccept::complete();
+    fill();
+  }
+  int close() override {
+    const int error = OfAccept::close();
+    fill();  // its slot, too
+    return error;
+  }
+  void reopen() override {
+    if (!fillers.empty()) fillers.pop_back();
+    OfAccept::reopen();
+    OfAccept::complete();
+  }
+  void fill() {
+    for (;;) {
+      auto filler = std::make_unique<mote::Source>();
+      if (!filler->open(reactor, mote::Fd(::eventfd(0, EFD_CLOEXEC)))) return;
+      fillers.push_back(std::move(filler));
+    }
+  }
+  void complete() override {
+    OfAccept::complete();
+    fillers.pop_back();
+  }
+  std::vector<std::unique_ptr<mote::Source>> fillers;
+};
+struct OfConnect : Awaited {
+  using Awaited::Awaited;
+  AWAITS(stream.connect(slow.endpoint))
+  bool renew() override { return false; }
+  int close() override {
+    stream.close();
+    return ECANCELED;
+  }
+  void complete() override {
+    if (!stream.is_open()) return;  // nobody connects it any more
+    for (pollfd entry{slow.fd.get(), POLLIN, 0}; ::poll(&entry, 1, 0) == 1;) {
+      accepted.emplace_back(::accept4(slow.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    }
+  }
+  Listening slow{0};
+  mote::Fd occupant = [this] {
+    mote::Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    REQUIRE(::connect(fd.get(), slow.endpoint.address(), slow.endpoint.size()) == 0);
+    return fd;
+  }();
+  std::vector<mote::Fd> accepted;
+  mote::Stream stream;
+};
+struct OfJoin : Awaited {
+  explicit OfJoin(mote::Reactor& with) : Awaited(with) { reopen(); }
+  AWAITS(handle.join())
+  int close() override {
+    handle.detach();
+    return EINVAL;
+  }
+  void reopen() override {
+    ended = false;
+    handle = std::move(*pool.spawn(reactor, test::Body::of<&OfJoin::step>(*this)));
+  }
+  bool renew() override {
+    reopen();
+    return true;
+  }
+  void complete() override {
+    if (!handle) reopen();
+    ended = true;
+    handle.get()->wake();
+  }
+  mote::Step step(Task&) { return ended ? mote::done() : mote::Step(mote::pending); }
+  bool ended = false;
+  mote::TaskPool<test::Plain, 4> pool;
+  mote::TaskHandle handle;
+};
+struct OfVacancy : Awaited {
+  explicit OfVacancy(mote::Reactor& with) : Awaited(with) {
+    handle = std::move(*pool->spawn(reactor, test::Body::of<&OfVacancy::step>(*this)));
+  }
+  AWAITS(pool->vacancy())
+  void complete() override { handle = mote::TaskHandle(destroyed()); }
+  bool destroy() override { return end(pool); }
+  mote::TaskHandle destroyed() {
+    if (handle) CHECK(handle.destroy());
+    return {};
+  }
+  mote::Step step(Task&) { return mote::pending; }
+  std::unique_ptr<mote::TaskPool<test::Plain, 1>> pool = std::make_unique<mote::TaskPool<test::Plain, 1>>();
+  mote::TaskHandle handle;
+};
+struct OfGroup : Awaited {
+  explicit OfGroup(mote::Reactor& with) : Awaited(with) {
+    REQUIRE(group->spawn(pool, reactor, test::Body::of<&OfGroup::step>(*this)));
+  }
+  AWAITS(group->join_all())
+  void complete() override { group->cancel_all(); }
+  bool destroy() override { return end(group); }
+  mote::Step step(Task& task) { return task.cancel_requested() ? mote::done() : mote::Step(mote::pending); }
+  mote::TaskPool<test::Plain, 1> pool;
+  std::unique_ptr<mote::TaskGroup<1>> group = std::make_unique<mote::TaskGroup<1>>();
+};
+struct OfSleep : Awaited {
+  using Awaited::Awaited;
+  AWAITS(timer.sleep(2ms))
+  void complete() override {}
+  mote::TaskTimer timer;
+};
+struct OfTick : Awaited {
+  using Awaited::Awaited;
+  bool renew() override { return false; }
+  AWAITS(timer.tick(2ms))
+  void complete() override {}
+  mote::TaskTimer timer;
+};
+struct OfLimited : OfSemaphore {
+  using OfSemaphore::OfSemaphore;
+  AWAITS(mote::with_timeout(timer, 1h, semaphore->acquire()))
+  bool queues() const override { return false; }  // its timer is for one task
+  mote::TaskTimer timer;
+};
+struct OfShielded : OfSemaphore {
+  using OfSemaphore::OfSemaphore;
+  AWAITS(mote::shield(semaphore->acquire()))
+  mote::TaskTimer timer;
+};
+struct OfFirst : OfSemaphore {
+  using OfSemaphore::OfSemaphore;
+  AWAITS(mote::first_of(never.wait(), semaphore->acquire()))
+  bool destroy() override { return false; }
+  mote::Event never;
+};
+struct OfNested : OfSemaphore {
+  using OfSemaphore::OfSemaphore;
+  Child begin() override {
+    return waits_inside(frames, [this] { return semaphore->acquire(); });
+  }
+};
+
+enum class Former { lives_on, was_cancelled, has_ended };
+enum class Came { nothing, completion, close, close_and_reopen, destruction };  // before the step that would tell
+enum class Then { completed, cancelled, given_up, closed, destroyed, object_destroyed };
+
+// One row of the table: what a task has awaited by a coroutine goes on in another one.
+template <class S, class K> struct Row {
+  Row(Former former_task, Came what_came, Then what_then) : former(former_task), came(what_came), then(what_then) {}
+  // What came did so when the next one had the coroutine already, but no budget left in its turn.
+  Row& without_budget() {
+    has_budget = false;
+    return *this;
+  }
+  // Before that the former task was woken, for what it waited for had come.
+  Row& after_wake_up() {
+    is_woken = true;
+    return *this;
+  }
+  void run() {
+    CAPTURE(static_cast<int>(former));
+    CAPTURE(static_cast<int>(came));
+    CAPTURE(static_cast<int>(then));
+    CAPTURE(has_budget);
+    first.use([this](Task& task) {
+      if (!is_handed_over) return as_number(child.poll(task));
+      return as_number(never.wait().poll(task));  // it does something else
+    });
+    begin();
+    if (is_woken) wake_former();
+    if (has_budget && !happen()) return;
+    if (former == Former::was_cancelled) first.cancel();
+    if (former == Former::has_ended) first.destroy();
+    hand_over();
+    if (came == Came::nothing) finish();
+    check_former();
+  }
+ private:
+  void begin() {
+    test::comes_to_rest(loop);
+    REQUIRE(first.error() == -1);
+  }
+  void wake_former() {
+    thing.complete();
+    while (!first.is_queued()) REQUIRE(loop.run_once(1s));
+  }
+  // What comes while the former task waits, and has been woken. False: there is no such thing.
+  bool happen() {
+    switch (came) {
+      case Came::nothing: return true;
+      case Came::completion:
+        thing.complete();
+        expected = 0;
+        while (has_budget && !first.is_queued()) REQUIRE(loop.run_once(1s));
+        return true;
+      case Came::close:
+      case Came::close_and_reopen:
+        expected = thing.close();
+        if (came == Came::close_and_reopen) thing.reopen();
+        return expected != 0;
+      case Came::destruction: expected = ECANCELED; return thing.destroy();
+    }
+    return false;
+  }
+  void hand_over() {
+    is_handed_over = true;
+    const Attempt attempt = of(child);
+    if (!has_budget) mote::detail::TaskAccess::header(second.task()).budget = 0;
+    auto poll = attempt(second.task());
+    if (poll.ready()) return check_answer(error_of(*poll));
+    if (!has_budget && !happen()) return;
+    second.use(attempt, then == Then::given_up ? Wrap::raced : Wrap::none);
+    if (came != Came::nothing) return check_answer(answer_of(second));
+    test::comes_to_rest(loop);
+    if (!is_timed) CHECK(second.error() == -1);
+  }
+  void check_answer(int answer) { CHECK(answer == expected); }
+  int answer_of(User& user) {
+    CHECK(test::run_until(loop, [&] { return user.answered; }));
+    return user.error();
+  }
+  void finish() {
+    switch (then) {
+      case Then::completed:
+        thing.complete();
+        CHECK(answer_of(second) == 0);
+        break;
+      case Then::cancelled:
+        second.cancel();
+        if (is_shielded) thing.complete();
+        CHECK(answer_of(second) == (is_shielded ? 0 : ECANCELED));
+        break;
+      case Then::given_up:
+        second.give_up();
+        CHECK(answer_of(second) == EINTR);
+        break;
+      case Then::closed:
+        if (const int error = thing.close(); error != 0) CHECK(answer_of(second) == error);
+        return;
+      case Then::destroyed: second.destroy(); break;
+      case Then::object_destroyed:
+        if (thing.destroy()) CHECK(answer_of(second) == ECANCELED);
+        return;
+    }
+    if (then != Then::completed || thing.renew()) check_next();
+  }
+  // Nothing is left of it: the next one is served.
+  void check_next() {
+    third.use(thing.attempt());
+    test::comes_to_rest(loop);
+    if (!third.answered) thing.complete();
+    CHECK(answer_of(third) == 0);
+  }
+  void check_former() {
+    if (former == Former::has_ended) return;
+    first.task().wake();
+    test::comes_to_rest(loop);
+    CHECK(first.error() == (former == Former::was_cancelled ? ECANCELED : -1));
+    CHECK(shields_of(first) == 0);
+    check_cancellable(loop, first);
+  }
+
+  static constexpr bool is_timed = std::is_same_v<K, OfSleep> || std::is_same_v<K, OfTick>;
+  static constexpr bool is_shielded = std::is_same_v<K, OfShielded> || std::is_same_v<K, OfNested>;
+  const Former former;
+  const Came came;
+  const Then then;
+  bool has_budget = true;
+  bool is_woken = false;
+  int expected = 0;
+  bool is_handed_over = false;
+  test::Loop<S, 8> loop;
+  K thing{loop};
+  mote::Event never;
+  User first{loop}, second{loop}, third{loop};
+  Child child = thing.begin();
+};
+
+// Whether it tells of a close rather than hand out what had come before.
+template <class K>
+constexpr bool is_told_of_close =
+    !std::is_same_v<K, OfReceive> && !std::is_same_v<K, OfSend> && !std::is_same_v<K, OfAcceptForRoom>;
+
+template <class S, class K> void check_handed_over() {
+  CAPTURE(__PRETTY_FUNCTION__);
+  for (const Former former : {Former::lives_on, Former::was_cancelled, Former::has_ended}) {
+    for (const Then then :
+         {Then::completed, Then::cancelled, Then::given_up, Then::closed, Then::destroyed, Then::object_destroyed}) {
+      Row<S, K>(former, Came::nothing, then).run();
+    }
+    // What a task that has ended was to be told is told nobody.
+    if (former == Former::has_ended) continue;
+    for (const Came came : {Came::completion, Came::close, Came::close_and_reopen, Came::destruction}) {
+      Row<S, K>(former, came, Then::completed).run();
+      Row<S, K>(former, came, Then::completed).without_budget().run();
+    }
+    if constexpr (is_told_of_close<K>) {
+      Row<S, K>(former, Came::close_and_reopen, Then::completed).after_wake_up().without_budget().run();
+    }
+  }
+  CHECK(frames.size() == 0);
+}
+template <class S, class... K> void check_all_handed_over() { (check_handed_over<S, K>(), ...); }
+
+}  // namespace
+
+ON_BOTH_SELECTORS(
+    "uses: a coroutine that is handed over, waiting in line: nothing is lost, and nothing is left behind") {
+  check_all_handed_over<S, OfEvent, OfSemaphore, OfMutex, OfReceive, OfSend, OfVacancy, OfGroup>();
+}
+ON_BOTH_SELECTORS("uses: a coroutine that is handed over, waiting alone: nothing is lost, and nothing is left behind") {
+  check_all_handed_over<S, OfWaker, OfMailbox, OfSignals, OfJoin, OfSleep, OfTick>();
+}
+ON_BOTH_SELECTORS(
+    "uses: a coroutine that is handed over, waiting at a descriptor: nothing is lost, and nothing is left behind") {
+  check_all_handed_over<S, OfRead, OfReady, OfReadLine, OfWriteAll, OfDatagram, OfAccept, OfAcceptForRoom, OfConnect>();
+}
+ON_BOTH_SELECTORS(
+    "uses: a coroutine that is handed over, waiting in a combinator: nothing is lost, and nothing is left behind") {
+  check_all_handed_over<S, OfLimited, OfShielded, OfFirst, OfNested>();
+}
+
+namespace {
+
+// One that stands in line between two others is handed over: it keeps its place.
+template <class S, class K> void check_order() {
+  CAPTURE(__PRETTY_FUNCTION__);
+  test::Loop<S> loop;
+  K thing(loop);
+  REQUIRE(thing.queues());
+  User before(loop), first(loop), behind(loop), second(loop);
+  Child child = thing.begin();
+  before.use(thing.attempt());
+  test::comes_to_rest(loop);
+  first.use(of(child));
+  test::comes_to_rest(loop);
+  behind.use(thing.attempt());
+  test::comes_to_rest(loop);
+  second.use(of(child));
+  test::comes_to_rest(loop);
+  for (User* const next : {&before, &second, &behind}) {
+    CHECK(next->error() == -1);
+    thing.complete();
+    test::comes_to_rest(loop);
+    CHECK(next->error() == 0);
+  }
+}
+
+}  // namespace
+
+ON_BOTH_SELECTORS("uses: a coroutine that is handed over keeps its place in line") {
+  check_order<S, OfSemaphore>();
+  check_order<S, OfReceive>();
+  check_order<S, OfSend>();
+  check_order<S, OfNested>();
+}
+
+namespace {
+
+Child sleeps(mote::FrameSource&, mote::TaskTimer& timer) {
+  const auto slept = co_await timer.sleep(60ms);
+  co_return slept ? Result<int>(0) : Result<int>(slept.error());
+}
+Child is_limited(mote::FrameSource&, mote::TaskTimer& timer, mote::Event& event) {
+  const auto waited = co_await mote::with_timeout(timer, 60ms, event.wait());
+  co_return waited ? Result<int>(0) : Result<int>(waited.error());
+}
+Child ticks(mote::FrameSource&, mote::TaskTimer& timer) {
+  const auto ticked = co_await timer.tick(60ms);
+  co_return ticked ? Result<int>(0) : Result<int>(ticked.error());
+}
+Child sleeps_inside(mote::FrameSource& from, mote::TaskTimer& timer, mote::Event& never) {
+  Child inner = sleeps(from, timer);
+  const auto first = co_await mote::first_of(never.wait(), inner);
+  co_return first ? Result<int>(0) : Result<int>(first.error());
+}
+
+// After 10 ms it is handed over, and another sleep begins that ends 5 ms after its deadline, as that was.
+template <class S> void check_deadline(mote::TaskTimer& timer, Child child, int expected) {
+  test::Loop<S> loop;
+  User first(loop), second(loop), later(loop);
+  mote::TaskTimer pause, after;
+  const auto sleep_10ms = [&](Task& task) { return as_number(pause.sleep(10ms).poll(task)); };
+  const auto sleep_55ms = [&](Task& task) { return as_number(after.sleep(55ms).poll(task)); };
+  first.use(of(child));
+  test::comes_to_rest(loop);
+  later.use(sleep_10ms);
+  CHECK(test::run_until(loop, [&] { return later.answered; }));
+  CHECK(first.error() == -1);
+  later.use(sleep_55ms);
+  test::comes_to_rest(loop);
+  second.use(of(child));
+  bool came_first = false;
+  CHECK(test::run_until(loop, [&] {
+    if (!later.answered) came_first = second.answered;
+    return later.answered && second.answered;
+  }));
+  // In the same turn, where the machine was busy, the order of their steps decides.
+  CHECK((came_first || second.answered_at < later.answered_at));
+  CHECK(second.error() == expected);
+  CHECK(first.error() == -1);
+  static_cast<void>(timer);
+}
+
+}  // namespace
+
+ON_BOTH_SELECTORS("uses: a coroutine that is handed over while it sleeps, or under a time limit, keeps its deadline") {
+  mote::TaskTimer timers[4];
+  mote::Event never;
+  check_deadline<S>(timers[0], sleeps(frames, timers[0]), 0);
+  check_deadline<S>(timers[1], is_limited(frames, timers[1], never), ETIMEDOUT);
+  check_deadline<S>(timers[2], ticks(frames, timers[2]), 0);
+  check_deadline<S>(timers[3], sleeps_inside(frames, timers[3], never), 0);
+}
+
+ON_BOTH_SELECTORS("uses: a coroutine that is handed over while it connects keeps its connection; others get EBUSY") {
+  for (const bool out_of_budget : {false, true}) {
+    for (const bool former_has_ended : {false, true}) {
+      CAPTURE(out_of_budget);
+      CAPTURE(former_has_ended);
+      Connecting<S> loop;
+      loop.begin(loop.slow);
+      const int port = loop.stream.local_endpoint()->port();
+      if (former_has_ended) loop.first.destroy();
+      const Attempt attempt = of(loop.child.back());
+      mote::detail::TaskHeader& header = mote::detail::TaskAccess::header(loop.second.task());
+      if (out_of_budget) header.budget = 0;
+      CHECK_FALSE(attempt(loop.second.task()).ready());
+      // Neither the task before nor another one gets in between.
+      const auto connect = [&](Task& task) { return as_number(loop.stream.connect(loop.wanted.endpoint).poll(task)); };
+      if (!former_has_ended) CHECK(error_of(*connect(loop.first.task())) == EBUSY);
+      CHECK(error_of(*connect(loop.third.task())) == EBUSY);
+      loop.second.use(attempt);
+      test::comes_to_rest(loop);
+      CHECK(loop.second.error() == -1);
+      CHECK(loop.stream.local_endpoint()->port() == port);
+      // There is room again for the kernel's next attempt.
+      const mote::Fd occupant(::accept4(loop.slow.fd.get(), nullptr, nullptr, SOCK_CLOEXEC));
+      CHECK(test::run_until(loop, [&] { return loop.second.answered; }));
+      CHECK(loop.second.error() == 0);
+      CHECK(loop.stream.local_endpoint()->port() == port);
+      sockaddr_in peer{};
+      socklen_t size = sizeof peer;
+      const mote::Fd accepted(
+          ::accept4(loop.slow.fd.get(), static_cast<sockaddr*>(static_cast<void*>(&peer)), &size, 0));
+      CHECK(ntohs(peer.sin_port) == port);
+      if (!former_has_ended) CHECK(error_of(*connect(loop.first.task())) == EISCONN);
+    }
+  }
+}
+
+ON_BOTH_SELECTORS("uses: a coroutine that connects is handed over on its way out of first_of(): its connection ends") {
+  for (const bool cancelled : {false, true}) {
+    CAPTURE(cancelled);
+    Connecting<S> loop;
+    mote::Event wins;
+    const auto race = [&] { return mote::first_of(wins.wait(), loop.stream.connect(loop.slow.endpoint)); };
+    Child child = waits(frames, race);
+    loop.first.use(of(child));
+    test::comes_to_rest(loop);
+    REQUIRE(loop.stream.is_open());
+    wins.set();
+    loop.second.use(of(child));
+    mote::detail::TaskAccess::header(loop.first.task()).unlink();  // it is not stepped
+    if (cancelled) loop.second.cancel();
+    test::comes_to_rest(loop);
+    CHECK(loop.second.error() == 0);
+    CHECK_FALSE(loop.stream.is_open());
+  }
+}
+
+ON_BOTH_SELECTORS(
+    "uses: a coroutine that is handed over within another one, and given up there, leaves what it awaits") {
+  test::Loop<S> loop;
+  mote::Event wins;
+  mote::Semaphore semaphore;
+  const auto acquire = [&] { return semaphore.acquire(); };
+  User first(loop), second(loop), third(loop);
+  Child inner = waits(frames, acquire);
+  const auto race = [&] { return mote::first_of(wins.wait(), inner); };
+  Child child = waits(frames, race);
+  first.use(of(child));
+  test::comes_to_rest(loop);
+  wins.set();
+  CHECK(of(child)(second.task()).ready());
+  third.use([&](Task& task) { return as_number(semaphore.acquire().poll(task)); });
+  semaphore.release();
+  mote::detail::TaskAccess::header(first.task()).unlink();
+  test::comes_to_rest(loop);
+  CHECK(third.error() == 0);
+}
+
+ON_BOTH_SELECTORS("uses: a coroutine whose stream was closed and opened again in another reactor, at the same slot") {
+  for (const bool former_has_ended : {false, true}) {
+    CAPTURE(former_has_ended);
+    Connecting<S> loop;
+    test::Loop<S> other;
+    User there(other);
+    loop.begin(loop.slow);
+    if (former_has_ended) loop.first.destroy();
+    loop.stream.close();
+    there.use([&](Task& task) { return as_number(loop.stream.connect(loop.wanted.endpoint).poll(task)); });
+    CHECK(test::run_until(other, [&] { return there.answered; }));
+    CHECK(there.error() == 0);
+    if (former_has_ended) loop.second.use(of(loop.child.back()));
+    test::comes_to_rest(loop);
+    CHECK((former_has_ended ? loop.second : loop.first).error() == ECANCELED);
+    CHECK(loop.stream.is_open());
   }
 }

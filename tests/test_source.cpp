@@ -3,10 +3,14 @@
 // Sources: taken over, moved and given back; readiness, names and options.
 #include <netinet/tcp.h>
 
+#include <memory>
+#include <random>
 #include <string>
+#include <vector>
 
 #include "support/descriptors.hpp"
 #include "support/tasks.hpp"
+#include "support/users.hpp"
 
 using mote::ByteView;
 using mote::Fd;
@@ -259,4 +263,153 @@ ON_BOTH_SELECTORS(
   CHECK(test::turns(loop, 2) == 2);
   CHECK(recorder.calls == 2);
   CHECK(another.calls == 2);
+}
+
+// ----------------------------------------------------------------------------------------- who is told, of which loop
+
+namespace {
+
+// Streams that tasks of two reactors read, while they are opened, closed and moved onto each other: every task whose
+// read ended by that is told so once, in its next step, and no other one. Both reactors count their tasks alike.
+template <class S> class Moves {
+ public:
+  explicit Moves(unsigned seed) : random_(seed) {
+    for (std::size_t i = 0; i < 4; ++i) users_.push_back(std::make_unique<test::User>(reactor_of(i)));
+  }
+  void run(int rounds) {
+    for (int i = 0; i < rounds; ++i) {
+      for (std::size_t user = 0; user < users_.size(); ++user) begin(user);
+      rest();
+      for (Object& object : objects_) object.changed_reactor = false;
+      for (unsigned changes = 1 + below(4); changes != 0; --changes) change();
+      check();
+    }
+  }
+ private:
+  struct Object {
+    Stream stream;
+    test::Pair pair;
+    std::size_t reader = none;
+    unsigned reactor = 0;
+    bool changed_reactor = false;  // in this round: it may once
+  };
+  static constexpr std::size_t none = 99;
+
+  unsigned below(unsigned limit) { return static_cast<unsigned>(random_() % limit); }
+  mote::Reactor& reactor_of(std::size_t user) { return loops_[user % 2]; }
+  void rest() {
+    for (auto& loop : loops_) REQUIRE(test::comes_to_rest(loop));
+  }
+  // A task that awaits nothing begins to read.
+  void begin(std::size_t user) {
+    Object& object = objects_[below(3)];
+    if (reads_[user] != nullptr || !object.stream.is_open() || object.reader != none) return;
+    if (object.reactor != user % 2) return;
+    reads_[user] = &object;
+    object.reader = user;
+    ended_[user] = false;
+    users_[user]->use(
+        [this, &object](mote::Task& task) { return test::as_number(object.stream.read(bytes_).poll(task)); });
+  }
+  void end(Object& object) {
+    if (object.reader != none) ended_[object.reader] = true;
+    object.reader = none;
+  }
+  void change() {
+    Object& object = objects_[below(3)];
+    Object& other = objects_[below(3)];
+    if (!object.stream.is_open() && below(4) != 0) return open(object, below(2));
+    if (below(2) == 0 || &object == &other) {
+      end(object);
+      return object.stream.close();
+    }
+    if (!go_to(object, other.reactor)) return;
+    end(object);
+    if (other.stream.is_open()) end(other);
+    object.stream = std::move(other.stream);
+    object.pair = std::move(other.pair);
+  }
+  static bool go_to(Object& object, unsigned reactor) {
+    const bool changes = object.reactor != reactor;
+    if (changes && std::exchange(object.changed_reactor, true)) return false;
+    object.reactor = reactor;
+    return true;
+  }
+  void open(Object& object, unsigned reactor) {
+    if (!go_to(object, reactor)) return;
+    object.pair = test::socket_pair();
+    REQUIRE(object.stream.open(loops_[object.reactor], std::move(object.pair.a)));
+  }
+  void check() {
+    rest();
+    for (std::size_t user = 0; user < users_.size(); ++user) {
+      if (reads_[user] == nullptr) continue;
+      CHECK(users_[user]->error() == (ended_[user] ? ECANCELED : -1));
+      if (users_[user]->answered) reads_[user] = nullptr;
+    }
+    for (Object& object : objects_) {
+      if (!object.stream.is_open() || object.reader == none || below(2) == 0) continue;
+      test::send_text(object.pair.b.get(), "x");
+      test::User& user = *users_[object.reader];
+      CHECK(test::run_until(reactor_of(object.reader), [&] { return user.answered; }));
+      CHECK(user.error() == 0);
+      reads_[object.reader] = nullptr;
+      object.reader = none;
+    }
+  }
+
+  std::mt19937 random_;
+  test::Loop<S> loops_[2];
+  Object objects_[3];
+  std::vector<std::unique_ptr<test::User>> users_;
+  Object* reads_[4] = {};
+  bool ended_[4] = {};
+  char bytes_[8] = {};
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS(
+    "sources: generated: opened, closed and moved at random in two reactors, whoever waited is told, once") {
+  for (unsigned seed = 1; seed <= 200; ++seed) {
+    CAPTURE(seed);
+    Moves<S>(seed).run(40);
+  }
+}
+
+ON_BOTH_SELECTORS("sources: what was pending in a reactor that was destroyed is told no task of the one in its place") {
+  for (const bool connecting : {false, true}) {
+    CAPTURE(connecting);
+    const Fd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    mote::Endpoint endpoint = *mote::Endpoint::parse("127.0.0.1:0");
+    socklen_t size = mote::Endpoint::capacity;
+    REQUIRE(::bind(listener.get(), endpoint.address(), size = endpoint.size()) == 0);
+    REQUIRE(::listen(listener.get(), 4) == 0);
+    size = mote::Endpoint::capacity;
+    REQUIRE(::getsockname(listener.get(), endpoint.address(), &size) == 0);
+    endpoint.resize(size);
+
+    Stream stream;
+    char bytes[8];
+    alignas(test::Loop<S>) unsigned char storage[sizeof(test::Loop<S>)];
+    for (int i = 0; i < 2; ++i) {
+      auto* const loop = ::new (static_cast<void*>(storage)) test::Loop<S>;
+      test::Pair pair = test::socket_pair();
+      if (!connecting) REQUIRE(stream.open(*loop, std::move(pair.a)));
+      test::User user(*loop);
+      user.use([&](mote::Task& task) {
+        if (connecting) return test::as_number(stream.connect(endpoint).poll(task));
+        return test::as_number(stream.read(bytes).poll(task));
+      });
+      while (user.steps == 0) REQUIRE(loop->run_once(0ns));
+      REQUIRE_FALSE(user.answered);
+      if (i == 0 && !connecting) stream.close();  // before the task is told, its reactor is destroyed
+      if (i == 1) {
+        test::send_text(pair.b.get(), "x");
+        CHECK(test::run_until(*loop, [&] { return user.answered; }));
+        CHECK(user.error() == 0);
+      }
+      loop->~Loop();
+    }
+  }
 }

@@ -14,8 +14,13 @@
 #include <mote/base/exceptions.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/task/poll_context.hpp>
+#include <mote/task/queue_place.hpp>
 #include <mote/task/task.hpp>
+#include <mote/task/task_header.hpp>
 #include <mote/task/task_ref.hpp>
+#include <mote/task/task_store.hpp>
+#include <mote/task/wait_queue.hpp>
+#include <mote/task/waiter.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
@@ -63,6 +68,8 @@ struct Chain {
  private:
   bool resume();
   void adopt(Task& new_task);
+  void hand_over(Task& former, Task& heir);
+  void follow(PollContext context);
 };
 
 // What a coroutine waits for: the base of what a co_await makes, which lies in the frame of the coroutine that awaits.
@@ -125,16 +132,29 @@ inline bool Chain::poll(Task& polled_by) {
   else if (pending_await != nullptr) pending_await->poll_again(*pending_await, polled_by);  // only to leave
   restore.dismiss();
   exchange_shields();
-  return pending_await == nullptr && !abandoned;
+  const bool has_ended = pending_await == nullptr && !abandoned;
+  if (context.is_handing_over()) follow(context);
+  return has_ended;
+}
+// What it waits for is the heir's from now on, also where the heir, which awaits several things, need not come to it.
+inline void Chain::follow(PollContext context) {
+  task = TaskRef(TaskAccess::task(context.heir()));
+  abandoned = false;
 }
 
-// Another task is to step or poll it from now on. What the one before holds for it ends: if that task lives, it leaves
-// the places where it waits, and its shield is lowered; if it has ended, so has all of that.
+// Another task is to step or poll it from now on. If the one before lives, it hands over the places where it waits, and
+// its shield is lowered; if it has ended, so has all of that.
 [[gnu::noinline]] inline void Chain::adopt(Task& new_task) {
   Task* const former = task.get();
-  if (former != nullptr && pending_await != nullptr && !abandoned) PollContext(*former).abandon(*this);
+  if (former != nullptr && pending_await != nullptr && !abandoned) hand_over(*former, new_task);
   shielded = false;
   task = TaskRef(new_task);
+}
+inline void Chain::hand_over(Task& former, Task& heir) {
+  TaskHeader& header = TaskAccess::header(heir);
+  const bool is_same_scheduler = header.store->scheduler() == TaskAccess::header(former).store->scheduler();
+  Handover handover{header, &Waiter::move_to, &QueuePlace::move_to, is_same_scheduler ? header.serial() : 0};
+  PollContext(former).hand_over(*this, handover);
 }
 
 // The trampoline. Polls the operation that is pending, and resumes one coroutine after another until one waits, or the

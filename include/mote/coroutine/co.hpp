@@ -81,7 +81,11 @@ template <class T> struct CoFrame {
 // A coroutine. It begins when it is first stepped: awaited by another (`co_await child()`), spawned as a task of its
 // own (CoroutinePool), or made a part of a combinator or of MOTE_AWAIT, for which it is an operation. Nothing here
 // throws. It can be destroyed at any point: it then leaves everything that it waits for. As an operation it may be
-// polled by one task after another: it leaves what it waited for in the task before, if that still lives.
+// polled by one task after another, also while the task before lives. It then goes on with what it waits for: its place
+// in a line, the deadline of its sleep or time limit, its connection that is in progress, and an answer that has come
+// and was not taken. Nothing of that stays in the task before, but for a tick() that it does not wait for just then:
+// see TaskTimer. (Between tasks of two reactors a sleep begins anew, and of a close nobody is told.) The pools of these
+// tasks outlive it.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is

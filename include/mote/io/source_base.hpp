@@ -19,6 +19,8 @@
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
+#include <mote/task/task_header.hpp>
+#include <mote/task/task_store.hpp>
 #include <mote/task/waiter.hpp>
 
 namespace mote {
@@ -133,11 +135,13 @@ class SourceBase : SlotOwner {
     if (interrupted_by(direction) == 0) Slot::clear_state(state, Slot::interrupted);
     return is_of_this_task;
   }
-  // Returns whether there was one of this task, which counts as told from now on.
+  // Returns whether there was one of this task, which counts as told from now on. (Where it hands a coroutine over, the
+  // task that goes on with that is to be told.)
   bool take_interruption(Task& task, Interest direction) {
+    const TaskHeader& header = TaskAccess::header(task);
     std::uint32_t& interrupted = interrupted_by(direction);
-    if (interrupted != TaskAccess::header(task).serial()) return false;
-    interrupted = 0;
+    if (interrupted != name_of(header)) return false;
+    interrupted = header.heir_serial();
     return true;
   }
   // Notes the task as waiting for `what`. Returns what the operation has to return.
@@ -166,7 +170,7 @@ class SourceBase : SlotOwner {
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
   void set_loop(Loop& loop) {
-    if (loop_ != &loop) interrupted_[0] = interrupted_[1] = 0;  // tasks of another loop: this one has the same serials
+    if (loop_ != &loop) change_loop();
     loop_ = &loop;
   }
 
@@ -174,13 +178,34 @@ class SourceBase : SlotOwner {
 
   std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
   [[gnu::noinline]] void interrupt_operations(Slot& slot) {
-    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
-    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
-    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
+    if (slot.is_reading()) interrupted_[0] = name_of(*slot.reader.task());
+    if (slot.is_writing()) interrupted_[1] = name_of(*slot.writer.task());
+    if (!slot.is(Slot::connecting)) return;
+    interrupted_[1] = slot.next;
+    forget_tasks_that_ended();
+  }
+  // How a task is named in the record: those of two loops have the same serials.
+  [[gnu::noinline]] std::uint32_t name_of(const TaskHeader& task) const {
+    const bool is_of_loop = task.store->scheduler() == loop_;
+    return is_of_loop ? task.serial() : task.serial() & ~TaskHeader::serial_bit;
+  }
+  [[gnu::noinline]] void change_loop() {
+    for (std::uint32_t& task : interrupted_) task &= ~TaskHeader::serial_bit;
+  }
+  // Where none lives in the loop there is nobody to be told: it is being destroyed, or is a new one in the place of one
+  // that was.
+  [[gnu::noinline]] void forget_tasks_that_ended() {
+    if (loop_->stats().tasks != 0) return;
+    for (std::uint32_t& task : interrupted_) {
+      if ((task & TaskHeader::serial_bit) != 0) task = 0;
+    }
   }
   // Makes the next attempts look whether there is somebody to be told.
   void mark_interrupted() {
-    if ((interrupted_[0] | interrupted_[1]) == 0) return;
+    if ((interrupted_[0] | interrupted_[1]) != 0) mark_slot();
+  }
+  [[gnu::noinline]] void mark_slot() {
+    forget_tasks_that_ended();
     slot_->read_state |= Slot::interrupted;
     slot_->write_state |= Slot::interrupted;
   }
@@ -207,7 +232,9 @@ class SourceBase : SlotOwner {
   // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
   // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
-  // interrupted, one after the other, before the first of them was stepped, the last one counts.
+  // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
+  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (After a way back to that
+  // loop the task is not found.)
   std::uint32_t interrupted_[2] = {};
 };
 

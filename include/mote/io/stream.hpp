@@ -129,7 +129,7 @@ class Stream : public Source {
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
   // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
   // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
-  // task polls it. A stream that is moved meanwhile is closed: both are empty.
+  // task polls it, whether the first one lives or not. A stream that is moved meanwhile is closed: both are empty.
   // Errors, the socket's real one:
   //   ECONNREFUSED               nobody listens there.
   //   ETIMEDOUT                  no answer within the kernel's time, about two minutes.
@@ -149,7 +149,7 @@ class Stream : public Source {
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
-    return operation<void>([this, &endpoint, begun = Registration()](PollContext context) mutable {
+    return operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
       return attempt_connect(context, endpoint, begun);
     });
   }
@@ -239,7 +239,14 @@ class Stream : public Source {
   // Who connects is recorded: in the slot, by the task's serial number; and in a coroutine's frame by `begun`, since
   // another task may poll the coroutine later.
 
-  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Registration& begun) {
+  // The connection that a coroutine has begun. The slot is only compared: it tells two reactors apart.
+  struct Begun {
+    const Slot* slot = nullptr;
+    std::uint32_t generation = 0;
+  };
+
+  Result<void> attempt_connect(PollContext context, const Endpoint& endpoint, Begun& begun) {
+    if (context.is_handing_over()) return hand_over_connection(context, begun);
     if (take_interruption(context, begun)) return Error(ECANCELED);
     const bool is_pending = slot_ != nullptr;
     if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
@@ -247,6 +254,7 @@ class Stream : public Source {
     Error refusal;
     if (!context.proceed(refusal)) {
       if (is_own && refusal == ECANCELED) drop_connection(context, begun);
+      else if (is_own) claim_connection(context.header());
       return refusal;
     }
     if (is_pending && !is_own) {
@@ -264,14 +272,14 @@ class Stream : public Source {
     return result;
   }
   // Whether what this task, or this coroutine, has begun was closed since it was told last.
-  bool take_interruption(PollContext context, Registration& begun) {
-    const bool is_task = is_of_loop(context) && SourceBase::take_interruption(context.task(), Interest::write);
-    const bool is_coroutine = begun && !is_registered_as(begun);
-    if (is_coroutine) begun = Registration();
+  bool take_interruption(PollContext context, Begun& begun) {
+    const bool is_task = SourceBase::take_interruption(context.task(), Interest::write);
+    const bool is_coroutine = begun.slot != nullptr && !is_registered_as(begun);
+    if (is_coroutine) begun = Begun();
     return is_task || is_coroutine;
   }
-  bool is_registered_as(Registration begun) const {
-    return slot_ != nullptr && slot_->generation == begun.generation && loop_->index_of(*slot_) == begun.slot;
+  bool is_registered_as(Begun begun) const {
+    return slot_ != nullptr && slot_ == begun.slot && slot_->generation == begun.generation;
   }
   bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
   bool is_connected_by(PollContext context) const {
@@ -282,16 +290,28 @@ class Stream : public Source {
     const detail::TaskHeader* const task = slot_->writer.task();
     return slot_->handler || slot_->writer.is_waiting() || (task != nullptr && task->serial() == slot_->next);
   }
-  Error wait_to_be_connected(PollContext context, Registration& begun) {
+  Error wait_to_be_connected(PollContext context, Begun& begun) {
     const Error answer = wait_for(context, Interest::write, "a connection");
     if (answer != detail::suspended) return answer;
     slot_->next = context.header().serial();
-    begun = {loop_->index_of(*slot_), slot_->generation};
+    begun = {slot_, slot_->generation};
     return answer;
   }
+  // It is that task's, which has no budget to look at it before its next turn: nobody drops it until then.
+  void claim_connection(detail::TaskHeader& task) {
+    slot_->next = task.serial();
+    if (!slot_->writer.has_task()) slot_->writer.wait(task, 0);
+  }
+  // The coroutine that connects goes on in another task: what is in progress, or has been closed, is that one's.
+  [[gnu::noinline]] Error hand_over_connection(PollContext context, Begun begun) {
+    static_cast<void>(SourceBase::take_interruption(context.task(), Interest::write));
+    const bool is_own = is_registered_as(begun) && slot_->is(Slot::connecting) && is_connected_by(context);
+    if (is_own) slot_->writer.leave(context.header());
+    return Error(ECANCELED);
+  }
   // The stream is empty again. Of those who connect nobody is told.
-  void drop_connection(PollContext context, Registration& begun) {
-    begun = Registration();
+  void drop_connection(PollContext context, Begun& begun) {
+    begun = Begun();
     if (slot_ == nullptr) return;
     slot_->clear(Slot::connecting);
     slot_->writer.leave(context.header());

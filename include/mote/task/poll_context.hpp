@@ -97,10 +97,10 @@ class PollContext {
   }
   Error wait(WaitQueue& queue, const char* what) const { return queue.wait(*header_, what); }
   // Ends the task's wait there: where the operation was refused with ECANCELED, or is being abandoned. The next task of
-  // a queue is woken to look.
+  // a queue is woken to look. Where another task goes on with the coroutine that awaits, the wait becomes that task's.
   void leave(Waiter& waiter) const { waiter.leave(*header_); }
   void leave(WaitQueue& queue) const {
-    if (detail::QueuePlace* const place = header_->place_in(&queue)) place->leave();
+    if (detail::QueuePlace* const place = header_->place_in(&queue)) header_->leave(*place);
   }
   // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
   // wait.
@@ -123,6 +123,9 @@ class PollContext {
   }
   // Whether this attempt is made only to leave: it must return ECANCELED or pending, and complete nothing.
   bool is_abandoning() const { return header_->abandoning; }
+  // Whether, moreover, the coroutine that awaits goes on in another task, whose attempt comes next. So the operation is
+  // not given up: it keeps what it has got so far.
+  bool is_handing_over() const { return header_->handing_over; }
 
   // Whether a cancellation is pending: the next operation that is refused returns ECANCELED.
   bool is_cancelling() const { return header_->is_cancelling(); }
@@ -146,6 +149,21 @@ class PollContext {
 
   // For the library.
   detail::TaskHeader& header() const { return *header_; }
+  detail::TaskHeader& heir() const { return header_->handover->heir; }  // while it hands over
+  // abandon(), for another task to go on with the operation.
+  template <class Op> void hand_over(Op& operation, detail::Handover& handover) const {
+    const Instant since = header_->since;
+    header_->handover = &handover;
+    header_->handing_over = true;
+    const auto restore = [this, since] {
+      header_->handing_over = false;
+      header_->since = since;
+    };
+    detail::OnException restore_too(restore);
+    abandon(operation);
+    restore_too.dismiss();
+    restore();
+  }
  private:
   // attempt(), as functions of the control block: called out of line, a PollContext would have to lie in memory.
   template <class R, class GetResult>
@@ -166,7 +184,7 @@ class PollContext {
     detail::QueuePlace* const place = task.place_in(&queue);
     const bool released = place != nullptr && place->is_released();
     if (released && place->is_orphaned()) {
-      place->leave();
+      task.leave(*place);
       return Error(ECANCELED);
     }
     if (!task.may_complete()) {

@@ -27,6 +27,9 @@ struct QueuePlace : ListNode {
   bool is_released() const { return !linked(); }  // or orphaned; of a place that is not free
   bool is_orphaned() const { return !linked() && task == nullptr; }
   void leave();  // becomes free. If it was the first, the task that is first now is woken to look.
+  // For a Handover: the heir has one that stands as this one does, at its position. Without room for one it has none,
+  // and its next attempt is answered ENOBUFS.
+  static void move_to(QueuePlace& self, TaskHeader& heir);
 
   WaitQueue* queue = nullptr;
   TaskHeader* task = nullptr;

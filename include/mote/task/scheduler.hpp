@@ -91,7 +91,8 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    task.code = static_cast<int>(static_cast<std::uint32_t>(stats_.tasks_spawned) | 1u << 31);  // its serial()
+    const auto number = static_cast<std::uint32_t>(stats_.tasks_spawned);
+    task.code = static_cast<int>(number | TaskHeader::serial_bit);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
   }

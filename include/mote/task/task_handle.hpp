@@ -88,11 +88,11 @@ class TaskHandle : detail::TaskHolder {
   }
   bool take_interruption(PollContext context) {
     if (interrupted != context.header().serial()) return false;
-    interrupted = 0;
+    interrupted = context.header().heir_serial();
     return true;
   }
   static bool take_cancellation(PollContext context) {
-    if (!context.is_cancelling()) return false;
+    if (!context.is_cancelling() || context.is_abandoning()) return false;
     context.acknowledge_cancellation();
     return true;
   }

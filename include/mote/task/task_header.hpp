@@ -23,6 +23,17 @@ namespace detail {
 class TaskStore;
 struct TaskHeader;
 
+// A coroutine goes on in another task, the heir, while the one that has polled it so far lives. This exists during the
+// attempt that the former makes to leave: the places where it waits for the coroutine become those of the heir, each
+// at its position, so that nothing is lost. Pointers to functions, so that a program without coroutines does not link
+// them.
+struct Handover {
+  TaskHeader& heir;
+  void (*move_waiter)(Waiter& waiter, TaskHeader& heir);
+  void (*move_place)(QueuePlace& place, TaskHeader& heir);
+  std::uint32_t serial;  // the heir's; 0: it is a task of another scheduler
+};
+
 // Called at a task's end, in the place of waking a task that joins it. A pointer to a function, so that a program that
 // does not use it does not link its code.
 struct EndHook {
@@ -118,13 +129,21 @@ struct TaskHeader : ListNode {
     }
     return nullptr;
   }
+  void leave(QueuePlace& place) {
+    if (handing_over) handover->move_place(place, handover->heir);
+    else place.leave();
+  }
+  // Whom what this task was still to be told concerns, once the attempt that asks has been made: nobody (0), or the
+  // serial of the task that goes on with it.
+  std::uint32_t heir_serial() const { return handing_over ? handover->serial : 0; }
   // What an operation returns that has noted the task as waiting; `what` says for what, in words.
   Error suspend(const char* what) {
     waits_for = what;
     return suspended;
   }
-  // Of a task that lives: a number that no task of its scheduler has had before. Never 0.
+  // Of a task that lives: a number that no task of its scheduler has had before. Its highest bit is set.
   std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
+  static constexpr std::uint32_t serial_bit = 1u << 31;
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
 
   State state = State::free;
@@ -134,6 +153,7 @@ struct TaskHeader : ListNode {
   bool operation_shielded = false;  // the pending operation holds a shield, until it completes
   bool cancel_held = false;         // a cancellation came while shields were up
   bool abandoning = false;          // attempts are made only to make operations leave where they wait
+  bool handing_over = false;        // the same, and another task goes on with them: see Handover
   Step (*step)(TaskHeader&) = nullptr;
   RunQueue* run_queue = nullptr;  // of its scheduler, and of its priority
   TaskStore* store = nullptr;     // in whose slot it lies
@@ -148,7 +168,10 @@ struct TaskHeader : ListNode {
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
   int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
-  Instant since{};          // when it was suspended
+  union {
+    Instant since{};     // when it was suspended
+    Handover* handover;  // while handing_over
+  };
 };
 
 inline TaskHeader* RunQueue::pop() {
@@ -165,6 +188,11 @@ inline void Waiter::wake() {
   MOTE_ASSERT(task_ != nullptr);
   awaited_ = 0;
   task_->queue();
+}
+inline void Waiter::leave(const detail::TaskHeader& task) {
+  if (task_ != &task) return;
+  if (task.handing_over) task.handover->move_waiter(*this, task.handover->heir);
+  else clear();
 }
 inline void Waiter::attach(detail::TaskHeader& task) {
   clear();

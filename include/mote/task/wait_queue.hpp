@@ -82,8 +82,13 @@ class WaitQueue {
   // Seldom called, and not inlined, so that all queues share it.
   [[gnu::noinline]] Error refuse(detail::TaskHeader& task, detail::QueuePlace* place, Error refusal) {
     if (refusal != ECANCELED) return wait(task, "its next turn");
-    if (place != nullptr) place->leave();
+    if (place != nullptr) task.leave(*place);
     return refusal;
+  }
+  // Another one takes over the place, at its position.
+  void replace(detail::QueuePlace& place, detail::QueuePlace& by) {
+    places_.insert_after(place, by);
+    place.unlink();
   }
   void leave(detail::QueuePlace& place) {
     const bool first = places_.front() == &place;
@@ -97,6 +102,15 @@ class WaitQueue {
 inline void detail::QueuePlace::leave() {
   WaitQueue* const from = std::exchange(queue, nullptr);
   if (linked()) from->leave(*this);
+}
+inline void detail::QueuePlace::move_to(QueuePlace& self, TaskHeader& heir) {
+  const bool has_one = heir.place_in(self.queue) != nullptr;
+  QueuePlace* const place = has_one ? nullptr : heir.place_in(nullptr);
+  if (place == nullptr) return self.leave();
+  place->queue = std::exchange(self.queue, nullptr);
+  place->task = self.is_orphaned() ? nullptr : &heir;
+  heir.in_queues = true;
+  if (self.linked()) place->queue->replace(self, *place);
 }
 
 }  // namespace MOTE_NAMESPACE

@@ -54,9 +54,10 @@ class Waiter : public detail::ListNode {
   void wait_again(std::uint32_t what) { awaited_ = what; }  // of the task that it names already
   bool names(const detail::TaskHeader& task) const { return task_ == &task; }
   bool is_taken_by_another(const detail::TaskHeader& task) const { return awaited_ != 0 && task_ != &task; }
-  void leave(const detail::TaskHeader& task) {
-    if (task_ == &task) clear();
-  }
+  // Names that task no more. Where it hands a coroutine over, the other task is named instead, as waiting as it was.
+  void leave(const detail::TaskHeader& task);
+  // For a Handover.
+  static void move_to(Waiter& self, detail::TaskHeader& heir) { self.wait(heir, self.awaited_); }
  private:
   void attach(detail::TaskHeader& task);
 

@@ -126,9 +126,10 @@ class WakerCore : public InboxNode {
     if (task.is_cancelling()) task.acknowledge_cancellation();
     return true;
   }
+  // Of a task that leaves. Where it hands a coroutine over, the task that goes on with that waits, and is to be told.
   void forget_use(const TaskHeader& task) {
-    if (waiter_.names(task)) woken_ = false;
-    if (interrupted_ == task.serial()) interrupted_ = 0;
+    if (waiter_.names(task) && !task.handing_over) woken_ = false;
+    if (interrupted_ == task.serial()) interrupted_ = task.heir_serial();
   }
   void deliver() {
     if ((state_.load() & pending) == 0) return;

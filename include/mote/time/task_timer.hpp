@@ -31,7 +31,8 @@ inline namespace MOTE_NAMESPACE {
 // It belongs to the task that uses it. A sleep() or a time limit ends when it completes, is cancelled, or is given up
 // by first_of() or the like. A tick() goes on after each tick, until it is cancelled, or the task uses the timer for
 // something else. When the task ends, so does every use. Then nothing is left of it: the timer is not armed, and the
-// next use begins anew.
+// next use begins anew. A coroutine that another task polls while it waits here takes its use along, deadline and ticks
+// included. Between two of its ticks the timer stays the former task's: reset() it first.
 // Size on a 32-bit board: 72 bytes.
 class TaskTimer : detail::TaskUse {
  public:
@@ -71,7 +72,8 @@ class TaskTimer : detail::TaskUse {
   }
   // Ends the task's own time limit, and no other use.
   void end_limit(PollContext context) {
-    if (is_used(context, limiting)) end();
+    if (context.is_handing_over()) hand_over(context, limiting);
+    else if (is_used(context, limiting)) end();
   }
   // Ends whatever use it is in. A task that waits in it begins anew: its sleep lasts `delay` from then on.
   void reset() {
@@ -127,7 +129,8 @@ class TaskTimer : detail::TaskUse {
   Result<std::uint32_t> attempt(PollContext context, Duration time, What use) {
     Error refusal;
     if (context.is_abandoning()) {
-      give_up(context, use);
+      if (context.is_handing_over()) hand_over(context, use);
+      else give_up(context, use);
       return Error(ECANCELED);
     }
     const bool begun = begin(context, time, use);
@@ -150,6 +153,12 @@ class TaskTimer : detail::TaskUse {
     if (!is_used(context, use)) return;
     if (use == ticking) wait_again(in_use | ticking | given_up);
     else end();
+  }
+  // The use becomes that of the task in which the coroutine goes on. Its deadline stays, and so does what has come.
+  void hand_over(PollContext context, What use) {
+    if (!is_used(context, use)) return;
+    if (context.header().heir_serial() == 0) end();  // a task of another reactor, which has another clock
+    else leave(context.header());
   }
   void expire() {
     const std::uint32_t passed = 1 + timer_.missed();
