@@ -2299,7 +2299,6 @@ struct Handover {
   TaskHeader& heir;
   void (*move_waiter)(Waiter& waiter, TaskHeader& heir);
   void (*move_place)(QueuePlace& place, TaskHeader& heir);
-  std::uint32_t serial;  // the heir's; 0: it is a task of another scheduler
 };
 
 // Called at a task's end, in the place of waking a task that joins it. A pointer to a function, so that a program that
@@ -2403,13 +2402,14 @@ struct TaskHeader : ListNode {
   }
   // Whom what this task was still to be told concerns, once the attempt that asks has been made: nobody (0), or the
   // serial of the task that goes on with it.
-  std::uint32_t heir_serial() const { return handing_over ? handover->serial : 0; }
+  std::uint32_t heir_serial() const { return handing_over ? handover->heir.serial() : 0; }
   // What an operation returns that has noted the task as waiting; `what` says for what, in words.
   Error suspend(const char* what) {
     waits_for = what;
     return suspended;
   }
-  // Of a task that lives: a number that no task of its scheduler has had before. Its highest bit is set.
+  // Of a task that lives: a number that no task of this process has had before, until 2^31 have been spawned. Its
+  // highest bit is set.
   std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   static constexpr std::uint32_t serial_bit = 1u << 31;
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }
@@ -2897,6 +2897,7 @@ class PollContext {
     if (!task.may_complete()) return refuse(task, waiter);
     R result = get_result();
     if (result || result.error() != EAGAIN) {
+      if (waiter.names(task)) waiter.wait_again(0);  // something else may have woken the task
       task.consume_budget();
       return result;
     }
@@ -3042,6 +3043,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
+inline std::atomic<std::uint32_t> schedulers_started{0};  // of this process
+
 // The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, the
 // statistics and the observer. A reactor is one object written in layers, each a class that derives from the one below,
 // so that they share all of this without a pointer from one to the other. This class is the lowest.
@@ -3101,7 +3104,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    const auto number = static_cast<std::uint32_t>(stats_.tasks_spawned);
+    const std::uint32_t number = first_number_ + static_cast<std::uint32_t>(stats_.tasks_spawned);
     task.code = static_cast<int>(number | TaskHeader::serial_bit);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
@@ -3209,10 +3212,15 @@ class Scheduler : Pinned {
   constexpr Scheduler() = default;
   ~Scheduler() = default;
 
-  void start_queues() {
+  // Knuth, volume 3, section 6.4: multiples of this number lie far from each other.
+  void start() {
+    first_number_ = schedulers_started.fetch_add(1, std::memory_order_relaxed) * 2654435769u;
     ready_.start();
     running_tasks_.start();
   }
+  // The serials of tasks and the generations of slots are counted from here: those of two reactors differ, also where
+  // one comes to lie where the other was.
+  std::uint32_t first_number() const { return first_number_; }
   void start_higher_queues(RunQueue* higher, std::uint32_t levels) {
     higher_ = higher;
     higher_levels_ = levels;
@@ -3381,6 +3389,7 @@ class Scheduler : Pinned {
   Instant now_{};
   RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
   std::uint32_t higher_levels_ = 0;
+  std::uint32_t first_number_ = 0;
   Statistics stats_;
   List<TaskStore> stores_;
   Observer observer_;
@@ -3557,7 +3566,12 @@ class TaskHandle : detail::TaskHolder {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
       if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
       if (task == nullptr) return Error(EINVAL);
-      return context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
+      const Result<Outcome> ended =
+          context.attempt(task->joiner, "the end of a task", [=] { return take_outcome(context); });
+      // Until its next turn, where the task had no budget: see interrupt_join().
+      const bool is_postponed = !ended && ended.error() == detail::suspended && !task->joiner.has_task();
+      if (is_postponed) task->joiner.wait(context.header(), 0);
+      return ended;
     });
   }
  private:
@@ -3856,6 +3870,19 @@ struct Slot {
   // stepped. (After an operation that has completed the waiter still names its task.)
   bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & tried) == 0); }
   bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & tried) == 0); }
+  // The task's operation is pending until its next turn, for which it is queued already. What it would wait for is not
+  // armed.
+  void note_postponed(TaskHeader& task, Interest direction) {
+    Waiter& waiter = waiter_of(direction);
+    const bool is_writing_there = direction == Interest::write;
+    if (!waiter.names(task)) {
+      const bool is_pending = is_writing_there ? is_writing() : is_reading();
+      if (is_pending) return;  // of another task, which is told then; this one is told EBUSY, or goes on
+      waiter.wait(task, 0);
+      if (!is_writing_there) read_state |= disarmed;
+    }
+    clear_state(state_of(direction), tried);
+  }
   // Whatever disarms reading calls this: see DescriptorTable::wait_for().
   void forget_idle_reader() {
     if (reader.has_task() && !reader.is_waiting()) read_state |= disarmed;
@@ -4032,7 +4059,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     } else {
       ++fresh_;
       slot = &slots_[fresh_];
-      slot->generation = 1;
+      slot->generation = first_number() | 1u;
     }
     Statistics& counts = stats();
     ++counts.descriptors;
@@ -4315,7 +4342,9 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
+  // There is never anything urgent.
   static void wake_at_once(Slot& slot, const Waiter& waiter) {
+    if ((waiter.awaited() & bits(Interest::read | Interest::write)) == 0) return;
     slot.report(Readiness::readable | Readiness::writable);
     Slot::clear_state(slot.read_state, Slot::must_wait);
     Slot::clear_state(slot.write_state, Slot::must_wait);
@@ -4839,7 +4868,7 @@ class Loop : LoopWords, public DescriptorTable {
   ~Loop() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
-    start_queues();
+    start();
     DescriptorTable::attach(selector, slots, capacity);
     batch_ = batch;
     batch_size_ = batch_size;
@@ -5227,7 +5256,7 @@ class Reactor : detail::Loop {
   // Errors:
   //   ENOENT           the registration is no longer there.
   //   EBADF            its descriptor has been closed: forget() it.
-  //   EEXIST           the same, and the number is that of the reactor's own descriptor by now.
+  //   EEXIST, EINVAL   the same, and the number is by now that of a descriptor of the reactor's own.
   //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
@@ -5683,8 +5712,9 @@ class TaskTimer : detail::TaskUse {
   // The use becomes that of the task in which the coroutine goes on. Its deadline stays, and so does what has come.
   void hand_over(PollContext context, What use) {
     if (!is_used(context, use)) return;
-    if (context.header().heir_serial() == 0) end();  // a task of another reactor, which has another clock
-    else leave(context.header());
+    const bool is_same_reactor = context.heir().store->scheduler() == context.header().store->scheduler();
+    if (is_same_reactor) leave(context.header());
+    else end();  // the timer is that of the former's reactor
   }
   void expire() {
     const std::uint32_t passed = 1 + timer_.missed();
@@ -5932,7 +5962,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
-    set_loop(loop);
+    loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned must_wait = (flags & Slot::blocking) != 0 ? Slot::must_wait : 0;  // else it is tried at once
@@ -5984,13 +6014,16 @@ class SourceBase : SlotOwner {
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
     if (slot_ == nullptr) {
-      take_interruption(task, direction);
+      const bool was_pending = take_interruption(task, direction);
+      if (was_pending && context.is_cancelling() && !context.is_abandoning()) context.acknowledge_cancellation();
       return Error(loop_ != nullptr ? ECANCELED : EBADF);
     }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
       slot_->waiter_of(direction).leave(context.header());
       take_interruption(task, direction);
+    } else {
+      slot_->note_postponed(context.header(), direction);
     }
     return refusal;
   }
@@ -5998,7 +6031,13 @@ class SourceBase : SlotOwner {
   // task did with the former descriptor ended when that was closed, and the task has not been told.
   bool begin_attempt(Task& task, Interest direction) {
     std::uint8_t& state = slot_->state_of(direction);
-    state |= Slot::tried;
+    Waiter& waiter = slot_->waiter_of(direction);
+    if (waiter.names(TaskAccess::header(task))) {
+      waiter.wait_again(0);
+      state |= Slot::tried;
+    } else if (!waiter.has_task()) {
+      state |= Slot::tried;
+    }
     return (state & (Slot::disarmed | Slot::interrupted)) != 0 && begin_seldom_attempt(task, direction, state);
   }
   [[gnu::noinline]] bool begin_seldom_attempt(Task& task, Interest direction, std::uint8_t& state) {
@@ -6014,7 +6053,7 @@ class SourceBase : SlotOwner {
   bool take_interruption(Task& task, Interest direction) {
     const TaskHeader& header = TaskAccess::header(task);
     std::uint32_t& interrupted = interrupted_by(direction);
-    if (interrupted != name_of(header)) return false;
+    if (interrupted != header.serial()) return false;
     interrupted = header.heir_serial();
     return true;
   }
@@ -6043,43 +6082,18 @@ class SourceBase : SlotOwner {
   Slot* slot_ = nullptr;  // null: it is not open
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
-  void set_loop(Loop& loop) {
-    if (loop_ != &loop) change_loop();
-    loop_ = &loop;
-  }
 
   // ---- operations that are pending when this is closed ----
 
   std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
   [[gnu::noinline]] void interrupt_operations(Slot& slot) {
-    if (slot.is_reading()) interrupted_[0] = name_of(*slot.reader.task());
-    if (slot.is_writing()) interrupted_[1] = name_of(*slot.writer.task());
-    if (!slot.is(Slot::connecting)) return;
-    interrupted_[1] = slot.next;
-    forget_tasks_that_ended();
-  }
-  // How a task is named in the record: those of two loops have the same serials.
-  [[gnu::noinline]] std::uint32_t name_of(const TaskHeader& task) const {
-    const bool is_of_loop = task.store->scheduler() == loop_;
-    return is_of_loop ? task.serial() : task.serial() & ~TaskHeader::serial_bit;
-  }
-  [[gnu::noinline]] void change_loop() {
-    for (std::uint32_t& task : interrupted_) task &= ~TaskHeader::serial_bit;
-  }
-  // Where none lives in the loop there is nobody to be told: it is being destroyed, or is a new one in the place of one
-  // that was.
-  [[gnu::noinline]] void forget_tasks_that_ended() {
-    if (loop_->stats().tasks != 0) return;
-    for (std::uint32_t& task : interrupted_) {
-      if ((task & TaskHeader::serial_bit) != 0) task = 0;
-    }
+    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
+    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
+    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
   }
   // Makes the next attempts look whether there is somebody to be told.
   void mark_interrupted() {
-    if ((interrupted_[0] | interrupted_[1]) != 0) mark_slot();
-  }
-  [[gnu::noinline]] void mark_slot() {
-    forget_tasks_that_ended();
+    if ((interrupted_[0] | interrupted_[1]) == 0) return;
     slot_->read_state |= Slot::interrupted;
     slot_->write_state |= Slot::interrupted;
   }
@@ -6087,7 +6101,7 @@ class SourceBase : SlotOwner {
   // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
     if (other.loop_ == nullptr) return;  // it has never been open
-    set_loop(*other.loop_);
+    loop_ = other.loop_;
     if (other.slot_ == nullptr) return;
     if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
@@ -6105,10 +6119,8 @@ class SourceBase : SlotOwner {
 
   // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
-  // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
-  // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
-  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (After a way back to that
-  // loop the task is not found.)
+  // that has ended by then is not found again, since no other task has its serial. Of two tasks that were interrupted,
+  // one after the other, before the first of them was stepped, the last one counts.
   std::uint32_t interrupted_[2] = {};
 };
 
@@ -6210,7 +6222,7 @@ class Source : protected detail::SourceBase {
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
     MOTE_ASSERT(handler);
-    if (slot_->reader.is_waiting() || slot_->writer.is_waiting()) return Error(EBUSY);
+    if (slot_->is_reading() || slot_->is_writing()) return Error(EBUSY);
     slot_->reader.clear();
     slot_->writer.clear();
     return loop_->set_handler(*slot_, interest, handler);
@@ -6752,10 +6764,7 @@ class Stream : public Source {
   bool is_registered_as(Begun begun) const {
     return slot_ != nullptr && slot_ == begun.slot && slot_->generation == begun.generation;
   }
-  bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
-  bool is_connected_by(PollContext context) const {
-    return slot_->next == context.header().serial() && is_of_loop(context);
-  }
+  bool is_connected_by(PollContext context) const { return slot_->next == context.header().serial(); }
   // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
   bool is_in_use_by_others() const {
     const detail::TaskHeader* const task = slot_->writer.task();
@@ -7035,7 +7044,6 @@ class Listener : public Source {
     loop_->accept_retry().remove(context.header());
     Error refusal;
     if (!proceed(context, Interest::read, refusal)) return refusal;
-    if (slot_->reader.names(context.header())) slot_->reader.wait_again(0);
     if (loop_->vacancies() == 0) return wait_in(loop_->vacancy(), context, "a free slot in the table");
     const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
@@ -7050,9 +7058,9 @@ class Listener : public Source {
   // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending: it awaits a bit
   // that no event answers.
   Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
+    if (slot_->reader.is_taken_by_another(context.header())) return Error(EBUSY);
     const Error answer = queue.wait(context.header(), what);
-    if (answer != detail::suspended || slot_->reader.is_waiting()) return answer;
-    slot_->reader.wait(context.header(), detail::awaits_no_event);
+    if (answer == detail::suspended) slot_->reader.wait(context.header(), detail::awaits_no_event);
     return answer;
   }
   // There must be a free slot in the table.
@@ -7230,7 +7238,6 @@ class WakerCore : public InboxNode {
     callback_ = callback;
     signalled_ = false;
     closed_ = false;
-    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     loop.join_inbox(*this, with);
     const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
@@ -7270,12 +7277,15 @@ class WakerCore : public InboxNode {
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
   R attempt(PollContext context, GetResult&& get_result) {
     if (context.is_abandoning()) forget_use(context.header());
-    return context.attempt(waiter_, "a wake-up", [&]() -> R {
+    R answer = context.attempt(waiter_, "a wake-up", [&]() -> R {
       if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
       return Error(closed_ ? ECANCELED : EBADF);
     });
+    const bool is_postponed = !answer && answer.error() == suspended && !waiter_.is_waiting();
+    if (is_postponed && !context.is_abandoning()) note_postponed(context.header());
+    return answer;
   }
  protected:
   // The hook for the loop's inbox.
@@ -7310,6 +7320,11 @@ class WakerCore : public InboxNode {
     if (task.is_cancelling()) task.acknowledge_cancellation();
     return true;
   }
+  // The task's attempt is pending until its next turn, for which it is queued already.
+  [[gnu::noinline]] void note_postponed(TaskHeader& task) {
+    waiter_.wait(task, 0);
+    woken_ = true;
+  }
   // Of a task that leaves. Where it hands a coroutine over, the task that goes on with that waits, and is to be told.
   void forget_use(const TaskHeader& task) {
     if (waiter_.names(task) && !task.handing_over) woken_ = false;
@@ -7328,7 +7343,7 @@ class WakerCore : public InboxNode {
   Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
   // The task (its serial) that waited when this was closed: its next attempt returns ECANCELED, also where it has been
-  // opened again. One that has ended by then is not found again, since no other task of the loop has its serial.
+  // opened again. One that has ended by then is not found again, since no other task has its serial.
   std::uint32_t interrupted_ = 0;
   Waiter waiter_;
 };
@@ -9274,9 +9289,7 @@ inline void Chain::follow(PollContext context) {
   task = TaskRef(new_task);
 }
 inline void Chain::hand_over(Task& former, Task& heir) {
-  TaskHeader& header = TaskAccess::header(heir);
-  const bool is_same_scheduler = header.store->scheduler() == TaskAccess::header(former).store->scheduler();
-  Handover handover{header, &Waiter::move_to, &QueuePlace::move_to, is_same_scheduler ? header.serial() : 0};
+  Handover handover{TaskAccess::header(heir), &Waiter::move_to, &QueuePlace::move_to};
   PollContext(former).hand_over(*this, handover);
 }
 

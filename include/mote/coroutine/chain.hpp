@@ -18,7 +18,6 @@
 #include <mote/task/task.hpp>
 #include <mote/task/task_header.hpp>
 #include <mote/task/task_ref.hpp>
-#include <mote/task/task_store.hpp>
 #include <mote/task/wait_queue.hpp>
 #include <mote/task/waiter.hpp>
 
@@ -151,9 +150,7 @@ inline void Chain::follow(PollContext context) {
   task = TaskRef(new_task);
 }
 inline void Chain::hand_over(Task& former, Task& heir) {
-  TaskHeader& header = TaskAccess::header(heir);
-  const bool is_same_scheduler = header.store->scheduler() == TaskAccess::header(former).store->scheduler();
-  Handover handover{header, &Waiter::move_to, &QueuePlace::move_to, is_same_scheduler ? header.serial() : 0};
+  Handover handover{TaskAccess::header(heir), &Waiter::move_to, &QueuePlace::move_to};
   PollContext(former).hand_over(*this, handover);
 }
 

@@ -121,7 +121,6 @@ class Listener : public Source {
     loop_->accept_retry().remove(context.header());
     Error refusal;
     if (!proceed(context, Interest::read, refusal)) return refusal;
-    if (slot_->reader.names(context.header())) slot_->reader.wait_again(0);
     if (loop_->vacancies() == 0) return wait_in(loop_->vacancy(), context, "a free slot in the table");
     const Result<void> accepted = slot_->may_read() ? accept_into(stream) : Error(EAGAIN);
     const int error = accepted ? 0 : accepted.error().code();
@@ -136,9 +135,9 @@ class Listener : public Source {
   // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending: it awaits a bit
   // that no event answers.
   Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
+    if (slot_->reader.is_taken_by_another(context.header())) return Error(EBUSY);
     const Error answer = queue.wait(context.header(), what);
-    if (answer != detail::suspended || slot_->reader.is_waiting()) return answer;
-    slot_->reader.wait(context.header(), detail::awaits_no_event);
+    if (answer == detail::suspended) slot_->reader.wait(context.header(), detail::awaits_no_event);
     return answer;
   }
   // There must be a free slot in the table.

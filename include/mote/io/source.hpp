@@ -110,7 +110,7 @@ class Source : protected detail::SourceBase {
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
     MOTE_ASSERT(handler);
-    if (slot_->reader.is_waiting() || slot_->writer.is_waiting()) return Error(EBUSY);
+    if (slot_->is_reading() || slot_->is_writing()) return Error(EBUSY);
     slot_->reader.clear();
     slot_->writer.clear();
     return loop_->set_handler(*slot_, interest, handler);

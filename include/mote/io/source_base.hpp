@@ -20,7 +20,6 @@
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
 #include <mote/task/task_header.hpp>
-#include <mote/task/task_store.hpp>
 #include <mote/task/waiter.hpp>
 
 namespace mote {
@@ -58,7 +57,7 @@ class SourceBase : SlotOwner {
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
     slot_ = slot;
-    set_loop(loop);
+    loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);
     loop.set_owner(*slot, *this, &SourceBase::close_owner);
     const unsigned must_wait = (flags & Slot::blocking) != 0 ? Slot::must_wait : 0;  // else it is tried at once
@@ -110,13 +109,16 @@ class SourceBase : SlotOwner {
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
     if (slot_ == nullptr) {
-      take_interruption(task, direction);
+      const bool was_pending = take_interruption(task, direction);
+      if (was_pending && context.is_cancelling() && !context.is_abandoning()) context.acknowledge_cancellation();
       return Error(loop_ != nullptr ? ECANCELED : EBADF);
     }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
       slot_->waiter_of(direction).leave(context.header());
       take_interruption(task, direction);
+    } else {
+      slot_->note_postponed(context.header(), direction);
     }
     return refusal;
   }
@@ -124,7 +126,13 @@ class SourceBase : SlotOwner {
   // task did with the former descriptor ended when that was closed, and the task has not been told.
   bool begin_attempt(Task& task, Interest direction) {
     std::uint8_t& state = slot_->state_of(direction);
-    state |= Slot::tried;
+    Waiter& waiter = slot_->waiter_of(direction);
+    if (waiter.names(TaskAccess::header(task))) {
+      waiter.wait_again(0);
+      state |= Slot::tried;
+    } else if (!waiter.has_task()) {
+      state |= Slot::tried;
+    }
     return (state & (Slot::disarmed | Slot::interrupted)) != 0 && begin_seldom_attempt(task, direction, state);
   }
   [[gnu::noinline]] bool begin_seldom_attempt(Task& task, Interest direction, std::uint8_t& state) {
@@ -140,7 +148,7 @@ class SourceBase : SlotOwner {
   bool take_interruption(Task& task, Interest direction) {
     const TaskHeader& header = TaskAccess::header(task);
     std::uint32_t& interrupted = interrupted_by(direction);
-    if (interrupted != name_of(header)) return false;
+    if (interrupted != header.serial()) return false;
     interrupted = header.heir_serial();
     return true;
   }
@@ -169,43 +177,18 @@ class SourceBase : SlotOwner {
   Slot* slot_ = nullptr;  // null: it is not open
  private:
   static void close_owner(SlotOwner& owner) { static_cast<SourceBase&>(owner).close(); }
-  void set_loop(Loop& loop) {
-    if (loop_ != &loop) change_loop();
-    loop_ = &loop;
-  }
 
   // ---- operations that are pending when this is closed ----
 
   std::uint32_t& interrupted_by(Interest direction) { return interrupted_[direction == Interest::write ? 1 : 0]; }
   [[gnu::noinline]] void interrupt_operations(Slot& slot) {
-    if (slot.is_reading()) interrupted_[0] = name_of(*slot.reader.task());
-    if (slot.is_writing()) interrupted_[1] = name_of(*slot.writer.task());
-    if (!slot.is(Slot::connecting)) return;
-    interrupted_[1] = slot.next;
-    forget_tasks_that_ended();
-  }
-  // How a task is named in the record: those of two loops have the same serials.
-  [[gnu::noinline]] std::uint32_t name_of(const TaskHeader& task) const {
-    const bool is_of_loop = task.store->scheduler() == loop_;
-    return is_of_loop ? task.serial() : task.serial() & ~TaskHeader::serial_bit;
-  }
-  [[gnu::noinline]] void change_loop() {
-    for (std::uint32_t& task : interrupted_) task &= ~TaskHeader::serial_bit;
-  }
-  // Where none lives in the loop there is nobody to be told: it is being destroyed, or is a new one in the place of one
-  // that was.
-  [[gnu::noinline]] void forget_tasks_that_ended() {
-    if (loop_->stats().tasks != 0) return;
-    for (std::uint32_t& task : interrupted_) {
-      if ((task & TaskHeader::serial_bit) != 0) task = 0;
-    }
+    if (slot.is_reading()) interrupted_[0] = slot.reader.task()->serial();
+    if (slot.is_writing()) interrupted_[1] = slot.writer.task()->serial();
+    if (slot.is(Slot::connecting)) interrupted_[1] = slot.next;
   }
   // Makes the next attempts look whether there is somebody to be told.
   void mark_interrupted() {
-    if ((interrupted_[0] | interrupted_[1]) != 0) mark_slot();
-  }
-  [[gnu::noinline]] void mark_slot() {
-    forget_tasks_that_ended();
+    if ((interrupted_[0] | interrupted_[1]) == 0) return;
     slot_->read_state |= Slot::interrupted;
     slot_->write_state |= Slot::interrupted;
   }
@@ -213,7 +196,7 @@ class SourceBase : SlotOwner {
   // told so. A connection that is in progress ends.
   [[gnu::noinline]] void take(SourceBase& other) {
     if (other.loop_ == nullptr) return;  // it has never been open
-    set_loop(*other.loop_);
+    loop_ = other.loop_;
     if (other.slot_ == nullptr) return;
     if (other.slot_->is(Slot::connecting)) return other.close();
     slot_ = std::exchange(other.slot_, nullptr);
@@ -231,10 +214,8 @@ class SourceBase : SlotOwner {
 
   // The tasks (their serials) whose operations were pending when this was closed, one for each direction: the next
   // attempt of such a task returns ECANCELED, once, rather than beginning anew with what has been opened since. A task
-  // that has ended by then is not found again, since no other task of the loop has its serial. Of two tasks that were
-  // interrupted, one after the other, before the first of them was stepped, the last one counts. They are tasks of the
-  // loop; without TaskHeader::serial_bit, of another one, in which a descriptor was before. (After a way back to that
-  // loop the task is not found.)
+  // that has ended by then is not found again, since no other task has its serial. Of two tasks that were interrupted,
+  // one after the other, before the first of them was stepped, the last one counts.
   std::uint32_t interrupted_[2] = {};
 };
 

@@ -281,10 +281,7 @@ class Stream : public Source {
   bool is_registered_as(Begun begun) const {
     return slot_ != nullptr && slot_ == begun.slot && slot_->generation == begun.generation;
   }
-  bool is_of_loop(PollContext context) const { return loop_ == &detail::ReactorAccess::loop(context.task().reactor()); }
-  bool is_connected_by(PollContext context) const {
-    return slot_->next == context.header().serial() && is_of_loop(context);
-  }
+  bool is_connected_by(PollContext context) const { return slot_->next == context.header().serial(); }
   // Whether the task that connects lives, or another operation waits: while one of these needs it, it is not dropped.
   bool is_in_use_by_others() const {
     const detail::TaskHeader* const task = slot_->writer.task();

@@ -76,7 +76,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     } else {
       ++fresh_;
       slot = &slots_[fresh_];
-      slot->generation = 1;
+      slot->generation = first_number() | 1u;
     }
     Statistics& counts = stats();
     ++counts.descriptors;
@@ -359,7 +359,9 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     else if (slot.is(Slot::always_ready)) wake_at_once(slot, waiter);
     return armed;
   }
+  // There is never anything urgent.
   static void wake_at_once(Slot& slot, const Waiter& waiter) {
+    if ((waiter.awaited() & bits(Interest::read | Interest::write)) == 0) return;
     slot.report(Readiness::readable | Readiness::writable);
     Slot::clear_state(slot.read_state, Slot::must_wait);
     Slot::clear_state(slot.write_state, Slot::must_wait);

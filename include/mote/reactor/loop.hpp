@@ -194,7 +194,7 @@ class Loop : LoopWords, public DescriptorTable {
   ~Loop() = default;
 
   void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
-    start_queues();
+    start();
     DescriptorTable::attach(selector, slots, capacity);
     batch_ = batch;
     batch_size_ = batch_size;

@@ -111,7 +111,7 @@ class Reactor : detail::Loop {
   // Errors:
   //   ENOENT           the registration is no longer there.
   //   EBADF            its descriptor has been closed: forget() it.
-  //   EEXIST           the same, and the number is that of the reactor's own descriptor by now.
+  //   EEXIST, EINVAL   the same, and the number is by now that of a descriptor of the reactor's own.
   //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);

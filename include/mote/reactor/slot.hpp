@@ -85,6 +85,19 @@ struct Slot {
   // stepped. (After an operation that has completed the waiter still names its task.)
   bool is_reading() const { return reader.has_task() && (reader.is_waiting() || (read_state & tried) == 0); }
   bool is_writing() const { return writer.has_task() && (writer.is_waiting() || (write_state & tried) == 0); }
+  // The task's operation is pending until its next turn, for which it is queued already. What it would wait for is not
+  // armed.
+  void note_postponed(TaskHeader& task, Interest direction) {
+    Waiter& waiter = waiter_of(direction);
+    const bool is_writing_there = direction == Interest::write;
+    if (!waiter.names(task)) {
+      const bool is_pending = is_writing_there ? is_writing() : is_reading();
+      if (is_pending) return;  // of another task, which is told then; this one is told EBUSY, or goes on
+      waiter.wait(task, 0);
+      if (!is_writing_there) read_state |= disarmed;
+    }
+    clear_state(state_of(direction), tried);
+  }
   // Whatever disarms reading calls this: see DescriptorTable::wait_for().
   void forget_idle_reader() {
     if (reader.has_task() && !reader.is_waiting()) read_state |= disarmed;

@@ -171,6 +171,7 @@ class PollContext {
     if (!task.may_complete()) return refuse(task, waiter);
     R result = get_result();
     if (result || result.error() != EAGAIN) {
+      if (waiter.names(task)) waiter.wait_again(0);  // something else may have woken the task
       task.consume_budget();
       return result;
     }

@@ -9,6 +9,7 @@
 #include <string.h>  // memory and strings
 #include <unistd.h>  // read, write, close, getpid, STDERR_FILENO
 
+#include <atomic>   // 32-bit atomics
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
@@ -31,6 +32,8 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
+
+inline std::atomic<std::uint32_t> schedulers_started{0};  // of this process
 
 // The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, the
 // statistics and the observer. A reactor is one object written in layers, each a class that derives from the one below,
@@ -91,7 +94,7 @@ class Scheduler : Pinned {
     if (++task.generation == 0) task.generation = 1;
     task.queue();
     ++stats_.tasks_spawned;
-    const auto number = static_cast<std::uint32_t>(stats_.tasks_spawned);
+    const std::uint32_t number = first_number_ + static_cast<std::uint32_t>(stats_.tasks_spawned);
     task.code = static_cast<int>(number | TaskHeader::serial_bit);  // its serial()
     ++stats_.tasks;
     if (stats_.tasks > stats_.tasks_high) stats_.tasks_high = stats_.tasks;
@@ -199,10 +202,15 @@ class Scheduler : Pinned {
   constexpr Scheduler() = default;
   ~Scheduler() = default;
 
-  void start_queues() {
+  // Knuth, volume 3, section 6.4: multiples of this number lie far from each other.
+  void start() {
+    first_number_ = schedulers_started.fetch_add(1, std::memory_order_relaxed) * 2654435769u;
     ready_.start();
     running_tasks_.start();
   }
+  // The serials of tasks and the generations of slots are counted from here: those of two reactors differ, also where
+  // one comes to lie where the other was.
+  std::uint32_t first_number() const { return first_number_; }
   void start_higher_queues(RunQueue* higher, std::uint32_t levels) {
     higher_ = higher;
     higher_levels_ = levels;
@@ -371,6 +379,7 @@ class Scheduler : Pinned {
   Instant now_{};
   RunQueue* higher_ = nullptr;  // [i]: of priority i + 1
   std::uint32_t higher_levels_ = 0;
+  std::uint32_t first_number_ = 0;
   Statistics stats_;
   List<TaskStore> stores_;
   Observer observer_;

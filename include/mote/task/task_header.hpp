@@ -31,7 +31,6 @@ struct Handover {
   TaskHeader& heir;
   void (*move_waiter)(Waiter& waiter, TaskHeader& heir);
   void (*move_place)(QueuePlace& place, TaskHeader& heir);
-  std::uint32_t serial;  // the heir's; 0: it is a task of another scheduler
 };
 
 // Called at a task's end, in the place of waking a task that joins it. A pointer to a function, so that a program that
@@ -135,13 +134,14 @@ struct TaskHeader : ListNode {
   }
   // Whom what this task was still to be told concerns, once the attempt that asks has been made: nobody (0), or the
   // serial of the task that goes on with it.
-  std::uint32_t heir_serial() const { return handing_over ? handover->serial : 0; }
+  std::uint32_t heir_serial() const { return handing_over ? handover->heir.serial() : 0; }
   // What an operation returns that has noted the task as waiting; `what` says for what, in words.
   Error suspend(const char* what) {
     waits_for = what;
     return suspended;
   }
-  // Of a task that lives: a number that no task of its scheduler has had before. Its highest bit is set.
+  // Of a task that lives: a number that no task of this process has had before, until 2^31 have been spawned. Its
+  // highest bit is set.
   std::uint32_t serial() const { return static_cast<std::uint32_t>(code); }
   static constexpr std::uint32_t serial_bit = 1u << 31;
   bool may_be_waiting() const { return in_queues || !waiters.empty(); }

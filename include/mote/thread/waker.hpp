@@ -46,7 +46,6 @@ class WakerCore : public InboxNode {
     callback_ = callback;
     signalled_ = false;
     closed_ = false;
-    if (loop_ != &loop) interrupted_ = 0;  // a task of another loop: one of this loop has the same serial
     loop_ = &loop;
     loop.join_inbox(*this, with);
     const std::uint32_t before = state_.fetch_or(cell_number() * one_cell);
@@ -86,12 +85,15 @@ class WakerCore : public InboxNode {
   template <class GetResult, class R = std::invoke_result_t<GetResult>>
   R attempt(PollContext context, GetResult&& get_result) {
     if (context.is_abandoning()) forget_use(context.header());
-    return context.attempt(waiter_, "a wake-up", [&]() -> R {
+    R answer = context.attempt(waiter_, "a wake-up", [&]() -> R {
       if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
       return Error(closed_ ? ECANCELED : EBADF);
     });
+    const bool is_postponed = !answer && answer.error() == suspended && !waiter_.is_waiting();
+    if (is_postponed && !context.is_abandoning()) note_postponed(context.header());
+    return answer;
   }
  protected:
   // The hook for the loop's inbox.
@@ -126,6 +128,11 @@ class WakerCore : public InboxNode {
     if (task.is_cancelling()) task.acknowledge_cancellation();
     return true;
   }
+  // The task's attempt is pending until its next turn, for which it is queued already.
+  [[gnu::noinline]] void note_postponed(TaskHeader& task) {
+    waiter_.wait(task, 0);
+    woken_ = true;
+  }
   // Of a task that leaves. Where it hands a coroutine over, the task that goes on with that waits, and is to be told.
   void forget_use(const TaskHeader& task) {
     if (waiter_.names(task) && !task.handing_over) woken_ = false;
@@ -144,7 +151,7 @@ class WakerCore : public InboxNode {
   Loop* loop_ = nullptr;  // valid while it is open
   Delegate<void()> callback_;
   // The task (its serial) that waited when this was closed: its next attempt returns ECANCELED, also where it has been
-  // opened again. One that has ended by then is not found again, since no other task of the loop has its serial.
+  // opened again. One that has ended by then is not found again, since no other task has its serial.
   std::uint32_t interrupted_ = 0;
   Waiter waiter_;
 };

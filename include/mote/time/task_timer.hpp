@@ -157,8 +157,9 @@ class TaskTimer : detail::TaskUse {
   // The use becomes that of the task in which the coroutine goes on. Its deadline stays, and so does what has come.
   void hand_over(PollContext context, What use) {
     if (!is_used(context, use)) return;
-    if (context.header().heir_serial() == 0) end();  // a task of another reactor, which has another clock
-    else leave(context.header());
+    const bool is_same_reactor = context.heir().store->scheduler() == context.header().store->scheduler();
+    if (is_same_reactor) leave(context.header());
+    else end();  // the timer is that of the former's reactor
   }
   void expire() {
     const std::uint32_t passed = 1 + timer_.missed();
