@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rooms: io/line_reader.hpp.
 // LineReader, compared with a model, over streams whose bytes come in all kinds of portions.
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -228,6 +229,22 @@ ON_BOTH_SELECTORS("lines: errors of the stream are told, after the lines that ha
   CHECK(next() == "<errno " + std::to_string(ECONNRESET) + ">");
   stream.close();
   CHECK(next() == "<errno " + std::to_string(ECANCELED) + ">");
+}
+
+ON_BOTH_SELECTORS("lines: what is left of a connection is not put before a line of a new reactor in the same place") {
+  std::optional<test::Loop<S>> loop;
+  LineReader<16> reader;
+  Stream stream;
+  for (const char* const text : {"half", "fresh\n"}) {
+    loop.emplace();
+    test::Pair pair = test::socket_pair();
+    stream = open_stream(*loop, std::move(pair.a));
+    test::send_text(pair.b.get(), text);
+    Running reading(*loop, [&] { return reader.read_line(stream); });
+    CHECK(test::comes_to_rest(*loop));
+    if (text[0] == 'f') CHECK(told(reading.finish()) == "fresh");
+    stream.close();
+  }
 }
 
 ON_BOTH_SELECTORS("lines: what is left of a connection is not put before the first line of the next one") {

@@ -399,6 +399,19 @@ ON_BOTH_SELECTORS("looks: ready() of nothing, or of both directions, is EINVAL; 
   CHECK(waiting.result->which == 0);
 }
 
+ON_BOTH_SELECTORS("looks: nothing urgent ever comes of a regular file: ready() of that waits, and does not spin") {
+  test::Loop<S> loop;
+  Source source;
+  REQUIRE(source.open(loop, Fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC))));
+  Running waiting(loop, [&] { return source.ready(Interest::priority); });
+  CHECK(test::comes_to_rest(loop));
+  CHECK_FALSE(waiting.done());
+  source.close();
+  CHECK(error_of(waiting.finish()) == ECANCELED);
+  REQUIRE(source.open(loop, Fd(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC))));
+  CHECK(await(loop, [&] { return source.ready(Interest::read | Interest::priority); }));
+}
+
 ON_BOTH_SELECTORS("looks: ready() of a descriptor that somebody else has closed is EBADF") {
   test::Loop<S> loop;
   test::Pair pair = test::socket_pair();

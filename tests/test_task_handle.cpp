@@ -274,6 +274,26 @@ ON_BOTH_SELECTORS("tasks: a handle that is dropped under a join tells the one wh
   CHECK(answer == EINVAL);
 }
 
+ON_BOTH_SELECTORS("tasks: a join that was interrupted in one reactor is not told to a task of another one") {
+  test::Loop<S> first, second;
+  TaskPool<Plain, 1> first_pool, second_pool, joiners, second_joiners;
+  auto waits = [](Task&) -> Step { return mote::pending; };
+  bool answered = false;
+  TaskHandle handle = std::move(*first_pool.spawn(first, Body(waits)));
+  auto join = [&](Task& task) -> Step {
+    answered = handle.join().poll(task).ready();
+    return answered ? mote::done() : Step(mote::pending);
+  };
+  TaskHandle joiner = std::move(*joiners.spawn(first, Body(join)));
+  turn(first);
+  handle.detach();
+  REQUIRE(joiner.destroy());
+  handle = std::move(*second_pool.spawn(second, Body(waits)));
+  REQUIRE(second_joiners.spawn(second, Body(join)));  // the second task of its reactor, as the other one was
+  turn(second);
+  CHECK_FALSE(answered);
+}
+
 ON_BOTH_SELECTORS("tasks: a handle that is moved or given another task under a join tells the one who waits, once") {
   enum class How { moved, assigned, emptied_and_assigned, pool_destroyed_and_assigned };
   for (const How how : {How::moved, How::assigned, How::emptied_and_assigned, How::pool_destroyed_and_assigned}) {
