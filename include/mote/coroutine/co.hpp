@@ -84,8 +84,8 @@ template <class T> struct CoFrame {
 // polled by one task after another, also while the task before lives. It then goes on with what it waits for: its place
 // in a line, the deadline of its sleep or time limit, its connection that is in progress, and an answer that has come
 // and was not taken. Nothing of that stays in the task before, but for a tick() that it does not wait for just then:
-// see TaskTimer. (Between tasks of two reactors a sleep begins anew. Of a close nobody is told, if the task before ended
-// after it.) The pools of these tasks outlive it.
+// see TaskTimer. (Between tasks of two reactors a sleep begins anew. Of a close nobody is told, if the task before
+// ended after it.) The pools of these tasks outlive it.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
 // not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is
