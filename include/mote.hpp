@@ -3835,14 +3835,14 @@ struct Slot {
   };
   // What the next attempt at reading or writing does. With none of these bits it tries at once.
   enum DirectionState : std::uint8_t {
-    must_wait = 1,    // not worth trying: after a short read or EAGAIN, until something is reported
-    read_fully = 2,   // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
-    slow_path = 4,    // not a stream socket, or ready() was used, or urgent data came: no shortcut
-    tried = 8,        // somebody has tried since the task that the reader, or the writer, names was woken last
-    disarmed = 16,    // of reading: what the task that the reader names has waited for is not armed any more
-    interrupted = 32  // a task is still to be told that what it did with the owner's former descriptor has ended
+    must_wait = 1,     // not worth trying: after a short read or EAGAIN, until something is reported
+    read_fully = 2,    // a short read does not mean that nothing is left (closed, or an error): read on until EAGAIN
+    slow_path = 4,     // not a stream socket, or ready() was used, or urgent data came: no shortcut
+    tried = 8,         // somebody has tried since the task that the reader, or the writer, names was woken last
+    disarmed = 16,     // of reading: what the task that the reader names has waited for is not armed any more
+    interrupted = 32,  // a task is still to be told that what it did with the owner's former descriptor has ended
+    drained = tried | must_wait  // by a read that came out short
   };
-  static constexpr std::uint8_t drained = tried | must_wait;  // by a read that came out short
   // Bits that keep Stream::read() from its shortcut.
   static constexpr unsigned not_usual = must_wait | read_fully | slow_path | disarmed | interrupted;
 
