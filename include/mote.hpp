@@ -3567,7 +3567,7 @@ class TaskHandle : detail::TaskHolder {
       if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
       if (task == nullptr) return Error(EINVAL);
       const Result<Outcome> ended =
-          context.attempt(task->joiner, "the end of a task", [=] { return take_outcome(context); });
+          context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
       // Until its next turn, where the task had no budget: see interrupt_join().
       const bool is_postponed = !ended && ended.error() == detail::suspended && !task->joiner.has_task();
       if (is_postponed) task->joiner.wait(context.header(), 0);
