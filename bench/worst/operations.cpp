@@ -98,7 +98,7 @@ template <std::size_t N, bool poll> void descriptors() {
   if (poll) worst({names[2][poll], "one of n", "O(1) expected, O(descriptors that collide)"}, N, remove, N);
   else worst({names[2][poll], "one of n", "O(1)"}, N, remove);
   worst(
-      {names[3][poll], "n registered", "O(descriptors), only to refuse"}, N - 1, [&] { again(N - 1); }, N - 1);
+      {names[3][poll], "n registered", "O(1) expected"}, N - 1, [&] { again(N - 1); }, N - 1);
   worst({names[5][poll], "n registered", "O(1)"}, N, [&] { world.turn(); });
   add(N / 2);
   for (const int fd : fds) static_cast<void>(eventfd_write(fd, 1));
