@@ -449,13 +449,35 @@ struct OfStream : Kind {  // 0: read(), 1: read_exactly(), 2: read_line(), 3: wr
   }
 };
 
+template <class K, class S> int operations_of() {
+  World<S> world;
+  return K(world).operations();
+}
+// Calls check(operation) for each operation of a kind.
+template <class K, class S, class Check> void for_each_operation(Check check) {
+  const std::string kind_name = __PRETTY_FUNCTION__;
+  CAPTURE(kind_name);
+  const int operations = operations_of<K, S>();
+  for (int operation = 0; operation < operations; ++operation) {
+    CAPTURE(operation);
+    check(operation);
+  }
+}
+// It waits, and completes when what it waits for has come.
+template <class K, class S> void check_served(World<S>& world, K& kind, User& user, int operation) {
+  kind.prepare(operation);
+  user.use(kind.attempt(operation));
+  world.rest();
+  CHECK(user.error() == -1);
+  kind.complete(operation);
+  world.rest();
+  CHECK(user.error() == 0);
+}
+
 template <class K, class S> void check_kind() {
   const std::string kind_name = __PRETTY_FUNCTION__;
   CAPTURE(kind_name);
-  const int operations = [] {
-    World<S> world;
-    return K(world).operations();
-  }();
+  const int operations = operations_of<K, S>();
   for (const Ending ending : endings) {
     const bool survives = ending != Ending::destroyed && ending != Ending::destroyed_when_woken;
     for (int begun = 0; begun < operations; ++begun) {
@@ -491,13 +513,7 @@ template <class K, class S> void check_kind() {
           CHECK(world.next_deadline() == Instant::max());
           // Nothing is held back from the task itself.
           if (!survives) continue;
-          kind.prepare(begun);
-          first->use(kind.attempt(begun));
-          world.rest();
-          CHECK(first->error() == -1);
-          kind.complete(begun);
-          world.rest();
-          CHECK(first->error() == 0);
+          check_served(world, kind, *first, begun);
         }
       }
     }
@@ -505,17 +521,10 @@ template <class K, class S> void check_kind() {
 }
 // While one waits, another one stands in line behind it, or is told EBUSY and changes nothing.
 template <class K, class S> void check_line() {
-  const std::string kind_name = __PRETTY_FUNCTION__;
-  CAPTURE(kind_name);
-  const int operations = [] {
-    World<S> world;
-    return K(world).operations();
-  }();
-  for (const Ending ending : endings) {
-    for (int operation = 0; operation < operations; ++operation) {
+  for_each_operation<K, S>([](int operation) {
+    for (const Ending ending : endings) {
       const std::string ending_name = name_of(ending);
       CAPTURE(ending_name);
-      CAPTURE(operation);
       World<S> world;
       K kind(world);
       auto first = std::make_unique<User>(world), second = std::make_unique<User>(world);
@@ -533,7 +542,7 @@ template <class K, class S> void check_line() {
       world.rest();
       CHECK(second->error() == 0);
     }
-  }
+  });
 }
 // Closed: the task that waits is told so once, in its next step; and then the object is as good as new.
 template <class K, class S> void check_closing(bool moved) {
@@ -572,13 +581,7 @@ template <class K, class S> void check_closing(bool moved) {
           REQUIRE(second->answered);
         }
         User& user = same ? *first : *second;
-        kind.prepare(0);
-        user.use(kind.attempt(0));
-        world.rest();
-        CHECK(user.error() == -1);
-        kind.complete(0);
-        world.rest();
-        CHECK(user.error() == 0);
+        check_served(world, kind, user, 0);
       }
     }
   }
@@ -674,25 +677,13 @@ template <class K, class S> void check_reopening(int operation, Pending pending,
     }
     for (int i = 0; i < 2; ++i) {
       User& user = first != nullptr && i == 0 ? *first : *second;
-      kind.prepare(operation);
-      user.use(next);
-      world.rest();
-      CHECK(user.error() == -1);
-      kind.complete(operation);
-      world.rest();
-      CHECK(user.error() == 0);
+      check_served(world, kind, user, operation);
       CHECK(user.cancelled_idle == 0);
     }
   }
 }
 template <class K, class S> void check_reopenings(bool moved) {
-  const std::string kind_name = __PRETTY_FUNCTION__;
-  CAPTURE(kind_name);
-  const int operations = [] {
-    World<S> world;
-    return K(world).operations();
-  }();
-  for (int operation = 0; operation < operations; ++operation) {
+  for_each_operation<K, S>([moved](int operation) {
     for (const Pending pending : {Pending::waits, Pending::woken, Pending::postponed}) {
       for (const Meanwhile meanwhile : {Meanwhile::nothing, Meanwhile::cancelled, Meanwhile::given_up,
                                         Meanwhile::timed_out, Meanwhile::destroyed}) {
@@ -701,34 +692,19 @@ template <class K, class S> void check_reopenings(bool moved) {
         check_reopening<K, S>(operation, pending, meanwhile, moved);
       }
     }
-  }
+  });
 }
 // Its last operation has completed, and it is queued for something else when the object is closed and opened again:
 // nothing was pending, and nobody is told anything.
 template <class K, class S> void check_reopening_between_uses() {
-  const std::string kind_name = __PRETTY_FUNCTION__;
-  CAPTURE(kind_name);
-  const int operations = [] {
-    World<S> world;
-    return K(world).operations();
-  }();
-  for (int operation = 0; operation < operations; ++operation) {
+  for_each_operation<K, S>([](int operation) {
     for (const int uses : {1, 2, 3}) {
       const bool unheard = uses == 2;  // something comes while nobody waits for it
-      CAPTURE(operation);
       CAPTURE(uses);
       World<S> world;
       K kind(world);
       User user(world);
-      for (int i = 0; i < uses; ++i) {
-        kind.prepare(operation);
-        user.use(kind.attempt(operation));
-        world.rest();
-        REQUIRE(user.error() == -1);
-        kind.complete(operation);
-        world.rest();
-        REQUIRE(user.error() == 0);
-      }
+      for (int i = 0; i < uses; ++i) check_served(world, kind, user, operation);
       if (unheard) {
         kind.complete(operation);
         REQUIRE(world.run_once(0ns));
@@ -736,28 +712,15 @@ template <class K, class S> void check_reopening_between_uses() {
       user.task().wake();
       static_cast<void>(kind.close());
       kind.reopen();
-      kind.prepare(operation);
-      user.use(kind.attempt(operation));
-      world.rest();
-      CHECK(user.error() == -1);
-      kind.complete(operation);
-      world.rest();
-      CHECK(user.error() == 0);
+      check_served(world, kind, user, operation);
     }
-  }
+  });
 }
 
 // It completes while the task that waits is woken by something else, before its event is delivered; and the object is
 // closed and opened again within that step. Nobody is noted there any more.
 template <class K, class S> void check_early_completion() {
-  const std::string kind_name = __PRETTY_FUNCTION__;
-  CAPTURE(kind_name);
-  const int operations = [] {
-    World<S> world;
-    return K(world).operations();
-  }();
-  for (int operation = 0; operation < operations; ++operation) {
-    CAPTURE(operation);
+  for_each_operation<K, S>([](int operation) {
     World<S> world;
     K kind(world);
     User user(world);
@@ -776,25 +739,12 @@ template <class K, class S> void check_early_completion() {
     user.task().wake();
     world.rest();
     REQUIRE(user.error() == 0);
-    kind.prepare(operation);
-    user.use(attempt);
-    world.rest();
-    CHECK(user.error() == -1);
-    kind.complete(operation);
-    world.rest();
-    CHECK(user.error() == 0);
-  }
+    check_served(world, kind, user, operation);
+  });
 }
 // Closed and cancelled at once: told once.
 template <class K, class S> void check_closed_and_cancelled() {
-  const std::string kind_name = __PRETTY_FUNCTION__;
-  CAPTURE(kind_name);
-  const int operations = [] {
-    World<S> world;
-    return K(world).operations();
-  }();
-  for (int operation = 0; operation < operations; ++operation) {
-    CAPTURE(operation);
+  for_each_operation<K, S>([](int operation) {
     World<S> world;
     K kind(world);
     User user(world);
@@ -806,7 +756,7 @@ template <class K, class S> void check_closed_and_cancelled() {
     world.rest();
     CHECK(user.error() == ECANCELED);
     CHECK(user.cancelled_idle == 0);
-  }
+  });
 }
 
 template <class S, class... K> void check_all_early_completions() { (check_early_completion<K, S>(), ...); }
