@@ -42,27 +42,28 @@ namespace limits {
 
 // An operation that could complete at once does not, after so many in one step: the task is queued again behind the
 // others.
-constexpr int operations_per_step = 32;
+inline constexpr int operations_per_step = 32;
 // Steps in one turn of each priority below the highest.
-constexpr std::uint32_t steps_per_lower_priority = 16;
-[[deprecated("renamed: steps_per_lower_priority")]] constexpr std::uint32_t steps_below = steps_per_lower_priority;
+inline constexpr std::uint32_t steps_per_lower_priority = 16;
+[[deprecated("renamed: steps_per_lower_priority")]] inline constexpr std::uint32_t steps_below =
+    steps_per_lower_priority;
 // Connections of a listening socket, in a row, that are found dead before accepting pauses.
-constexpr int accepts_per_poll = 16;
+inline constexpr int accepts_per_poll = 16;
 
 // ---- bounds of memory and of work ----
 
 // Queues in which one task can wait at a time. An operation that is made of several may wait in more than one.
-constexpr int queues_per_task = 3;
+inline constexpr int queues_per_task = 3;
 // Timers that are looked at to find the exact next deadline.
-constexpr std::uint32_t timers_per_scan = 32;
+inline constexpr std::uint32_t timers_per_scan = 32;
 // Reactors of a process that can be woken by other threads and signal handlers at the same time: 12 bytes each.
-constexpr int reactors_with_wakeups = 32;
+inline constexpr int reactors_with_wakeups = 32;
 
 // ---- times ----
 
 // What the system refuses for now is tried again after this time: accepting after EMFILE, ENFILE, ENOBUFS, ENOMEM or
 // EPERM, or after accepts_per_poll dead connections; and descriptors whose hang-up or error stays are looked at again.
-constexpr std::chrono::milliseconds retry_pause{100};
+inline constexpr std::chrono::milliseconds retry_pause{100};
 
 }  // namespace limits
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// An error: an errno value as a type of its own.
+// An error: an errno value as a type of its own, and what mote says to it.
 #ifndef MOTE_BASE_ERROR_HPP
 #define MOTE_BASE_ERROR_HPP
 
@@ -8,26 +8,64 @@
 #include <string.h>  // memory and strings
 
 #include <mote/base/config.hpp>
+#include <mote/base/reason.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An errno value. Never 0.
+namespace detail {
+struct ErrorAccess;
+}
+
+// An errno value, 1 to 4095; any other trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and
+// message() says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : code_(code) {}
-  constexpr int code() const { return code_; }
+  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code <= detail::code_bits); }
+  constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
+  constexpr int code() const { return stored_ & detail::code_bits; }
 
-  // The C library's text. Not for signal handlers.
-  const char* message() const { return ::strerror(code_); }
+  // One line without its end: mote's own text, as "the task pool is full", for what mote itself has refused; else the C
+  // library's for the errno value. Never null. Mote's texts are constants. The C library's may be overwritten by the
+  // next call, and may be in the user's language: so it is for one thread at a time, and not for signal handlers.
+  const char* message() const {
+    const char* const text = detail::text_of(stored_);
+    return text != nullptr ? text : ::strerror(code());
+  }
 
-  friend constexpr bool operator==(Error a, Error b) { return a.code_ == b.code_; }
-  friend constexpr bool operator!=(Error a, Error b) { return a.code_ != b.code_; }
+  friend constexpr bool operator==(Error a, Error b) { return are_equal(a.stored_, b.stored_); }
+  friend constexpr bool operator!=(Error a, Error b) { return !are_equal(a.stored_, b.stored_); }
  private:
-  int code_ = EAGAIN;
+  friend struct detail::ErrorAccess;
+
+  // These stand for themselves alone: EAGAIN and ECANCELED, which have no reasons, and detail::suspended.
+  static constexpr bool is_plain(int stored) { return stored == EAGAIN || stored == ECANCELED || stored > UINT16_MAX; }
+  // Comparing with one of those that the compiler knows is one instruction; with others it takes the reason away first.
+  [[gnu::always_inline]] static constexpr bool are_equal(int a, int b) {
+    if (__builtin_constant_p(b) && is_plain(b)) return a == b;
+    if (__builtin_constant_p(a) && is_plain(a)) return a == b;
+    return (is_plain(a) || is_plain(b)) ? a == b : ((a ^ b) & detail::code_bits) == 0;
+  }
+
+  int stored_ = EAGAIN;  // a Reason, or an errno value without one
 };
+
+namespace detail {
+
+// For what keeps an Error as a number: the code together with the reason. Higher values than a Reason's are left to
+// their users, and never leave the library.
+struct ErrorAccess {
+  static constexpr int stored(Error error) { return error.stored_; }
+  static constexpr Error error(int stored) {
+    Error result;
+    result.stored_ = stored;
+    return result;
+  }
+};
+
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

@@ -76,7 +76,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       // the tail has not moved since before that look, the queue was full at that moment.
       const std::uint32_t seen = position;
       position = tail_.load(std::memory_order_relaxed);
-      if (position == seen) return Error(ENOBUFS);
+      if (position == seen) return Error(detail::Reason::mailbox_full);
     }
   }
   // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
