@@ -127,12 +127,50 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #endif
 #endif
 
-// The version is part of the namespace, so that two versions can be linked into one program. So is whether the system
-// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
+// Bounds and times that a program may set: define these before the first include, as plain decimal numbers, for all of
+// the program's files. What each is for says the constant in mote::limits that is made of it.
+#ifndef MOTE_LIMIT_OPERATIONS_PER_STEP
+#define MOTE_LIMIT_OPERATIONS_PER_STEP 32
+#endif
+#ifndef MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY
+#define MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY 16
+#endif
+#ifndef MOTE_LIMIT_ACCEPTS_PER_POLL
+#define MOTE_LIMIT_ACCEPTS_PER_POLL 16
+#endif
+#ifndef MOTE_LIMIT_QUEUES_PER_TASK
+#define MOTE_LIMIT_QUEUES_PER_TASK 3
+#endif
+#ifndef MOTE_LIMIT_TIMERS_PER_SCAN
+#define MOTE_LIMIT_TIMERS_PER_SCAN 32
+#endif
+#ifndef MOTE_LIMIT_REACTORS_WITH_WAKEUPS
+#define MOTE_LIMIT_REACTORS_WITH_WAKEUPS 32
+#endif
+#ifndef MOTE_LIMIT_RETRY_PAUSE_MS
+#define MOTE_LIMIT_RETRY_PAUSE_MS 100
+#endif
+
+// The namespace's name has in it all that files of one program could disagree about: the version, whether the system
+// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp), and the limits, if one of them differs. So two
+// versions can be linked into one program; files that were given different limits get along, each with its own; and
+// what one of them declares with mote's types and another one defines does not link.
 #ifdef MOTE_SYSTEM_HEADER
-#define MOTE_NAMESPACE v0_1_seam
+#define MOTE_DETAIL_VERSION v0_1_seam
 #else
-#define MOTE_NAMESPACE v0_1
+#define MOTE_DETAIL_VERSION v0_1
+#endif
+#if MOTE_LIMIT_OPERATIONS_PER_STEP == 32 && MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY == 16 &&                        \
+    MOTE_LIMIT_ACCEPTS_PER_POLL == 16 && MOTE_LIMIT_QUEUES_PER_TASK == 3 && MOTE_LIMIT_TIMERS_PER_SCAN == 32 && \
+    MOTE_LIMIT_REACTORS_WITH_WAKEUPS == 32 && MOTE_LIMIT_RETRY_PAUSE_MS == 100
+#define MOTE_NAMESPACE MOTE_DETAIL_VERSION
+#else
+#define MOTE_DETAIL_NAME2(name, a, b, c, d, e, f, g) name##_limits_##a##_##b##_##c##_##d##_##e##_##f##_##g
+#define MOTE_DETAIL_NAME(name, a, b, c, d, e, f, g) MOTE_DETAIL_NAME2(name, a, b, c, d, e, f, g)
+#define MOTE_NAMESPACE                                                                                       \
+  MOTE_DETAIL_NAME(MOTE_DETAIL_VERSION, MOTE_LIMIT_OPERATIONS_PER_STEP, MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY, \
+                   MOTE_LIMIT_ACCEPTS_PER_POLL, MOTE_LIMIT_QUEUES_PER_TASK, MOTE_LIMIT_TIMERS_PER_SCAN,      \
+                   MOTE_LIMIT_REACTORS_WITH_WAKEUPS, MOTE_LIMIT_RETRY_PAUSE_MS)
 #endif
 
 namespace mote {
@@ -145,28 +183,41 @@ namespace limits {
 
 // An operation that could complete at once does not, after so many in one step: the task is queued again behind the
 // others.
-inline constexpr int operations_per_step = 32;
+inline constexpr int operations_per_step = MOTE_LIMIT_OPERATIONS_PER_STEP;
 // Steps in one turn of each priority below the highest.
-inline constexpr std::uint32_t steps_per_lower_priority = 16;
+inline constexpr std::uint32_t steps_per_lower_priority = MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY;
 [[deprecated("renamed: steps_per_lower_priority")]] inline constexpr std::uint32_t steps_below =
     steps_per_lower_priority;
 // Connections of a listening socket, in a row, that are found dead before accepting pauses.
-inline constexpr int accepts_per_poll = 16;
+inline constexpr int accepts_per_poll = MOTE_LIMIT_ACCEPTS_PER_POLL;
 
 // ---- bounds of memory and of work ----
 
 // Queues in which one task can wait at a time. An operation that is made of several may wait in more than one.
-inline constexpr int queues_per_task = 3;
+inline constexpr int queues_per_task = MOTE_LIMIT_QUEUES_PER_TASK;
 // Timers that are looked at to find the exact next deadline.
-inline constexpr std::uint32_t timers_per_scan = 32;
+inline constexpr std::uint32_t timers_per_scan = MOTE_LIMIT_TIMERS_PER_SCAN;
 // Reactors of a process that can be woken by other threads and signal handlers at the same time: 12 bytes each.
-inline constexpr int reactors_with_wakeups = 32;
+inline constexpr int reactors_with_wakeups = MOTE_LIMIT_REACTORS_WITH_WAKEUPS;
 
 // ---- times ----
 
 // What the system refuses for now is tried again after this time: accepting after EMFILE, ENFILE, ENOBUFS, ENOMEM or
 // EPERM, or after accepts_per_poll dead connections; and descriptors whose hang-up or error stays are looked at again.
-inline constexpr std::chrono::milliseconds retry_pause{100};
+inline constexpr std::chrono::milliseconds retry_pause{MOTE_LIMIT_RETRY_PAUSE_MS};
+
+// A step's budget is a byte: TaskHeader::share. The others end where nobody has a use for more.
+static_assert(operations_per_step >= 1 && operations_per_step <= 255, "MOTE_LIMIT_OPERATIONS_PER_STEP: 1 to 255");
+static_assert(MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY >= 1 && MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY <= 65535,
+              "MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY: 1 to 65535");
+static_assert(accepts_per_poll >= 1 && accepts_per_poll <= 65535, "MOTE_LIMIT_ACCEPTS_PER_POLL: 1 to 65535");
+static_assert(queues_per_task >= 1 && queues_per_task <= 64, "MOTE_LIMIT_QUEUES_PER_TASK: 1 to 64");
+static_assert(MOTE_LIMIT_TIMERS_PER_SCAN >= 1 && MOTE_LIMIT_TIMERS_PER_SCAN <= 65535,
+              "MOTE_LIMIT_TIMERS_PER_SCAN: 1 to 65535");
+static_assert(reactors_with_wakeups >= 1 && reactors_with_wakeups <= 4096,
+              "MOTE_LIMIT_REACTORS_WITH_WAKEUPS: 1 to 4096");
+static_assert(MOTE_LIMIT_RETRY_PAUSE_MS >= 1 && MOTE_LIMIT_RETRY_PAUSE_MS <= 60000,
+              "MOTE_LIMIT_RETRY_PAUSE_MS: 1 to 60000");
 
 }  // namespace limits
 
@@ -252,21 +303,60 @@ inline namespace MOTE_NAMESPACE {
 
 template <class Signature> class Delegate;
 
+namespace detail {
+
+// The plain function that a callable object is in truth, as a lambda without captures is: a pointer to it, or void.
+template <class F, class Signature, class = void> struct PlainFunction { using Type = void; };
+template <class F, class R, class... A>
+inline constexpr bool is_plain_as = std::conjunction_v<std::is_empty<F>, std::is_convertible<F, R (*)(A...)>>;
+template <class F, class R, class... A> struct PlainFunction<F, R(A...), std::enable_if_t<is_plain_as<F, R, A...>>> {
+  using Type = R (*)(A...);
+};
+// One that takes or returns something else, which converts.
+template <class F, class R, class... A>
+struct PlainFunction<
+    F, R(A...),
+    std::enable_if_t<std::is_empty<F>::value && !is_plain_as<F, R, A...>, std::void_t<decltype(+std::declval<F&>())>>> {
+  using Pointer = decltype(+std::declval<F&>());
+  using Type = std::conditional_t<std::is_invocable_r<R, Pointer, A...>::value, Pointer, void>;
+};
+
+}  // namespace detail
+
 // A function pointer and its context. It owns nothing: what it is bound to must outlive it. Calling an empty one is not
 // allowed; ask with operator bool.
-// Size on a 32-bit board: 8 bytes.
+//   timer.arm(reactor, 1s, tick);                                   a plain function
+//   timer.arm(reactor, 1s, [] { ++seconds; });                      a lambda without captures
+//   auto count = [this] { ++count_; };  timer.arm(reactor, 1s, count);   any other needs a name, and must live
+//   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));
+// Size on a 32-bit board: 8 bytes. of() calls directly; a plain function and a lambda without captures are called by
+// one more pointer.
 template <class R, class... A> class Delegate<R(A...)> {
+  template <class F>
+  static constexpr bool is_callable =
+      std::conjunction_v<std::is_class<F>, std::negation<std::is_same<std::remove_cv_t<F>, Delegate>>,
+                         std::is_invocable_r<R, F&, A...>>;
+  template <class F> using Plain = typename detail::PlainFunction<std::decay_t<F>, R(A...)>::Type;
+  template <class F> static constexpr bool is_plain = !std::is_void<Plain<F>>::value;
  public:
   constexpr Delegate() = default;
   constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
 
+  // Binds a plain function. Null: the delegate is empty.
+  template <class F, class = std::enable_if_t<std::is_function<F>::value && std::is_invocable_r<R, F*, A...>::value>>
+  Delegate(F* function)
+      : function_(function != nullptr ? &call_plain<F> : nullptr), context_(reinterpret_cast<void*>(function)) {}
+  // Binds a lambda without captures, which may be a temporary.
+  template <class F, class = std::enable_if_t<std::is_class<std::remove_reference_t<F>>::value && is_plain<F>>>
+  Delegate(F&& function) : Delegate(static_cast<Plain<F>>(function)) {}
   // Binds a callable object: a lambda that has a name, because it must live long enough, or any object with operator().
-  template <class F,
-            class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
-                                     !std::is_same<std::remove_cv_t<F>, Delegate>::value && std::is_class<F>::value>>
+  template <class F, class = std::enable_if_t<is_callable<F> && !is_plain<F>>>
   constexpr Delegate(F& callable)
       : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
         context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
+  template <class F, class = std::enable_if_t<!std::is_lvalue_reference<F>::value && is_callable<F> && !is_plain<F>>,
+            int = 0>
+  Delegate(F&&) = delete;  // a temporary with captures would dangle: give the lambda a name, and let it live on
 
   // Binds a member function to an object: Delegate<void()>::of<&Lamp::blink>(lamp).
   template <auto Method, class T> static constexpr Delegate of(T& object) {
@@ -276,13 +366,17 @@ template <class R, class... A> class Delegate<R(A...)> {
   }
 
   // Binds a free function: Delegate<void()>::of<&blink>().
-  template <auto F> static constexpr Delegate of() {
-    return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
+  template <auto Function> static constexpr Delegate of() {
+    return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
   }
 
   [[gnu::always_inline]] R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
  private:
+  template <class F> static R call_plain(void* function, A... args) {
+    return static_cast<R>(reinterpret_cast<F*>(function)(static_cast<A&&>(args)...));
+  }
+
   R (*function_)(void*, A...) = nullptr;
   void* context_ = nullptr;
 };
@@ -688,7 +782,7 @@ namespace detail {
 
 struct Assignment;
 
-// What mote::value() makes.
+// What mote::value() makes. T may be a reference: for a value that is moved into the Result at once.
 template <class T> struct Value { T value; };
 
 // An int, as the names of errno are.
@@ -7692,7 +7786,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       const std::uint32_t state = cell.sequence.load(std::memory_order_acquire) - sequence_of(head_);
       if (state == complete) {
         T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-        Result<T> result(std::move(*message));
+        Result<T> result(detail::Value<T&&>{std::move(*message)});
         message->~T();
         free_first();
         return result;
@@ -8376,7 +8470,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   Result<T> take() {
     if (count_ == 0) return closed_ ? Error(detail::Reason::channel_drained) : Error(EAGAIN);
     T* const value = static_cast<T*>(at(first_));
-    Result<T> result(std::move(*value));
+    Result<T> result(detail::Value<T&&>{std::move(*value)});
     value->~T();
     first_ = (first_ + 1) % N;
     --count_;

@@ -19,7 +19,7 @@ namespace detail {
 
 struct Assignment;
 
-// What mote::value() makes.
+// What mote::value() makes. T may be a reference: for a value that is moved into the Result at once.
 template <class T> struct Value { T value; };
 
 // An int, as the names of errno are.

@@ -101,7 +101,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   Result<T> take() {
     if (count_ == 0) return closed_ ? Error(detail::Reason::channel_drained) : Error(EAGAIN);
     T* const value = static_cast<T*>(at(first_));
-    Result<T> result(std::move(*value));
+    Result<T> result(detail::Value<T&&>{std::move(*value)});
     value->~T();
     first_ = (first_ + 1) % N;
     --count_;

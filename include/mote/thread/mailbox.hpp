@@ -88,7 +88,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       const std::uint32_t state = cell.sequence.load(std::memory_order_acquire) - sequence_of(head_);
       if (state == complete) {
         T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-        Result<T> result(std::move(*message));
+        Result<T> result(detail::Value<T&&>{std::move(*message)});
         message->~T();
         free_first();
         return result;
