@@ -103,6 +103,17 @@
 #include <coroutine>  // coroutine_handle, suspend_always
 #endif
 
+// For those who build with many warnings: a global of the program may have the name of anything below, members are
+// initialised where they are declared, and a cast that one machine needs is useless on another.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Weffc++"
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wshadow-all"
+#else
+#pragma GCC diagnostic ignored "-Wuseless-cast"
+#endif
+
 // =====================================================================================================================
 // include/mote/base/config.hpp
 // =====================================================================================================================
@@ -618,6 +629,7 @@ template <class Repair> class OnException {
   Repair repair_;
   bool dismissed_ = false;
 };
+template <class Repair> OnException(Repair) -> OnException<Repair>;
 
 // Calls what may throw from where nothing may be thrown: a destructor, or a repair after another exception. What it
 // throws is dropped.
@@ -3790,6 +3802,7 @@ struct StateMachineAccess {
 #define MOTE_BEGIN()                                                                   \
   ::mote::Task& mote_task = this->task();                                              \
   switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(mote_task)}) { \
+    default: /* for -Wswitch-default: there is no other */                             \
     case ::mote::detail::Line{}:
 #define MOTE_END() \
   }                \
@@ -7813,7 +7826,9 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 4; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) {
+    return position / static_cast<std::uint32_t>(N) * 4;
+  }
 
   void free_first() {
     const std::uint32_t position = head_;
@@ -10394,5 +10409,7 @@ inline auto yield() {
 #endif  // C++20
 
 #endif  // MOTE_COROUTINE_THIS_TASK_HPP
+
+#pragma GCC diagnostic pop
 
 #endif  // MOTE_HPP

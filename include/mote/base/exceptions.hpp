@@ -34,6 +34,7 @@ template <class Repair> class OnException {
   Repair repair_;
   bool dismissed_ = false;
 };
+template <class Repair> OnException(Repair) -> OnException<Repair>;
 
 // Calls what may throw from where nothing may be thrown: a destructor, or a repair after another exception. What it
 // throws is dropped.

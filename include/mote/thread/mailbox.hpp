@@ -115,7 +115,9 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 4; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) {
+    return position / static_cast<std::uint32_t>(N) * 4;
+  }
 
   void free_first() {
     const std::uint32_t position = head_;
