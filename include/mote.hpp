@@ -408,115 +408,79 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// An errno value ends at 4095: it takes the low 12 bits. The 4 bits above tell the reasons of one errno value apart; 0
-// there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with one instruction.
+// An errno value takes the low 12 bits: the highest that Linux has is 1133, on MIPS. The 4 bits above tell the reasons of
+// one errno value apart; 0 there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with
+// one instruction.
 inline constexpr int code_bits = 0xfff;
 constexpr std::uint16_t reason(int code, int number) { return static_cast<std::uint16_t>(code | (number * 0x1000)); }
 
-// EAGAIN and ECANCELED have none: they are compared on the way of every message, see Error.
+// Each with its errno value, its number among the reasons of that value, and its text. EAGAIN and ECANCELED have none:
+// they are compared on the way of every message, see Error.
+#define MOTE_DETAIL_REASONS(X)                                                    \
+  X(not_open, EBADF, 1, "it is not open")                                         \
+  X(selector_not_open, EBADF, 2, "the selector has not been opened")              \
+  X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                \
+  X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")          \
+  X(already_open, EBUSY, 2, "it is open already")                                 \
+  X(already_running, EBUSY, 3, "the reactor is running already")                  \
+  X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")            \
+  X(task_is_running, EBUSY, 5, "the task is running at the moment")               \
+  X(timer_in_use, EBUSY, 6, "the timer is in use already")                        \
+  X(operation_pending, EBUSY, 7, "an operation on it is pending")                 \
+  X(coroutine_is_awaited, EBUSY, 8, "the coroutine is awaited already")           \
+  X(descriptor_table_full, ENOBUFS, 1, "the descriptor table is full")            \
+  X(task_pool_full, ENOBUFS, 2, "the task pool is full")                          \
+  X(selector_full, ENOBUFS, 3, "the selector is full")                            \
+  X(too_many_woken_reactors, ENOBUFS, 4, "too many reactors can be woken")        \
+  X(task_in_too_many_queues, ENOBUFS, 5, "the task waits in too many queues")     \
+  X(mailbox_full, ENOBUFS, 6, "the mailbox is full")                              \
+  X(group_full, ENOBUFS, 7, "the task group is full")                             \
+  X(frame_pool_full, ENOBUFS, 8, "the frame pool is full")                        \
+  X(deadlock, EDEADLK, 1, "every task waits for what cannot come")                \
+  X(signal_is_blocked, EDEADLK, 2, "a signal of the set is blocked")              \
+  X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already") \
+  X(registration_ended, ENOENT, 1, "the registration has ended")                  \
+  X(descriptor_not_added, ENOENT, 2, "the descriptor has not been added")         \
+  X(pool_of_another_reactor, EINVAL, 1, "the pool has tasks in another reactor")  \
+  X(no_such_priority, EINVAL, 2, "the reactor has no such priority")              \
+  X(no_such_signal, EINVAL, 3, "the set has a number that is no signal")          \
+  X(handle_is_empty, EINVAL, 4, "the handle holds no task")                       \
+  X(coroutine_has_ended, EINVAL, 5, "the coroutine has ended already")            \
+  X(not_an_address, EINVAL, 6, "not a numeric address and port, nor a path")      \
+  X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                  \
+  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")  \
+  X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")          \
+  X(task_has_ended, ESRCH, 1, "the task has ended")                               \
+  X(channel_closed, EPIPE, 1, "the channel is closed")                            \
+  X(channel_drained, ENODATA, 1, "the channel is closed and empty")               \
+  X(stream_ended, ENODATA, 2, "the stream has ended")                             \
+  X(line_too_long, EMSGSIZE, 1, "the line is longer than its reader")             \
+  X(frame_too_large, EMSGSIZE, 2, "the frame is larger than the slots")           \
+  X(time_is_up, ETIMEDOUT, 1, "the time is up")                                   \
+  X(left_by_exception, ENOTRECOVERABLE, 1, "the coroutine ended by an exception")
+
 enum class Reason : std::uint16_t {
-  not_open = reason(EBADF, 1),
-  no_descriptor = reason(EBADF, 2),
-  selector_not_open = reason(EBADF, 3),
-  reactor_not_open = reason(ENXIO, 1),
-  awaited_by_another_task = reason(EBUSY, 1),
-  already_open = reason(EBUSY, 2),
-  already_running = reason(EBUSY, 3),
-  signal_is_taken = reason(EBUSY, 4),
-  task_is_running = reason(EBUSY, 5),
-  timer_in_use = reason(EBUSY, 6),
-  operation_pending = reason(EBUSY, 7),
-  coroutine_is_awaited = reason(EBUSY, 8),
-  descriptor_table_full = reason(ENOBUFS, 1),
-  task_pool_full = reason(ENOBUFS, 2),
-  selector_full = reason(ENOBUFS, 3),
-  too_many_woken_reactors = reason(ENOBUFS, 4),
-  task_in_too_many_queues = reason(ENOBUFS, 5),
-  mailbox_full = reason(ENOBUFS, 6),
-  group_full = reason(ENOBUFS, 7),
-  frame_pool_full = reason(ENOBUFS, 8),
-  deadlock = reason(EDEADLK, 1),
-  signal_is_blocked = reason(EDEADLK, 2),
-  descriptor_already_added = reason(EEXIST, 1),
-  registration_ended = reason(ENOENT, 1),
-  descriptor_not_added = reason(ENOENT, 2),
-  pool_of_another_reactor = reason(EINVAL, 1),
-  no_such_priority = reason(EINVAL, 2),
-  no_such_signal = reason(EINVAL, 3),
-  handle_is_empty = reason(EINVAL, 4),
-  coroutine_has_ended = reason(EINVAL, 5),
-  not_an_address = reason(EINVAL, 6),
-  bad_serial_settings = reason(EINVAL, 7),
-  bad_watchdog_variable = reason(EINVAL, 8),
-  no_frame_pool = reason(EINVAL, 9),
-  task_has_ended = reason(ESRCH, 1),
-  channel_closed = reason(EPIPE, 1),
-  channel_drained = reason(ENODATA, 1),
-  stream_ended = reason(ENODATA, 2),
-  line_too_long = reason(EMSGSIZE, 1),
-  frame_too_large = reason(EMSGSIZE, 2),
-  time_is_up = reason(ETIMEDOUT, 1),
-  left_by_exception = reason(ENOTRECOVERABLE, 1),
-  no_such_interface = reason(ENODEV, 1),
-  path_too_long = reason(ENAMETOOLONG, 1),
+#define MOTE_DETAIL_ENUMERATOR(name, code, number, text) name = reason(code, number),
+  MOTE_DETAIL_REASONS(MOTE_DETAIL_ENUMERATOR)
+#undef MOTE_DETAIL_ENUMERATOR
 };
 
-struct ReasonText {
-  Reason why;
-  const char* text;
-};
-inline constexpr ReasonText reason_texts[] = {
-    {Reason::not_open, "it is not open"},
-    {Reason::no_descriptor, "the descriptor's number is negative"},
-    {Reason::selector_not_open, "the selector has not been opened"},
-    {Reason::reactor_not_open, "the reactor has not been opened"},
-    {Reason::awaited_by_another_task, "another task awaits it already"},
-    {Reason::already_open, "it is open already"},
-    {Reason::already_running, "the reactor is running already"},
-    {Reason::signal_is_taken, "a signal of the set is taken already"},
-    {Reason::task_is_running, "the task is running at the moment"},
-    {Reason::timer_in_use, "the timer is in use already"},
-    {Reason::operation_pending, "an operation on it is pending"},
-    {Reason::coroutine_is_awaited, "the coroutine is awaited already"},
-    {Reason::deadlock, "every task waits for what cannot come"},
-    {Reason::signal_is_blocked, "a signal of the set is blocked"},
-    {Reason::descriptor_already_added, "the descriptor has been added already"},
-    {Reason::registration_ended, "the registration has ended"},
-    {Reason::descriptor_not_added, "the descriptor has not been added"},
-    {Reason::pool_of_another_reactor, "the pool has tasks in another reactor"},
-    {Reason::handle_is_empty, "the handle holds no task"},
-    {Reason::coroutine_has_ended, "the coroutine has ended already"},
-    {Reason::task_has_ended, "the task has ended"},
-    {Reason::descriptor_table_full, "the descriptor table is full"},
-    {Reason::task_pool_full, "the task pool is full"},
-    {Reason::selector_full, "the selector is full"},
-    {Reason::too_many_woken_reactors, "too many reactors can be woken: limits::reactors_with_wakeups"},
-    {Reason::task_in_too_many_queues, "the task waits in too many queues: limits::queues_per_task"},
-    {Reason::mailbox_full, "the mailbox is full"},
-    {Reason::group_full, "the task group is full"},
-    {Reason::frame_pool_full, "the frame pool is full"},
-    {Reason::frame_too_large, "the frame is larger than the pool's slots"},
-    {Reason::no_frame_pool, "the coroutine is given no frame pool that fits"},
-    {Reason::no_such_priority, "the reactor has no such priority"},
-    {Reason::no_such_signal, "the set has a number that is no signal"},
-    {Reason::not_an_address, "not a numeric address and port, nor a path"},
-    {Reason::bad_serial_settings, "the serial port has no such speed or settings"},
-    {Reason::bad_watchdog_variable, "WATCHDOG_USEC or NOTIFY_SOCKET cannot be understood"},
-    {Reason::channel_closed, "the channel is closed"},
-    {Reason::channel_drained, "the channel is closed and empty"},
-    {Reason::stream_ended, "the stream has ended"},
-    {Reason::line_too_long, "the line is longer than its reader"},
-    {Reason::time_is_up, "the time is up"},
-    {Reason::left_by_exception, "the coroutine ended with an exception"},
-    {Reason::no_such_interface, "no such network interface"},
-    {Reason::path_too_long, "the path is too long for a socket"},
-};
+// The texts one behind the other, and whose they are: pointers to them would be larger, and relocated at the start.
+#define MOTE_DETAIL_CODE(name, code, number, text) reason(code, number),
+inline constexpr std::uint16_t reason_codes[] = {MOTE_DETAIL_REASONS(MOTE_DETAIL_CODE)};
+#undef MOTE_DETAIL_CODE
+#define MOTE_DETAIL_TEXT(name, code, number, text) text "\0"
+inline constexpr char reason_texts[] = MOTE_DETAIL_REASONS(MOTE_DETAIL_TEXT);
+#undef MOTE_DETAIL_TEXT
+#undef MOTE_DETAIL_REASONS
 
 // What mote itself says to an Error, as it is stored; null: nothing. The texts are linked only into programs that ask
-// for them. O(number of reasons).
-constexpr const char* text_of(int stored) {
-  for (const ReasonText& entry : reason_texts) {
-    if (static_cast<int>(entry.why) == stored) return entry.text;
+// for them: those that call Error::message(), or whose tasks may fail without an observer. O(length of all texts).
+[[gnu::cold]] inline const char* text_of(int stored) {
+  const char* text = reason_texts;
+  for (const int code : reason_codes) {
+    if (code == stored) return text;
+    text += ::strlen(text) + 1;
   }
   return nullptr;
 }
@@ -539,15 +503,18 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 struct ErrorAccess;
-}
 
-// An errno value, 1 to 4095; any other trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and
-// message() says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
+// No errno value: see `suspended`. (One that ARM's comparison can hold.)
+inline constexpr int suspended_code = 0xf00;
+}  // namespace detail
+
+// An errno value; no such number trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
+// says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code <= detail::code_bits); }
+  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code < detail::suspended_code); }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
 
@@ -559,18 +526,16 @@ class Error {
     return text != nullptr ? text : ::strerror(code());
   }
 
-  friend constexpr bool operator==(Error a, Error b) { return are_equal(a.stored_, b.stored_); }
-  friend constexpr bool operator!=(Error a, Error b) { return !are_equal(a.stored_, b.stored_); }
+  [[gnu::always_inline]] friend constexpr bool operator==(Error a, Error b) { return a.equals(b.stored_); }
+  [[gnu::always_inline]] friend constexpr bool operator!=(Error a, Error b) { return !a.equals(b.stored_); }
  private:
   friend struct detail::ErrorAccess;
 
-  // These stand for themselves alone: EAGAIN and ECANCELED, which have no reasons, and detail::suspended.
-  static constexpr bool is_plain(int stored) { return stored == EAGAIN || stored == ECANCELED || stored > UINT16_MAX; }
-  // Comparing with one of those that the compiler knows is one instruction; with others it takes the reason away first.
-  [[gnu::always_inline]] static constexpr bool are_equal(int a, int b) {
-    if (__builtin_constant_p(b) && is_plain(b)) return a == b;
-    if (__builtin_constant_p(a) && is_plain(a)) return a == b;
-    return (is_plain(a) || is_plain(b)) ? a == b : ((a ^ b) & detail::code_bits) == 0;
+  // Where the compiler knows that it is compared with what never has a reason, that is one instruction.
+  [[gnu::always_inline]] constexpr bool equals(int other) const {
+    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::suspended_code;
+    if (__builtin_constant_p(other) && has_no_reason) return stored_ == other;
+    return ((stored_ ^ other) & detail::code_bits) == 0;
   }
 
   int stored_ = EAGAIN;  // a Reason, or an errno value without one
@@ -578,8 +543,7 @@ class Error {
 
 namespace detail {
 
-// For what keeps an Error as a number: the code together with the reason. Higher values than a Reason's are left to
-// their users, and never leave the library.
+// For what keeps an Error as a number: the code together with the reason.
 struct ErrorAccess {
   static constexpr int stored(Error error) { return error.stored_; }
   static constexpr Error error(int stored) {
@@ -968,9 +932,9 @@ template <class T> class [[nodiscard]] Poll {
 
 namespace detail {
 
-// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. Above all that an
-// Error stores otherwise: it equals itself alone.
-inline constexpr Error suspended = ErrorAccess::error(0x10000);
+// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It never leaves
+// the library.
+inline constexpr Error suspended = ErrorAccess::error(suspended_code);
 
 }  // namespace detail
 
@@ -4381,7 +4345,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   //   ENOBUFS  the table is full. It is reported to the observer.
   Result<void> claim(int fd, Slot*& claimed) {
     if (selector_ == nullptr) return Error(Reason::reactor_not_open);
-    if (fd < 0) return Error(Reason::no_descriptor);
+    if (fd < 0) return Error(EBADF);
     if (free_ == 0 && fresh_ == capacity_) return report_table_full();
     Slot* slot = nullptr;
     if (free_ != 0) {
@@ -6177,14 +6141,14 @@ class Endpoint {
     std::uint32_t index = 0;
     // Not a longer name, which some C libraries cut instead of refusing it.
     if (::strlen(scope) < IF_NAMESIZE) index = ::if_nametoindex(scope);
-    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(detail::Reason::no_such_interface);
+    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(ENODEV);
     v6_.sin6_scope_id = index;
     return {};
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
     if (length == 0) return Error(detail::Reason::not_an_address);
-    if (length >= sizeof unix_.sun_path) return Error(detail::Reason::path_too_long);
+    if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
     unix_.sun_family = AF_UNIX;
     ::memcpy(unix_.sun_path, path, length + 1);
     // An abstract name begins with a NUL and is as long as its size says; a path ends with a NUL, which counts.
@@ -9063,7 +9027,7 @@ class Watchdog : detail::Pinned {
   //   EBADF  there is no descriptor.
   Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
     if (fd_) return Error(detail::Reason::already_open);
-    if (!fd) return Error(detail::Reason::no_descriptor);
+    if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
   }
   // Opens systemd's socket, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (for the process of

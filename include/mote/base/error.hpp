@@ -15,15 +15,18 @@ inline namespace MOTE_NAMESPACE {
 
 namespace detail {
 struct ErrorAccess;
-}
 
-// An errno value, 1 to 4095; any other trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and
-// message() says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
+// No errno value: see `suspended`. (One that ARM's comparison can hold.)
+inline constexpr int suspended_code = 0xf00;
+}  // namespace detail
+
+// An errno value; no such number trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
+// says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code <= detail::code_bits); }
+  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code < detail::suspended_code); }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
 
@@ -35,18 +38,16 @@ class Error {
     return text != nullptr ? text : ::strerror(code());
   }
 
-  friend constexpr bool operator==(Error a, Error b) { return are_equal(a.stored_, b.stored_); }
-  friend constexpr bool operator!=(Error a, Error b) { return !are_equal(a.stored_, b.stored_); }
+  [[gnu::always_inline]] friend constexpr bool operator==(Error a, Error b) { return a.equals(b.stored_); }
+  [[gnu::always_inline]] friend constexpr bool operator!=(Error a, Error b) { return !a.equals(b.stored_); }
  private:
   friend struct detail::ErrorAccess;
 
-  // These stand for themselves alone: EAGAIN and ECANCELED, which have no reasons, and detail::suspended.
-  static constexpr bool is_plain(int stored) { return stored == EAGAIN || stored == ECANCELED || stored > UINT16_MAX; }
-  // Comparing with one of those that the compiler knows is one instruction; with others it takes the reason away first.
-  [[gnu::always_inline]] static constexpr bool are_equal(int a, int b) {
-    if (__builtin_constant_p(b) && is_plain(b)) return a == b;
-    if (__builtin_constant_p(a) && is_plain(a)) return a == b;
-    return (is_plain(a) || is_plain(b)) ? a == b : ((a ^ b) & detail::code_bits) == 0;
+  // Where the compiler knows that it is compared with what never has a reason, that is one instruction.
+  [[gnu::always_inline]] constexpr bool equals(int other) const {
+    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::suspended_code;
+    if (__builtin_constant_p(other) && has_no_reason) return stored_ == other;
+    return ((stored_ ^ other) & detail::code_bits) == 0;
   }
 
   int stored_ = EAGAIN;  // a Reason, or an errno value without one
@@ -54,8 +55,7 @@ class Error {
 
 namespace detail {
 
-// For what keeps an Error as a number: the code together with the reason. Higher values than a Reason's are left to
-// their users, and never leave the library.
+// For what keeps an Error as a number: the code together with the reason.
 struct ErrorAccess {
   static constexpr int stored(Error error) { return error.stored_; }
   static constexpr Error error(int stored) {

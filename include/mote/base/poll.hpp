@@ -43,9 +43,9 @@ template <class T> class [[nodiscard]] Poll {
 
 namespace detail {
 
-// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. Above all that an
-// Error stores otherwise: it equals itself alone.
-inline constexpr Error suspended = ErrorAccess::error(0x10000);
+// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It never leaves
+// the library.
+inline constexpr Error suspended = ErrorAccess::error(suspended_code);
 
 }  // namespace detail
 

@@ -122,14 +122,14 @@ class Endpoint {
     std::uint32_t index = 0;
     // Not a longer name, which some C libraries cut instead of refusing it.
     if (::strlen(scope) < IF_NAMESIZE) index = ::if_nametoindex(scope);
-    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(detail::Reason::no_such_interface);
+    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(ENODEV);
     v6_.sin6_scope_id = index;
     return {};
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
     if (length == 0) return Error(detail::Reason::not_an_address);
-    if (length >= sizeof unix_.sun_path) return Error(detail::Reason::path_too_long);
+    if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
     unix_.sun_family = AF_UNIX;
     ::memcpy(unix_.sun_path, path, length + 1);
     // An abstract name begins with a NUL and is as long as its size says; a path ends with a NUL, which counts.

@@ -67,7 +67,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   //   ENOBUFS  the table is full. It is reported to the observer.
   Result<void> claim(int fd, Slot*& claimed) {
     if (selector_ == nullptr) return Error(Reason::reactor_not_open);
-    if (fd < 0) return Error(Reason::no_descriptor);
+    if (fd < 0) return Error(EBADF);
     if (free_ == 0 && fresh_ == capacity_) return report_table_full();
     Slot* slot = nullptr;
     if (free_ != 0) {

@@ -80,7 +80,7 @@ class Watchdog : detail::Pinned {
   //   EBADF  there is no descriptor.
   Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
     if (fd_) return Error(detail::Reason::already_open);
-    if (!fd) return Error(detail::Reason::no_descriptor);
+    if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
   }
   // Opens systemd's socket, as the environment says: NOTIFY_SOCKET, and WATCHDOG_USEC (for the process of
