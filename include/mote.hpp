@@ -1570,7 +1570,7 @@ inline namespace MOTE_NAMESPACE {
 using System = MOTE_SYSTEM;
 
 // Always inlined: monotonic_ns() returns its value in registers; this, as a function of its own, would not on ARM.
-[[gnu::always_inline]] inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
+[[gnu::always_inline]] inline Instant Clock::now() { return Instant(Duration(System::monotonic_ns())); }
 
 namespace detail {
 
