@@ -33,7 +33,7 @@
 // Contents: the layers, each with its files. A layer uses only itself and those listed before it.
 //
 //   base       vocabulary: configuration, Error and Result, views of bytes, intrusive lists, the timing wheel
-//                config, bytes, delegate, error, exceptions, pinned, list, result, poll, timing_wheel
+//                config, bytes, delegate, reason, error, exceptions, pinned, list, result, poll, timing_wheel
 //   system     the seam where all system calls are made, clocks, owned descriptors
 //                clock, linux_system, system, fd
 //   selector   waiting for many descriptors: epoll and poll, usable alone
@@ -103,6 +103,17 @@
 #include <coroutine>  // coroutine_handle, suspend_always
 #endif
 
+// For those who build with many warnings: a global of the program may have the name of anything below, members are
+// initialised where they are declared, and a cast that one machine needs is useless on another.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
+#pragma GCC diagnostic ignored "-Weffc++"
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wshadow-all"
+#else
+#pragma GCC diagnostic ignored "-Wuseless-cast"
+#endif
+
 // =====================================================================================================================
 // include/mote/base/config.hpp
 // =====================================================================================================================
@@ -127,12 +138,50 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #endif
 #endif
 
-// The version is part of the namespace, so that two versions can be linked into one program. So is whether the system
-// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
+// Bounds and times that a program may set: define these before the first include, as plain decimal numbers, for all of
+// the program's files. What each is for says the constant in mote::limits that is made of it.
+#ifndef MOTE_LIMIT_OPERATIONS_PER_STEP
+#define MOTE_LIMIT_OPERATIONS_PER_STEP 32
+#endif
+#ifndef MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY
+#define MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY 16
+#endif
+#ifndef MOTE_LIMIT_ACCEPTS_PER_POLL
+#define MOTE_LIMIT_ACCEPTS_PER_POLL 16
+#endif
+#ifndef MOTE_LIMIT_QUEUES_PER_TASK
+#define MOTE_LIMIT_QUEUES_PER_TASK 3
+#endif
+#ifndef MOTE_LIMIT_TIMERS_PER_SCAN
+#define MOTE_LIMIT_TIMERS_PER_SCAN 32
+#endif
+#ifndef MOTE_LIMIT_REACTORS_WITH_WAKEUPS
+#define MOTE_LIMIT_REACTORS_WITH_WAKEUPS 32
+#endif
+#ifndef MOTE_LIMIT_RETRY_PAUSE_MS
+#define MOTE_LIMIT_RETRY_PAUSE_MS 100
+#endif
+
+// The namespace's name has in it all that files of one program could disagree about: the version, whether the system
+// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp), and the limits, if one of them differs. So two
+// versions can be linked into one program; files that were given different limits get along, each with its own; and
+// what one of them declares with mote's types and another one defines does not link.
 #ifdef MOTE_SYSTEM_HEADER
-#define MOTE_NAMESPACE v0_1_seam
+#define MOTE_DETAIL_VERSION v0_1_seam
 #else
-#define MOTE_NAMESPACE v0_1
+#define MOTE_DETAIL_VERSION v0_1
+#endif
+#if MOTE_LIMIT_OPERATIONS_PER_STEP == 32 && MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY == 16 &&                        \
+    MOTE_LIMIT_ACCEPTS_PER_POLL == 16 && MOTE_LIMIT_QUEUES_PER_TASK == 3 && MOTE_LIMIT_TIMERS_PER_SCAN == 32 && \
+    MOTE_LIMIT_REACTORS_WITH_WAKEUPS == 32 && MOTE_LIMIT_RETRY_PAUSE_MS == 100
+#define MOTE_NAMESPACE MOTE_DETAIL_VERSION
+#else
+#define MOTE_DETAIL_NAME2(name, a, b, c, d, e, f, g) name##_limits_##a##_##b##_##c##_##d##_##e##_##f##_##g
+#define MOTE_DETAIL_NAME(name, a, b, c, d, e, f, g) MOTE_DETAIL_NAME2(name, a, b, c, d, e, f, g)
+#define MOTE_NAMESPACE                                                                                       \
+  MOTE_DETAIL_NAME(MOTE_DETAIL_VERSION, MOTE_LIMIT_OPERATIONS_PER_STEP, MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY, \
+                   MOTE_LIMIT_ACCEPTS_PER_POLL, MOTE_LIMIT_QUEUES_PER_TASK, MOTE_LIMIT_TIMERS_PER_SCAN,      \
+                   MOTE_LIMIT_REACTORS_WITH_WAKEUPS, MOTE_LIMIT_RETRY_PAUSE_MS)
 #endif
 
 namespace mote {
@@ -145,27 +194,41 @@ namespace limits {
 
 // An operation that could complete at once does not, after so many in one step: the task is queued again behind the
 // others.
-constexpr int operations_per_step = 32;
+inline constexpr int operations_per_step = MOTE_LIMIT_OPERATIONS_PER_STEP;
 // Steps in one turn of each priority below the highest.
-constexpr std::uint32_t steps_per_lower_priority = 16;
-[[deprecated("renamed: steps_per_lower_priority")]] constexpr std::uint32_t steps_below = steps_per_lower_priority;
+inline constexpr std::uint32_t steps_per_lower_priority = MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY;
+[[deprecated("renamed: steps_per_lower_priority")]] inline constexpr std::uint32_t steps_below =
+    steps_per_lower_priority;
 // Connections of a listening socket, in a row, that are found dead before accepting pauses.
-constexpr int accepts_per_poll = 16;
+inline constexpr int accepts_per_poll = MOTE_LIMIT_ACCEPTS_PER_POLL;
 
 // ---- bounds of memory and of work ----
 
 // Queues in which one task can wait at a time. An operation that is made of several may wait in more than one.
-constexpr int queues_per_task = 3;
+inline constexpr int queues_per_task = MOTE_LIMIT_QUEUES_PER_TASK;
 // Timers that are looked at to find the exact next deadline.
-constexpr std::uint32_t timers_per_scan = 32;
+inline constexpr std::uint32_t timers_per_scan = MOTE_LIMIT_TIMERS_PER_SCAN;
 // Reactors of a process that can be woken by other threads and signal handlers at the same time: 12 bytes each.
-constexpr int reactors_with_wakeups = 32;
+inline constexpr int reactors_with_wakeups = MOTE_LIMIT_REACTORS_WITH_WAKEUPS;
 
 // ---- times ----
 
 // What the system refuses for now is tried again after this time: accepting after EMFILE, ENFILE, ENOBUFS, ENOMEM or
 // EPERM, or after accepts_per_poll dead connections; and descriptors whose hang-up or error stays are looked at again.
-constexpr std::chrono::milliseconds retry_pause{100};
+inline constexpr std::chrono::milliseconds retry_pause{MOTE_LIMIT_RETRY_PAUSE_MS};
+
+// A step's budget is a byte: TaskHeader::share. The others end where nobody has a use for more.
+static_assert(operations_per_step >= 1 && operations_per_step <= 255, "MOTE_LIMIT_OPERATIONS_PER_STEP: 1 to 255");
+static_assert(MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY >= 1 && MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY <= 65535,
+              "MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY: 1 to 65535");
+static_assert(accepts_per_poll >= 1 && accepts_per_poll <= 65535, "MOTE_LIMIT_ACCEPTS_PER_POLL: 1 to 65535");
+static_assert(queues_per_task >= 1 && queues_per_task <= 64, "MOTE_LIMIT_QUEUES_PER_TASK: 1 to 64");
+static_assert(MOTE_LIMIT_TIMERS_PER_SCAN >= 1 && MOTE_LIMIT_TIMERS_PER_SCAN <= 65535,
+              "MOTE_LIMIT_TIMERS_PER_SCAN: 1 to 65535");
+static_assert(reactors_with_wakeups >= 1 && reactors_with_wakeups <= 4096,
+              "MOTE_LIMIT_REACTORS_WITH_WAKEUPS: 1 to 4096");
+static_assert(MOTE_LIMIT_RETRY_PAUSE_MS >= 1 && MOTE_LIMIT_RETRY_PAUSE_MS <= 60000,
+              "MOTE_LIMIT_RETRY_PAUSE_MS: 1 to 60000");
 
 }  // namespace limits
 
@@ -251,21 +314,60 @@ inline namespace MOTE_NAMESPACE {
 
 template <class Signature> class Delegate;
 
+namespace detail {
+
+// The plain function that a callable object is in truth, as a lambda without captures is: a pointer to it, or void.
+template <class F, class Signature, class = void> struct PlainFunction { using Type = void; };
+template <class F, class R, class... A>
+inline constexpr bool is_plain_as = std::conjunction_v<std::is_empty<F>, std::is_convertible<F, R (*)(A...)>>;
+template <class F, class R, class... A> struct PlainFunction<F, R(A...), std::enable_if_t<is_plain_as<F, R, A...>>> {
+  using Type = R (*)(A...);
+};
+// One that takes or returns something else, which converts.
+template <class F, class R, class... A>
+struct PlainFunction<
+    F, R(A...),
+    std::enable_if_t<std::is_empty<F>::value && !is_plain_as<F, R, A...>, std::void_t<decltype(+std::declval<F&>())>>> {
+  using Pointer = decltype(+std::declval<F&>());
+  using Type = std::conditional_t<std::is_invocable_r<R, Pointer, A...>::value, Pointer, void>;
+};
+
+}  // namespace detail
+
 // A function pointer and its context. It owns nothing: what it is bound to must outlive it. Calling an empty one is not
 // allowed; ask with operator bool.
-// Size on a 32-bit board: 8 bytes.
+//   timer.arm(reactor, 1s, tick);                                   a plain function
+//   timer.arm(reactor, 1s, [] { ++seconds; });                      a lambda without captures
+//   auto count = [this] { ++count_; };  timer.arm(reactor, 1s, count);   any other needs a name, and must live
+//   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));
+// Size on a 32-bit board: 8 bytes. of() calls directly; a plain function and a lambda without captures are called by
+// one more pointer.
 template <class R, class... A> class Delegate<R(A...)> {
+  template <class F>
+  static constexpr bool is_callable =
+      std::conjunction_v<std::is_class<F>, std::negation<std::is_same<std::remove_cv_t<F>, Delegate>>,
+                         std::is_invocable_r<R, F&, A...>>;
+  template <class F> using Plain = typename detail::PlainFunction<std::decay_t<F>, R(A...)>::Type;
+  template <class F> static constexpr bool is_plain = !std::is_void<Plain<F>>::value;
  public:
   constexpr Delegate() = default;
   constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
 
+  // Binds a plain function. Null: the delegate is empty.
+  template <class F, class = std::enable_if_t<std::is_function<F>::value && std::is_invocable_r<R, F*, A...>::value>>
+  Delegate(F* function)
+      : function_(function != nullptr ? &call_plain<F> : nullptr), context_(reinterpret_cast<void*>(function)) {}
+  // Binds a lambda without captures, which may be a temporary.
+  template <class F, class = std::enable_if_t<std::is_class<std::remove_reference_t<F>>::value && is_plain<F>>>
+  Delegate(F&& function) : Delegate(static_cast<Plain<F>>(function)) {}
   // Binds a callable object: a lambda that has a name, because it must live long enough, or any object with operator().
-  template <class F,
-            class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
-                                     !std::is_same<std::remove_cv_t<F>, Delegate>::value && std::is_class<F>::value>>
+  template <class F, class = std::enable_if_t<is_callable<F> && !is_plain<F>>>
   constexpr Delegate(F& callable)
       : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
         context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
+  template <class F, class = std::enable_if_t<!std::is_lvalue_reference<F>::value && is_callable<F> && !is_plain<F>>,
+            int = 0>
+  Delegate(F&&) = delete;  // a temporary with captures would dangle: give the lambda a name, and let it live on
 
   // Binds a member function to an object: Delegate<void()>::of<&Lamp::blink>(lamp).
   template <auto Method, class T> static constexpr Delegate of(T& object) {
@@ -275,13 +377,17 @@ template <class R, class... A> class Delegate<R(A...)> {
   }
 
   // Binds a free function: Delegate<void()>::of<&blink>().
-  template <auto F> static constexpr Delegate of() {
-    return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
+  template <auto Function> static constexpr Delegate of() {
+    return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
   }
 
   [[gnu::always_inline]] R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
  private:
+  template <class F> static R call_plain(void* function, A... args) {
+    return static_cast<R>(reinterpret_cast<F*>(function)(static_cast<A&&>(args)...));
+  }
+
   R (*function_)(void*, A...) = nullptr;
   void* context_ = nullptr;
 };
@@ -292,31 +398,162 @@ template <class R, class... A> class Delegate<R(A...)> {
 #endif  // MOTE_BASE_DELEGATE_HPP
 
 // =====================================================================================================================
+// include/mote/base/reason.hpp
+// =====================================================================================================================
+// Reason: why mote itself refuses something, where the errno value alone does not tell.
+#ifndef MOTE_BASE_REASON_HPP
+#define MOTE_BASE_REASON_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// An errno value takes the low 12 bits: the highest that Linux has is 1133, on MIPS. The 4 bits above tell the reasons of
+// one errno value apart; 0 there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with
+// one instruction.
+inline constexpr int code_bits = 0xfff;
+constexpr std::uint16_t reason(int code, int number) { return static_cast<std::uint16_t>(code | (number * 0x1000)); }
+
+// Each with its errno value, its number among the reasons of that value, and its text. EAGAIN and ECANCELED have none:
+// they are compared on the way of every message, see Error.
+#define MOTE_DETAIL_REASONS(X)                                                    \
+  X(not_open, EBADF, 1, "it is not open")                                         \
+  X(selector_not_open, EBADF, 2, "the selector has not been opened")              \
+  X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                \
+  X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")          \
+  X(already_open, EBUSY, 2, "it is open already")                                 \
+  X(already_running, EBUSY, 3, "the reactor is running already")                  \
+  X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")            \
+  X(task_is_running, EBUSY, 5, "the task is running at the moment")               \
+  X(timer_in_use, EBUSY, 6, "the timer is in use already")                        \
+  X(operation_pending, EBUSY, 7, "an operation on it is pending")                 \
+  X(coroutine_is_awaited, EBUSY, 8, "the coroutine is awaited already")           \
+  X(descriptor_table_full, ENOBUFS, 1, "the descriptor table is full")            \
+  X(task_pool_full, ENOBUFS, 2, "the task pool is full")                          \
+  X(selector_full, ENOBUFS, 3, "the selector is full")                            \
+  X(too_many_woken_reactors, ENOBUFS, 4, "too many reactors can be woken")        \
+  X(task_in_too_many_queues, ENOBUFS, 5, "the task waits in too many queues")     \
+  X(mailbox_full, ENOBUFS, 6, "the mailbox is full")                              \
+  X(group_full, ENOBUFS, 7, "the task group is full")                             \
+  X(frame_pool_full, ENOBUFS, 8, "the frame pool is full")                        \
+  X(deadlock, EDEADLK, 1, "every task waits for what cannot come")                \
+  X(signal_is_blocked, EDEADLK, 2, "a signal of the set is blocked")              \
+  X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already") \
+  X(registration_ended, ENOENT, 1, "the registration has ended")                  \
+  X(descriptor_not_added, ENOENT, 2, "the descriptor has not been added")         \
+  X(pool_of_another_reactor, EINVAL, 1, "the pool has tasks in another reactor")  \
+  X(no_such_priority, EINVAL, 2, "the reactor has no such priority")              \
+  X(no_such_signal, EINVAL, 3, "the set has a number that is no signal")          \
+  X(handle_is_empty, EINVAL, 4, "the handle holds no task")                       \
+  X(coroutine_has_ended, EINVAL, 5, "the coroutine has ended already")            \
+  X(not_an_address, EINVAL, 6, "not a numeric address and port, nor a path")      \
+  X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                  \
+  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")  \
+  X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")          \
+  X(task_has_ended, ESRCH, 1, "the task has ended")                               \
+  X(channel_closed, EPIPE, 1, "the channel is closed")                            \
+  X(channel_drained, ENODATA, 1, "the channel is closed and empty")               \
+  X(stream_ended, ENODATA, 2, "the stream has ended")                             \
+  X(line_too_long, EMSGSIZE, 1, "the line is longer than its reader")             \
+  X(frame_too_large, EMSGSIZE, 2, "the frame is larger than the slots")           \
+  X(time_is_up, ETIMEDOUT, 1, "the time is up")                                   \
+  X(left_by_exception, ENOTRECOVERABLE, 1, "the coroutine ended by an exception")
+
+enum class Reason : std::uint16_t {
+#define MOTE_DETAIL_ENUMERATOR(name, code, number, text) name = reason(code, number),
+  MOTE_DETAIL_REASONS(MOTE_DETAIL_ENUMERATOR)
+#undef MOTE_DETAIL_ENUMERATOR
+};
+
+// The texts one behind the other, and whose they are: pointers to them would be larger, and relocated at the start.
+#define MOTE_DETAIL_CODE(name, code, number, text) reason(code, number),
+inline constexpr std::uint16_t reason_codes[] = {MOTE_DETAIL_REASONS(MOTE_DETAIL_CODE)};
+#undef MOTE_DETAIL_CODE
+#define MOTE_DETAIL_TEXT(name, code, number, text) text "\0"
+inline constexpr char reason_texts[] = MOTE_DETAIL_REASONS(MOTE_DETAIL_TEXT);
+#undef MOTE_DETAIL_TEXT
+#undef MOTE_DETAIL_REASONS
+
+// What mote itself says to an Error, as it is stored; null: nothing. The texts are linked only into programs that ask
+// for them: those that call Error::message(), or whose tasks may fail without an observer. O(length of all texts).
+[[gnu::cold]] inline const char* text_of(int stored) {
+  const char* text = reason_texts;
+  for (const int code : reason_codes) {
+    if (code == stored) return text;
+    text += ::strlen(text) + 1;
+  }
+  return nullptr;
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_REASON_HPP
+
+// =====================================================================================================================
 // include/mote/base/error.hpp
 // =====================================================================================================================
-// An error: an errno value as a type of its own.
+// An error: an errno value as a type of its own, and what mote says to it.
 #ifndef MOTE_BASE_ERROR_HPP
 #define MOTE_BASE_ERROR_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An errno value. Never 0.
+namespace detail {
+struct ErrorAccess;
+
+// No errno value: see `suspended`. (One that ARM's comparison can hold.)
+inline constexpr int suspended_code = 0xf00;
+}  // namespace detail
+
+// An errno value; no such number trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
+// says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : code_(code) {}
-  constexpr int code() const { return code_; }
+  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code < detail::suspended_code); }
+  constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
+  constexpr int code() const { return stored_ & detail::code_bits; }
 
-  // The C library's text. Not for signal handlers.
-  const char* message() const { return ::strerror(code_); }
+  // One line without its end: mote's own text, as "the task pool is full", for what mote itself has refused; else the C
+  // library's for the errno value. Never null. Mote's texts are constants. The C library's may be overwritten by the
+  // next call, and may be in the user's language: so it is for one thread at a time, and not for signal handlers.
+  const char* message() const {
+    const char* const text = detail::text_of(stored_);
+    return text != nullptr ? text : ::strerror(code());
+  }
 
-  friend constexpr bool operator==(Error a, Error b) { return a.code_ == b.code_; }
-  friend constexpr bool operator!=(Error a, Error b) { return a.code_ != b.code_; }
+  [[gnu::always_inline]] friend constexpr bool operator==(Error a, Error b) { return a.equals(b.stored_); }
+  [[gnu::always_inline]] friend constexpr bool operator!=(Error a, Error b) { return !a.equals(b.stored_); }
  private:
-  int code_ = EAGAIN;
+  friend struct detail::ErrorAccess;
+
+  // Where the compiler knows that it is compared with what never has a reason, that is one instruction.
+  [[gnu::always_inline]] constexpr bool equals(int other) const {
+    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::suspended_code;
+    if (__builtin_constant_p(other) && has_no_reason) return stored_ == other;
+    return ((stored_ ^ other) & detail::code_bits) == 0;
+  }
+
+  int stored_ = EAGAIN;  // a Reason, or an errno value without one
 };
+
+namespace detail {
+
+// For what keeps an Error as a number: the code together with the reason.
+struct ErrorAccess {
+  static constexpr int stored(Error error) { return error.stored_; }
+  static constexpr Error error(int stored) {
+    Error result;
+    result.stored_ = stored;
+    return result;
+  }
+};
+
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -336,9 +573,9 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 #ifdef __cpp_exceptions
-constexpr bool has_exceptions = true;
+inline constexpr bool has_exceptions = true;
 #else
-constexpr bool has_exceptions = false;  // -fno-exceptions
+inline constexpr bool has_exceptions = false;  // -fno-exceptions
 #endif
 
 // Calls `repair` at the end of its scope, unless dismiss() has been called: it is called at the scope's normal end, so
@@ -356,6 +593,7 @@ template <class Repair> class OnException {
   Repair repair_;
   bool dismissed_ = false;
 };
+template <class Repair> OnException(Repair) -> OnException<Repair>;
 
 // Calls what may throw from where nothing may be thrown: a destructor, or a repair after another exception. What it
 // throws is dropped.
@@ -517,23 +755,56 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 namespace detail {
+
 struct Assignment;
-}
+
+// What mote::value() makes. T may be a reference: for a value that is moved into the Result at once.
+template <class T> struct Value { T value; };
+
+// An int, as the names of errno are.
+template <class U> inline constexpr bool is_int = std::is_same<std::decay_t<U>, int>::value;
+
+// Whether every U is a T as well: neither a sign, nor a digit, nor a fraction is lost.
+template <class T, class U, class = void> struct IsNumberWithin : std::false_type {};
+template <class T, class U>
+struct IsNumberWithin<T, U, std::void_t<decltype(T{std::declval<U>()})>> : std::true_type {};
+
+// Whether a U is taken as the value of a Result<T>.
+template <class T, class U>
+inline constexpr bool is_value_of = std::is_convertible<U, T>::value &&
+                                    (!std::is_arithmetic<T>::value || !std::is_arithmetic<std::decay_t<U>>::value ||
+                                     IsNumberWithin<T, std::decay_t<U>>::value);
+
+}  // namespace detail
+
+// A value for a Result or a Poll, said to be one: `return mote::value(5);` where an int alone could be an errno value.
+template <class T> constexpr detail::Value<std::decay_t<T>> value(T&& given) { return {std::forward<T>(given)}; }
 
 // A value, or the error that explains why there is none. T must be default-constructible, because a failed Result holds
 // one as well. At first it holds the error EAGAIN. Reading the value of a failed Result trips MOTE_ASSERT.
+//
+// It is made of an Error or of a value, but not of an int, which may be either: `return EIO;` does not compile.
+//   return mote::Error(EIO);   // the error
+//   return mote::value(5);     // the value of a Result<int>
+//   return std::size_t{5};     // any other type says itself that it is a value
+// Nor is a number taken that may lose its sign or a part of it: an ssize_t for a Result<std::size_t>.
 // Size: that of T and of an int.
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
-  template <class U = T, class = std::enable_if_t<std::is_constructible<T, U&&>::value &&
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  template <class U = T, class = std::enable_if_t<!detail::is_int<U> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
-  constexpr Result(U&& value) : value_(std::forward<U>(value)), error_(0) {}
+  constexpr Result(U&& given) : value_(std::forward<U>(given)), error_(0) {}
+  template <class U, class = std::enable_if_t<detail::is_value_of<T, U&&>>>
+  constexpr Result(detail::Value<U>&& given) : value_(static_cast<U&&>(given.value)), error_(0) {}
+  // Compilers show this line. (Not a default type argument: it would be the template above, declared again.)
+  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  constexpr Result(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   constexpr explicit operator bool() const { return error_ == 0; }
-  constexpr Error error() const { return error_; }  // only of a failed Result
+  constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() & {
     MOTE_ASSERT(error_ == 0);
@@ -555,7 +826,7 @@ template <class T> class [[nodiscard]] Result {
   template <class Fill> static Result in_place(Fill&& fill) {
     Result result;
     const auto filled = fill(result.value_);
-    result.error_ = filled ? 0 : filled.error().code();
+    result.error_ = filled ? 0 : detail::ErrorAccess::stored(filled.error());
     return result;
   }
   template <class Fill> [[deprecated("renamed: in_place")]] static Result filled_in(Fill&& fill) {
@@ -571,10 +842,12 @@ template <class T> class [[nodiscard]] Result {
 template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
   constexpr explicit operator bool() const { return error_ == 0; }
-  constexpr Error error() const { return error_; }
+  constexpr Error error() const { return detail::ErrorAccess::error(error_); }
  private:
   int error_;
 };
@@ -583,11 +856,11 @@ template <> class [[nodiscard]] Result<void> {
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
   constexpr Result(T& value) : value_(&value), error_(0) {}
 
   constexpr explicit operator bool() const { return error_ == 0; }
-  constexpr Error error() const { return error_; }  // only of a failed Result
+  constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() const {
     MOTE_ASSERT(error_ == 0);
@@ -633,7 +906,7 @@ inline namespace MOTE_NAMESPACE {
 // The operation has not completed, and the task has been noted as waiting for it. `pending` is what users return;
 // detail::suspended is the same as an Error, inside of Poll<Result<T>>.
 struct Pending {};
-constexpr Pending pending{};
+inline constexpr Pending pending{};
 
 // Ready with a value, or pending. T must be default-constructible. Reading the value of a pending one trips
 // MOTE_ASSERT. Size: that of T and of a bool.
@@ -659,9 +932,9 @@ template <class T> class [[nodiscard]] Poll {
 
 namespace detail {
 
-// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It is no errno
-// value: those end at 4095.
-constexpr Error suspended{4096};
+// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It never leaves
+// the library.
+inline constexpr Error suspended = ErrorAccess::error(suspended_code);
 
 }  // namespace detail
 
@@ -674,6 +947,8 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Poll>::value &&
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
+  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  constexpr Poll(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }
@@ -1084,9 +1359,17 @@ struct Clock {
 };
 
 using Instant = Clock::time_point;
-constexpr Duration forever = Duration::max();
+
+// As a timeout: none. As a deadline: the end of time. (In parentheses, as below: old headers have macros of that name.)
+inline constexpr Duration unlimited = (Duration::max)();
+inline constexpr Instant never = (Instant::max)();
+#ifndef forever  // Qt's macro
+[[deprecated("renamed: unlimited")]] inline constexpr Duration forever = unlimited;
+#endif
 
 namespace detail {
+
+inline constexpr Instant distant_past = (Instant::min)();
 
 // How many nanoseconds one tick of a duration has; INT64_MAX stands for that and for all above. 0: no whole number.
 template <class Period> constexpr std::int64_t nanoseconds_per_tick() {
@@ -1107,7 +1390,7 @@ struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
 }  // namespace detail
 
 // A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
-// and saturates: what is longer than Duration can hold is `forever`, also std::chrono::hours::max(). The conversion of
+// and saturates: what is longer than Duration can hold is `unlimited`, also std::chrono::hours::max(). The conversion of
 // std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
 // time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
 // Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
@@ -1137,9 +1420,9 @@ class AnyDuration {
   template <class Period, class Count> static constexpr Duration saturated(Count count) {
     constexpr std::int64_t tick = detail::nanoseconds_per_tick<Period>();
     constexpr std::int64_t limit = tick != INT64_MAX ? INT64_MAX / tick : 0;
-    if (count > static_cast<Count>(limit)) return Duration::max();
+    if (count > static_cast<Count>(limit)) return unlimited;
     if constexpr (std::is_signed<Count>::value) {
-      if (count < static_cast<Count>(-limit)) return Duration::min();
+      if (count < static_cast<Count>(-limit)) return (Duration::min)();
     }
     return Duration(static_cast<std::int64_t>(count) * tick);
   }
@@ -1153,7 +1436,7 @@ constexpr Instant saturating_add(Instant t, AnyDuration duration) {
   std::int64_t sum = 0;
   const bool overflows = __builtin_add_overflow(t.time_since_epoch().count(), d.count(), &sum);
   if (!overflows) return Instant(Duration(sum));
-  return d.count() > 0 ? Instant::max() : Instant::min();
+  return d.count() > 0 ? never : detail::distant_past;
 }
 
 }  // namespace MOTE_NAMESPACE
@@ -1287,7 +1570,7 @@ inline namespace MOTE_NAMESPACE {
 using System = MOTE_SYSTEM;
 
 // Always inlined: monotonic_ns() returns its value in registers; this, as a function of its own, would not on ARM.
-[[gnu::always_inline]] inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
+[[gnu::always_inline]] inline Instant Clock::now() { return Instant(Duration(System::monotonic_ns())); }
 
 namespace detail {
 
@@ -1295,7 +1578,7 @@ namespace detail {
 inline Error last_error() { return Error(System::error()); }
 
 // The Result of a system call whose answer is -1, or else of no interest.
-inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
+inline Result<void> result_of(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
 
 template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
 
@@ -1397,10 +1680,10 @@ using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_sam
 
 template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e); }
 
-constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
+inline constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
 
 // An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI. The descriptor table of the reactor says who gets it.
-constexpr Interest edge_triggered{8};
+inline constexpr Interest edge_triggered{8};
 
 }  // namespace detail
 
@@ -1453,7 +1736,7 @@ constexpr int whole_milliseconds(Duration timeout) {
 
 // Milliseconds of any timeout, as poll(2) and epoll_wait(2) take them: -1 for no limit.
 constexpr int to_milliseconds(Duration timeout) {
-  if (timeout == forever) return -1;
+  if (timeout == unlimited) return -1;
   return timeout > Duration::zero() ? whole_milliseconds(timeout) : 0;
 }
 
@@ -1532,7 +1815,8 @@ class Selector : detail::Pinned {
   //   ENOSPC   (epoll) /proc/sys/fs/epoll/max_user_watches is reached.
   //   ENOMEM   the kernel has no memory: try again later.
   Result<void> add(int fd, Interest interest, std::uint64_t token) {
-    return operations_ != nullptr ? operations_->add(*this, fd, interest, token) : Error(EBADF);
+    return operations_ != nullptr ? operations_->add(*this, fd, interest, token)
+                                  : Error(detail::Reason::selector_not_open);
   }
 
   // Replaces both the interest and the token.
@@ -1541,14 +1825,17 @@ class Selector : detail::Pinned {
   //   EBADF    fd is not open, or the selector is not.
   //   ENOMEM   the kernel has no memory: try again later.
   Result<void> modify(int fd, Interest interest, std::uint64_t token) {
-    return operations_ != nullptr ? operations_->modify(*this, fd, interest, token) : Error(EBADF);
+    return operations_ != nullptr ? operations_->modify(*this, fd, interest, token)
+                                  : Error(detail::Reason::selector_not_open);
   }
 
   // No wait that begins after it reports fd.
   // Errors:
   //   ENOENT   fd is not in, or (epoll) has been closed since: forget() it.
   //   EBADF    (epoll) fd is not open: forget() it. Or the selector is not open.
-  Result<void> remove(int fd) { return operations_ != nullptr ? operations_->remove(*this, fd) : Error(EBADF); }
+  Result<void> remove(int fd) {
+    return operations_ != nullptr ? operations_->remove(*this, fd) : Error(detail::Reason::selector_not_open);
+  }
 
   // For a descriptor that has been closed, so that the kernel has dropped it: corrects the selector's own account of
   // it, without a system call.
@@ -1556,7 +1843,7 @@ class Selector : detail::Pinned {
     if (operations_ != nullptr) operations_->forget(*this, fd);
   }
 
-  // Waits until something is ready or the time is up (zero: only looks; forever: no limit), writes at most `capacity`
+  // Waits until something is ready or the time is up (zero: only looks; unlimited: no limit), writes at most `capacity`
   // entries and returns their number. 0 means that the time is up, and is never returned before. A signal does not end
   // the wait.
   // Errors:
@@ -1565,8 +1852,8 @@ class Selector : detail::Pinned {
   //   ENOMEM   (poll) the kernel has no memory: try again later.
   Result<std::size_t> wait(Ready* ready, std::size_t capacity, AnyDuration limit) {
     Duration timeout = limit;
-    const bool timed = timeout > Duration::zero() && timeout != forever;
-    const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
+    const bool timed = timeout > Duration::zero() && timeout != unlimited;
+    const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : never;
     for (;;) {
       const Result<std::size_t> count = wait_once(ready, capacity, timeout);
       if (count && (*count != 0 || timeout <= Duration::zero())) return count;
@@ -1583,7 +1870,8 @@ class Selector : detail::Pinned {
   // Errors: those of wait(), and
   //   EINTR    a signal came first: wait again.
   Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, AnyDuration timeout) {
-    return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
+    return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout)
+                                  : Error(detail::Reason::selector_not_open);
   }
 
   // Starts anew with nothing added: in a forked child, or to be rid of what a closed descriptor left in the kernel.
@@ -1592,7 +1880,9 @@ class Selector : detail::Pinned {
   //   EMFILE           the process has too many descriptors open: close some and try again.
   //   ENFILE, ENOMEM   the system has, or the kernel has no memory: try again later.
   //   EBADF            the selector was never opened.
-  Result<void> rebuild() { return operations_ != nullptr ? operations_->rebuild(*this) : Error(EBADF); }
+  Result<void> rebuild() {
+    return operations_ != nullptr ? operations_->rebuild(*this) : Error(detail::Reason::selector_not_open);
+  }
 
   // It is readable when something is ready, for nesting in another loop. -1 where there is none (poll).
   int descriptor() const { return operations_ != nullptr ? operations_->descriptor(*this) : -1; }
@@ -1688,13 +1978,13 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     if (control(EPOLL_CTL_ADD, fd, interest, token) != 0) return detail::last_error();
     if (count_ >= N) {
       control(EPOLL_CTL_DEL, fd, interest, token);  // added first, so that EEXIST and EBADF come before ENOBUFS
-      return Error(ENOBUFS);
+      return Error(detail::Reason::selector_full);
     }
     ++count_;
     return {};
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
-    return detail::check(control(EPOLL_CTL_MOD, fd, interest, token));
+    return detail::result_of(control(EPOLL_CTL_MOD, fd, interest, token));
   }
   Result<void> on_remove(int fd) {
     if (control(EPOLL_CTL_DEL, fd, Interest::none, 0) != 0) return detail::last_error();
@@ -1708,9 +1998,9 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > most_events ? int{most_events} : static_cast<int>(capacity);
     auto* const events = reinterpret_cast<epoll_event*>(ready);  // written by the kernel alone
-    const bool timed = timeout != forever && timeout > Duration::zero();
+    const bool timed = timeout != unlimited && timeout > Duration::zero();
     const int n = timed ? wait_timed(events, most, timeout)
-                        : System::epoll_wait(set_.get(), events, most, timeout == forever ? -1 : 0);
+                        : System::epoll_wait(set_.get(), events, most, timeout == unlimited ? -1 : 0);
     // EINTR; EBADF: a rebuild has failed. EINVAL: `most` is 0.
     return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : detail::last_error();
   }
@@ -1795,7 +2085,7 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 // POLLNVAL, in what look() returns: there is no open descriptor of this number.
-constexpr Readiness not_open{POLLNVAL};
+inline constexpr Readiness not_open{POLLNVAL};
 
 // What is ready of a descriptor at this moment, of what is asked for; hang-up, error and not_open in any case. One
 // system call, poll(2); where that fails (the kernel is out of memory), nothing is ready.
@@ -1852,9 +2142,9 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
   // What follows is called by Selector, whose comments name the errors.
 
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
-    if (find(fd) != not_found) return Error(EEXIST);
+    if (find(fd) != not_found) return Error(detail::Reason::descriptor_already_added);
     if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would report it too late
-    if (count_ >= N) return Error(ENOBUFS);
+    if (count_ >= N) return Error(detail::Reason::selector_full);
     std::uint32_t cell = home(fd);
     while (index_[cell] != 0) cell = (cell + 1) & mask;
     set(count_, fd, interest, token);
@@ -1864,13 +2154,13 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
     const std::uint32_t cell = find(fd);
-    if (cell == not_found) return Error(ENOENT);
+    if (cell == not_found) return Error(detail::Reason::descriptor_not_added);
     set(index_[cell] - 1, fd, interest, token);
     return {};
   }
   Result<void> on_remove(int fd) {
     const std::uint32_t cell = find(fd);
-    if (cell == not_found) return Error(ENOENT);
+    if (cell == not_found) return Error(detail::Reason::descriptor_not_added);
     const std::uint32_t position = index_[cell] - 1;
     erase(cell);
     --count_;
@@ -2191,10 +2481,10 @@ struct [[nodiscard]] Step {
   constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }
   constexpr bool is_pending() const { return code < 0; }
 
-  int code;  // less than 0: pending; 0: done; else the errno value that the task failed with
+  int code;  // less than 0: pending; 0: done; else the Error that the task failed with, as it is stored
 };
 constexpr Step done() { return Step(0); }
-constexpr Step failed(Error error) { return Step(error.code()); }
+constexpr Step failed(Error error) { return Step(detail::ErrorAccess::stored(error)); }
 
 // How a task ended. A task that fails with ECANCELED, or that is destroyed before its end, counts as cancelled.
 struct Outcome {
@@ -2435,7 +2725,7 @@ struct TaskHeader : ListNode {
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
+  int code = 0;             // after its end: 0, or the Error that it failed with, as it is stored. Before: see serial()
   union {
     Instant since{};     // when it was suspended
     Handover* handover;  // while handing_over
@@ -2529,7 +2819,7 @@ class WaitQueue {
   Error wait(detail::TaskHeader& task, const char* what) {
     detail::QueuePlace* place = task.place_in(this);
     if (place == nullptr) place = task.place_in(nullptr);
-    if (place == nullptr) return Error(ENOBUFS);
+    if (place == nullptr) return Error(detail::Reason::task_in_too_many_queues);
     place->queue = this;
     place->task = &task;
     task.in_queues = true;
@@ -2602,7 +2892,7 @@ struct TaskType {
   void (*destroy)(TaskHeader&);  // ends the lifetime of the task's object
   const char* (*name)(TaskHeader&);
   std::uint32_t slot_size;  // in bytes
-  std::uint32_t slots;
+  std::uint32_t capacity;
 };
 
 // The slots of one pool. Untouched slots stay untouched: a new one is used only when no other is free, and the one that
@@ -2616,9 +2906,9 @@ class TaskStore : public ListNode {
   WaitQueue& vacancy() { return vacancy_; }
 
   // Called for the first task, or the first one of this scheduler.
-  void bind(Scheduler& scheduler, void* slots, const TaskType& type) {
+  void bind(Scheduler& scheduler, void* storage, const TaskType& type) {
     scheduler_ = &scheduler;
-    slots_ = slots;
+    slots_ = storage;
     stride_ = type.slot_size;
     type_ = &type;
   }
@@ -2630,7 +2920,7 @@ class TaskStore : public ListNode {
     if (task != nullptr) {
       free_ = static_cast<TaskHeader*>(std::exchange(task->next, nullptr));
     } else {
-      if (fresh_ == type.slots) return nullptr;
+      if (fresh_ == type.capacity) return nullptr;
       task = &at(fresh_++);
       task->store = this;
     }
@@ -2817,7 +3107,7 @@ class PollContext {
   //   EBUSY    (Waiter) another task waits there.
   //   ENOBUFS  (WaitQueue) the task waits in limits::queues_per_task queues already.
   Error wait(Waiter& waiter, const char* what) const {
-    if (waiter.is_taken_by_another(*header_)) return Error(EBUSY);
+    if (waiter.is_taken_by_another(*header_)) return Error(detail::Reason::awaited_by_another_task);
     waiter.wait(*header_);
     return suspend(what);
   }
@@ -2901,7 +3191,7 @@ class PollContext {
       task.consume_budget();
       return result;
     }
-    if (waiter.is_taken_by_another(task)) return Error(EBUSY);
+    if (waiter.is_taken_by_another(task)) return Error(detail::Reason::awaited_by_another_task);
     if (!task.consume_budget()) return refuse(task, waiter);  // cancelled, and no result was there to win
     waiter.wait(task);
     return task.suspend(what);
@@ -3068,17 +3358,17 @@ class Scheduler : Pinned {
   //   ENOBUFS    the pool is full.
   //   EINVAL     the pool has tasks of another scheduler.
   //   ECANCELED  a task or a pool is being destroyed: its destructors spawn no others.
-  Result<void> claim(TaskStore& store, void* slots, const TaskType& type, TaskHolder& holder) {
+  Result<void> claim(TaskStore& store, void* storage, const TaskType& type, TaskHolder& holder) {
     if (destroying_) return Error(ECANCELED);
     if (store.scheduler() != this) {
-      if (store.used() != 0) return Error(EINVAL);
+      if (store.used() != 0) return Error(Reason::pool_of_another_reactor);
       store.unlink();
-      store.bind(*this, slots, type);
+      store.bind(*this, storage, type);
       stores_.push_back(store);
       ready_.start();  // a task may be spawned before open()
     }
     TaskHeader* const task = store.claim(type);
-    if (task == nullptr) return Error(ENOBUFS);
+    if (task == nullptr) return Error(Reason::task_pool_full);
     hold(holder, *task);
     return {};
   }
@@ -3144,7 +3434,8 @@ class Scheduler : Pinned {
     if (task->state != TaskHeader::State::finished) return;
     const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
-      task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
+      task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task),
+                                       ErrorAccess::error(task->code));
     }
   }
 
@@ -3184,7 +3475,7 @@ class Scheduler : Pinned {
   // ---- priorities ----
 
   Result<void> set_priority(TaskHeader& task, std::uint32_t level) {
-    if (level > higher_levels_) return Error(EINVAL);
+    if (level > higher_levels_) return Error(Reason::no_such_priority);
     const bool queued = task.linked();
     task.unlink();
     task.run_queue = level == 0 ? &ready_ : &higher_[level - 1];
@@ -3360,7 +3651,7 @@ class Scheduler : Pinned {
       return;
     }
     const Release release_at_end{task};
-    if (failure) report(Observation::task_failed, &TaskAccess::task(task), Error(code));
+    if (failure) report(Observation::task_failed, &TaskAccess::task(task), ErrorAccess::error(code));
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();
@@ -3475,6 +3766,7 @@ struct StateMachineAccess {
 #define MOTE_BEGIN()                                                                   \
   ::mote::Task& mote_task = this->task();                                              \
   switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(mote_task)}) { \
+    default: /* for -Wswitch-default: there is no other */                             \
     case ::mote::detail::Line{}:
 #define MOTE_END() \
   }                \
@@ -3544,9 +3836,9 @@ class TaskHandle : detail::TaskHolder {
   //   EBUSY  it is the running task: let it return done() instead.
   //   ESRCH  it has ended, or the handle is empty.
   Result<void> destroy() {
-    if (task == nullptr || !task->is_live()) return Error(ESRCH);
+    if (task == nullptr || !task->is_live()) return Error(detail::Reason::task_has_ended);
     detail::Scheduler& scheduler = *task->store->scheduler();
-    if (scheduler.is_running(*task)) return Error(EBUSY);
+    if (scheduler.is_running(*task)) return Error(detail::Reason::task_is_running);
     scheduler.destroy(*task);
     return {};
   }
@@ -3554,7 +3846,8 @@ class TaskHandle : detail::TaskHolder {
   Outcome outcome() const {
     if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
     if (task->code == 0) return {Outcome::Kind::done, {}};
-    return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task->code)};
+    return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed,
+            detail::ErrorAccess::error(task->code)};
   }
   // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
@@ -3564,8 +3857,10 @@ class TaskHandle : detail::TaskHolder {
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
-      if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
-      if (task == nullptr) return Error(EINVAL);
+      if (take_interruption(context)) {
+        return take_cancellation(context) ? Error(ECANCELED) : Error(detail::Reason::handle_is_empty);
+      }
+      if (task == nullptr) return Error(detail::Reason::handle_is_empty);
       const Result<Outcome> ended =
           context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
       // Until its next turn, where the task had no budget: see interrupt_join().
@@ -3913,9 +4208,9 @@ struct Slot {
 
 // A bit of what a reader awaits, beside those of Interest: it may wait for more than plain data. It makes dispatch()
 // skip its shortcut for plain data, which does not store Slot::last.
-constexpr unsigned awaits_more_than_data = 0x100;
+inline constexpr unsigned awaits_more_than_data = 0x100;
 // A bit of what a reader awaits that waits in a queue instead: no event answers it.
-constexpr unsigned awaits_no_event = 0x200;
+inline constexpr unsigned awaits_no_event = 0x200;
 
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE
@@ -4049,7 +4344,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   //   EBADF    fd is negative.
   //   ENOBUFS  the table is full. It is reported to the observer.
   Result<void> claim(int fd, Slot*& claimed) {
-    if (selector_ == nullptr) return Error(ENXIO);
+    if (selector_ == nullptr) return Error(Reason::reactor_not_open);
     if (fd < 0) return Error(EBADF);
     if (free_ == 0 && fresh_ == capacity_) return report_table_full();
     Slot* slot = nullptr;
@@ -4172,7 +4467,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
     Waiter& waiter = slot.waiter_of(direction);
-    if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
+    if (waiter.is_taken_by_another(task) || slot.handler) return Error(Reason::awaited_by_another_task);
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
@@ -4186,13 +4481,13 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   constexpr DescriptorTable() = default;
   ~DescriptorTable() = default;
 
-  void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
+  void attach(Selector& selector, Slot* storage, std::uint32_t capacity) {
     // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set
     // SOCK_NOSPACE under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
     const bool has_edges = selector.can_report_edges() && System::is_at_least(5, 3);
     edges_ = has_edges ? edge_triggered : Interest::none;
     selector_ = &selector;
-    slots_ = slots;
+    slots_ = storage;
     capacity_ = capacity;
   }
 
@@ -4443,8 +4738,9 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
 
   [[gnu::cold]] Error report_table_full() {
-    report(Observation::table_full, nullptr, Error(ENOBUFS));
-    return Error(ENOBUFS);
+    const Error full = Error(Reason::descriptor_table_full);
+    report(Observation::table_full, nullptr, full);
+    return full;
   }
 
   // Makes what the selector knows equal to what is wanted. `before` is wanted again after an error.
@@ -4471,7 +4767,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (is_number_taken(slot)) return Error(EEXIST);
+    if (is_number_taken(slot)) return Error(Reason::descriptor_already_added);
     Result<void> added = tell_selector(slot, Change::add);
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind
@@ -4751,8 +5047,8 @@ class Loop : LoopWords, public DescriptorTable {
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
   // Returns how many steps, events and timers there were. Errors of both: see Reactor::run().
   Result<std::uint32_t> run_once(Duration timeout) {
-    Instant limit = timeout == forever ? Instant::max() : Instant::min();
-    if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
+    Instant limit = timeout == unlimited ? never : distant_past;
+    if (timeout > Duration::zero() && timeout != unlimited) limit = saturating_add(Clock::now(), timeout);
     const std::uint64_t before = work_done();
     const Result<void> done = take_turns(limit, true);
     if (!done) return done.error();
@@ -4787,9 +5083,9 @@ class Loop : LoopWords, public DescriptorTable {
   Instant firing_until() const { return firing_until_; }
   void set_firing_until(Instant instant) { firing_until_ = instant; }
   Instant next_deadline() const {
-    if (!is_open()) return Instant::max();
-    if (has_work_at_once()) return Instant::min();
-    return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
+    if (!is_open()) return never;
+    if (has_work_at_once()) return distant_past;
+    return wheel_.empty() ? never : Instant(Duration(wheel_.next()));
   }
   // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are
   // looked at again.
@@ -4807,12 +5103,12 @@ class Loop : LoopWords, public DescriptorTable {
   //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
   Result<void> enable_wakeups() {
-    if (!is_open()) return Error(ENXIO);
+    if (!is_open()) return Error(Reason::reactor_not_open);
     if (wake_cell_ != nullptr) return {};
     Fd fresh(System::event_fd());
     if (!fresh) return last_error();
     WakeCell* const cell = claim_wake_cell();
-    if (cell == nullptr) return Error(ENOBUFS);
+    if (cell == nullptr) return Error(Reason::too_many_woken_reactors);
     Slot& slot = wake_slot();
     evict(fresh.get());
     slot.fd = fresh.get();
@@ -4843,7 +5139,7 @@ class Loop : LoopWords, public DescriptorTable {
   // In a forked child: makes a selector and a wake-up descriptor of its own, and tells the nodes of the inbox.
   // Errors: those of enable_wakeups(), and those of rebuild().
   Result<void> after_fork_in_child() {
-    if (!is_open()) return Error(ENXIO);
+    if (!is_open()) return Error(Reason::reactor_not_open);
     // In the same process once more, other threads may be using the descriptor by now.
     if (wake_cell_ != nullptr && process_ != System::process()) {
       Fd fresh(System::event_fd());
@@ -4867,9 +5163,9 @@ class Loop : LoopWords, public DescriptorTable {
   constexpr Loop() = default;
   ~Loop() = default;
 
-  void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
+  void attach(Selector& selector, Slot* storage, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     start();
-    DescriptorTable::attach(selector, slots, capacity);
+    DescriptorTable::attach(selector, storage, capacity);
     batch_ = batch;
     batch_size_ = batch_size;
   }
@@ -4893,9 +5189,9 @@ class Loop : LoopWords, public DescriptorTable {
   }
 
   Result<void> take_turns(Instant limit, bool once) {
-    if (running_) return Error(EBUSY);
-    if (!is_open()) return Error(ENXIO);
-    const bool endless = !once && limit == Instant::max();
+    if (running_) return Error(Reason::already_running);
+    if (!is_open()) return Error(Reason::reactor_not_open);
+    const bool endless = !once && limit == never;
     const bool no_limit_no_priorities = endless && !has_priorities();
     const Run run(*this);
     Result<void> result = finish_rebuild();
@@ -4904,11 +5200,11 @@ class Loop : LoopWords, public DescriptorTable {
       const std::uint64_t before = work_done();
       result = finish_turn(limit);
       if (!result) return result;
-      if (once && work_done() != before) limit = Instant::min();  // the turn that follows does not wait
+      if (once && work_done() != before) limit = distant_past;  // the turn that follows does not wait
     }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
-        if (stats().tasks != 0) result = Error(EDEADLK);
+        if (stats().tasks != 0) result = Error(Reason::deadlock);
         break;
       }
       result = turn(limit, no_limit_no_priorities);
@@ -4917,7 +5213,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (!once) stop_.store(0, std::memory_order_relaxed);
     return result;
   }
-  bool is_last_turn(Instant limit, bool once) { return once || (limit != Instant::max() && now() >= limit); }
+  bool is_last_turn(Instant limit, bool once) { return once || (limit != never && now() >= limit); }
   // A run, which an exception may leave, too.
   class Run {
    public:
@@ -4949,7 +5245,7 @@ class Loop : LoopWords, public DescriptorTable {
     return wait_and_dispatch(limit, no_limit_no_priorities);
   }
   [[gnu::always_inline]] Result<void> wait_and_dispatch(Instant limit, bool no_limit_no_priorities) {
-    Duration timeout = forever;
+    Duration timeout = unlimited;
     const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
     if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
@@ -5004,7 +5300,7 @@ class Loop : LoopWords, public DescriptorTable {
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
     // Where nothing can happen it does not block: take_turns() then ends the run.
-    if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
+    if (next == never) return nothing_can_happen() ? Duration::zero() : unlimited;
     if (next <= last_known_time()) return Duration::zero();  // passed already: the clock need not be read
     const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();
@@ -5199,14 +5495,14 @@ class Reactor : detail::Loop {
   //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
   //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
-  Result<void> run() { return run_until(Instant::max()); }
+  Result<void> run() { return run_until(never); }
   // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
-  // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
+  // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without a
   // wait.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
   // a stop(), which stays for the next run(); until then it does not wait.
-  Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
+  Result<std::uint32_t> run_once(AnyDuration timeout = unlimited) { return Loop::run_once(timeout); }
   // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler:
   // for these, wake-ups have to be enabled before (by a Waker, Mailbox, Signals, or enable_wakeups()), and it must not
   // be called any more once the reactor's destructor has begun.
@@ -5260,7 +5556,7 @@ class Reactor : detail::Loop {
   //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
+    if (slot == nullptr) return Error(detail::Reason::registration_ended);
     return renew_interest(*slot, interest);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
@@ -5269,7 +5565,7 @@ class Reactor : detail::Loop {
   //   ENOENT   the registration is no longer there.
   Result<void> remove(Registration registration) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
+    if (slot == nullptr) return Error(detail::Reason::registration_ended);
     remove_from_selector(*slot);
     release(*slot);
     return {};
@@ -5280,7 +5576,7 @@ class Reactor : detail::Loop {
   //   ENOENT   the registration is no longer there.
   Result<void> forget(Registration registration) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
+    if (slot == nullptr) return Error(detail::Reason::registration_ended);
     forget_in_selector(*slot);
     release(*slot);
     return {};
@@ -5294,7 +5590,7 @@ class Reactor : detail::Loop {
   // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). It is
   // another one after Observation::selector_rebuilt. -1 with poll, which has none.
   int pollable_descriptor() const { return Loop::pollable_descriptor(); }
-  // Instant::min() if there is work at once, Instant::max() if there is no timer.
+  // detail::distant_past if there is work at once, never if there is no timer.
   Instant next_deadline() const { return Loop::next_deadline(); }
 
   // ---- other threads and processes ----
@@ -5353,8 +5649,9 @@ class Reactor : detail::Loop {
  protected:
   constexpr Reactor() = default;
   ~Reactor() = default;  // the derived class that has the storage calls close() before it is destroyed
-  void attach(Selector& selector, detail::Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
-    Loop::attach(selector, slots, capacity, batch, batch_size);
+  void attach(Selector& selector, detail::Slot* storage, std::uint32_t capacity, Ready* batch,
+              std::uint32_t batch_size) {
+    Loop::attach(selector, storage, capacity, batch, batch_size);
   }
   void attach_priorities(detail::RunQueue* higher, std::uint32_t levels) { start_higher_queues(higher, levels); }
   void close() { Loop::close(); }
@@ -5620,7 +5917,7 @@ class TaskTimer : detail::TaskUse {
   // Errors:
   //   EBUSY      another task uses it.
   Result<bool> poll_limit(PollContext context, AnyDuration limit) {
-    if (!begin(context, limit, limiting)) return Error(EBUSY);
+    if (!begin(context, limit, limiting)) return Error(detail::Reason::timer_in_use);
     if (expiries_ != 0) return true;
     wait_again(in_use | limiting | waiting);
     return false;
@@ -5690,7 +5987,7 @@ class TaskTimer : detail::TaskUse {
     }
     const bool begun = begin(context, time, use);
     if (!context.may_complete(refusal)) return refusal;
-    if (!begun) return Error(EBUSY);
+    if (!begun) return Error(detail::Reason::timer_in_use);
     if (expiries_ == 0) {
       if (context.proceed(refusal)) {
         wait_again(in_use | use | waiting);
@@ -5769,7 +6066,7 @@ class Endpoint {
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
-    if (port < 0 || port > UINT16_MAX) return Error(EINVAL);
+    if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::not_an_address);
     const auto number = static_cast<std::uint16_t>(port);
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
@@ -5828,14 +6125,15 @@ class Endpoint {
     const char* const scope = ::strchr(address, '%');
     if (scope != nullptr) {
       const auto length = static_cast<std::size_t>(scope - address);
-      if (length >= sizeof without_scope) return Error(EINVAL);
+      if (length >= sizeof without_scope) return Error(detail::Reason::not_an_address);
       ::memcpy(without_scope, address, length);
     }
     v6_.sin6_family = AF_INET6;
     v6_.sin6_port = htons(port);
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
-    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1)
+      return Error(detail::Reason::not_an_address);
     return scope != nullptr ? set_scope(scope + 1) : Result<void>();
   }
   // An interface may have a name of digits, so the name is tried first.
@@ -5849,7 +6147,7 @@ class Endpoint {
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
-    if (length == 0) return Error(EINVAL);
+    if (length == 0) return Error(detail::Reason::not_an_address);
     if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
     unix_.sun_family = AF_UNIX;
     ::memcpy(unix_.sun_path, path, length + 1);
@@ -5865,12 +6163,12 @@ class Endpoint {
     const char* const begin = text + (brackets ? 1 : 0);
     // The last bracket: the name of an interface may have one in it.
     const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
-    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+    if (end == nullptr || (brackets && end[1] != ':')) return Error(detail::Reason::not_an_address);
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(detail::Reason::not_an_address);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
     std::uint32_t port = 0;
-    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(EINVAL);
+    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(detail::Reason::not_an_address);
     return set_ip(address, static_cast<std::uint16_t>(port));
   }
   // Whether it is a decimal number, of digits alone, up to `most`.
@@ -5957,7 +6255,7 @@ class SourceBase : SlotOwner {
   //   ENOBUFS  the table is full.
   //   ENXIO    the reactor is not open.
   Result<void> register_as(Loop& loop, Fd&& fd, unsigned flags) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(Reason::already_open);
     Slot* slot = nullptr;
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
@@ -6016,7 +6314,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) {
       const bool was_pending = take_interruption(task, direction);
       if (was_pending && context.is_cancelling() && !context.is_abandoning()) context.acknowledge_cancellation();
-      return Error(loop_ != nullptr ? ECANCELED : EBADF);
+      return loop_ != nullptr ? Error(ECANCELED) : Error(Reason::not_open);
     }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
@@ -6160,7 +6458,7 @@ class Source : protected detail::SourceBase {
   //   ENOBUFS  the table is full: see Config::descriptors.
   //   ENXIO    the reactor is not open.
   Result<void> open(Reactor& reactor, Fd&& fd) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     int type = 0;
     socklen_t size = sizeof type;
     const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -6220,9 +6518,9 @@ class Source : protected detail::SourceBase {
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     MOTE_ASSERT(handler);
-    if (slot_->is_reading() || slot_->is_writing()) return Error(EBUSY);
+    if (slot_->is_reading() || slot_->is_writing()) return Error(detail::Reason::operation_pending);
     slot_->reader.clear();
     slot_->writer.clear();
     return loop_->set_handler(*slot_, interest, handler);
@@ -6237,7 +6535,7 @@ class Source : protected detail::SourceBase {
   //   EPERM, EACCES        the option is for privileged processes.
   //   ENOMEM, ENOBUFS      the system's limits.
   Result<void> set_option(int level, int name, int value) {
-    return detail::check(System::setsockopt(fd(), level, name, &value, sizeof value));
+    return detail::result_of(System::setsockopt(fd(), level, name, &value, sizeof value));
   }
   // Errors:
   //   EBADF     it is not open.
@@ -6269,7 +6567,7 @@ class Source : protected detail::SourceBase {
     const int status = System::fcntl(fd, F_GETFL, 0);
     if (status < 0) return detail::last_error();
     if ((status & O_NONBLOCK) != 0) return {};
-    return detail::check(System::fcntl(fd, F_SETFL, status | O_NONBLOCK));
+    return detail::result_of(System::fcntl(fd, F_SETFL, status | O_NONBLOCK));
   }
   Result<Endpoint> ask_for_endpoint(int (*ask)(int, sockaddr*, socklen_t*)) const {
     Endpoint endpoint;
@@ -6296,13 +6594,13 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// Converts a byte count, or an errno value as a negative number.
+// Converts a byte count, or an Error, as it is stored, as a negative number.
 inline Result<std::size_t> transfer_result(ssize_t n) {
-  return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
+  return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : ErrorAccess::error(static_cast<int>(-n));
 }
 
 // In place of a system call's result: it has not been made yet.
-constexpr ssize_t not_tried = -2;
+inline constexpr ssize_t not_tried = -2;
 
 // Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
 [[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {
@@ -6422,7 +6720,7 @@ class Datagram : public Source {
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   //   ENXIO                   the reactor is not open.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
@@ -6430,14 +6728,14 @@ class Datagram : public Source {
   }
   // Opens a socket of that family, which the first send binds. Errors: as above, but for those of the address.
   Result<void> open(Reactor& reactor, Family family) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(System::socket(static_cast<int>(family), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
   // Sets the peer, to which send() sends and from which alone recv() receives. Completes at once. Errors: those of
   // connect(2).
-  Result<void> connect(const Endpoint& to) { return detail::check(System::connect(fd(), to.address(), to.size())); }
+  Result<void> connect(const Endpoint& to) { return detail::result_of(System::connect(fd(), to.address(), to.size())); }
 
   // ---- operations ----
 
@@ -6470,7 +6768,7 @@ class Datagram : public Source {
   //   EAGAIN   there is no datagram now.
   //   EBADF    it is not open.
   Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     iovec vector{buffer.data(), buffer.size()};
     msghdr message;
     ::memset(&message, 0, sizeof message);
@@ -6490,7 +6788,7 @@ class Datagram : public Source {
   //   EAGAIN   there is no room now.
   //   EBADF    it is not open.
   Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     const sockaddr* const address = to != nullptr ? to->address() : nullptr;
     const socklen_t size = to != nullptr ? to->size() : 0;
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
@@ -6580,7 +6878,7 @@ class Stream : public Source {
         if (!slot_->may_read()) return Error(EAGAIN);
         const Result<std::size_t> n = detail::try_receive(*slot_, buffer);
         if (!n) return n.error();
-        if (*n == 0) return Error(ENODATA);
+        if (*n == 0) return Error(detail::Reason::stream_ended);
         buffer.drop_front(*n);
       }
       return {};
@@ -6605,7 +6903,7 @@ class Stream : public Source {
         }
       }
       const int error = write_slow_path(context.task(), bytes, n);
-      return error == 0 ? Result<void>() : Error(error);
+      return error == 0 ? Result<void>() : detail::ErrorAccess::error(error);
     });
   }
   void write_all(ByteView&& bytes) = delete;
@@ -6643,7 +6941,7 @@ class Stream : public Source {
   //   EAGAIN   there is nothing to read now.
   //   EBADF    it is not open.
   Result<std::size_t> try_read(ByteSpan buffer) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     if (!slot_->is(Slot::is_stream)) return detail::try_receive(*slot_, buffer);
     const ssize_t n = System::recv(slot_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (detail::expect_true(n > 0)) return static_cast<std::size_t>(n);
@@ -6654,7 +6952,7 @@ class Stream : public Source {
   //   EAGAIN   there is no room to write now.
   //   EBADF    it is not open.
   Result<std::size_t> try_write(ByteView bytes) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     if (!slot_->is(Slot::is_stream) || bytes.empty()) return detail::try_send(*slot_, bytes);
     const ssize_t n = System::send(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (detail::expect_true(n > 0)) return static_cast<std::size_t>(n);
@@ -6668,7 +6966,7 @@ class Stream : public Source {
   //   ENOTCONN   it is not connected, or not any more.
   //   ENOTSOCK   it is a pipe or a terminal, which have no such thing.
   //   EBADF      it is not open.
-  Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
+  Result<void> shutdown_write() { return detail::result_of(System::shutdown(fd(), SHUT_WR)); }
   // TCP_NODELAY: what is written is sent at once. Errors: those of set_option().
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
   // For a stream whose short reads do not mean that nothing is left, since the kernel hands out records (kTLS, by
@@ -6676,7 +6974,7 @@ class Stream : public Source {
   // Errors:
   //   EBADF   it is not open.
   Result<void> expect_records() {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     disable_edges();
     return {};
   }
@@ -6697,19 +6995,20 @@ class Stream : public Source {
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
   // the way of every message.
 
-  // Returns a size, or an errno value as a negative number.
+  // Returns a size, or an Error, as it is stored, as a negative number.
   [[gnu::noinline]] ssize_t read_slow_path(Task& task, unsigned char* data, std::size_t size, ssize_t answer) {
     if (begin_attempt(task, Interest::read)) return -ECANCELED;
     const ssize_t n = slot_->may_read() ? detail::receive(*slot_, {data, size}, answer) : -EAGAIN;
     if (n != -EAGAIN) return n;
-    return -wait_for(PollContext(task), Interest::read, "data").code();
+    return -detail::ErrorAccess::stored(wait_for(PollContext(task), Interest::read, "data"));
   }
-  // Returns 0 when all is sent, or an errno value.
+  // Returns 0 when all is sent, or an Error as it is stored.
   [[gnu::noinline]] int write_slow_path(Task& task, ByteView& bytes, ssize_t answer) {
     if (begin_attempt(task, Interest::write)) return ECANCELED;
     while (!bytes.empty()) {
       const ssize_t n = slot_->may_write() ? detail::send(*slot_, bytes, answer) : -EAGAIN;
-      if (n == -EAGAIN) return wait_for(PollContext(task), Interest::write, "room to write").code();
+      if (n == -EAGAIN)
+        return detail::ErrorAccess::stored(wait_for(PollContext(task), Interest::write, "room to write"));
       if (n < 0) return static_cast<int>(-n);
       bytes.drop_front(static_cast<std::size_t>(n));
       answer = detail::not_tried;
@@ -6741,7 +7040,7 @@ class Stream : public Source {
       return refusal;
     }
     if (is_pending && !is_own) {
-      if (is_in_use_by_others()) return Error(EBUSY);
+      if (is_in_use_by_others()) return Error(detail::Reason::awaited_by_another_task);
       drop_connection(context, begun);
     }
     if (is_own) slot_->write_state |= Slot::tried;
@@ -6749,7 +7048,7 @@ class Stream : public Source {
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
       slot_->clear(Slot::connecting);
-    } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
+    } else if (result.error() != detail::suspended && result.error() != EBUSY) {
       drop_connection(context, begun);
     }
     return result;
@@ -6905,7 +7204,7 @@ template <std::size_t N> class LineReader {
     if (too_long) skipping_ = true;
     if (skipping_) begin_ = end_;
     move_to_front();
-    return Error(too_long ? EMSGSIZE : EAGAIN);
+    return too_long ? Error(detail::Reason::line_too_long) : Error(EAGAIN);
   }
   void move_to_front() {
     if (begin_ != 0) ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
@@ -6920,7 +7219,7 @@ template <std::size_t N> class LineReader {
     searched_ = 0;
     end_ = 0;
     skipping_ = false;
-    return none ? Result<ByteView>(Error(ENODATA)) : rest;
+    return none ? Result<ByteView>(Error(detail::Reason::stream_ended)) : rest;
   }
   ByteView cut(std::size_t from, std::size_t to) const {
     const bool by_newline = delimiter_ == 0;
@@ -6978,7 +7277,7 @@ class Listener : public Source {
   //   ENXIO                    the reactor is not open.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
   Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
     if (!fd) return detail::last_error();
     unsigned flags = Slot::is_socket | Slot::listening;
@@ -7015,8 +7314,8 @@ class Listener : public Source {
   //   EPERM                    a firewall forbids it.
   //   ECONNABORTED             many connections in a row had been ended before they were accepted.
   Result<Stream> try_accept() {
-    if (slot_ == nullptr) return Error(EBADF);
-    if (loop_->vacancies() == 0) return Error(ENOBUFS);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
+    if (loop_->vacancies() == 0) return Error(detail::Reason::descriptor_table_full);
     return Result<Stream>::in_place([this](Stream& stream) { return accept_into(stream); });
   }
  private:
@@ -7039,7 +7338,7 @@ class Listener : public Source {
   }
 
   Result<void> attempt_accept(PollContext context, Stream& stream) {
-    if (loop_ == nullptr) return Error(EBADF);
+    if (loop_ == nullptr) return Error(detail::Reason::not_open);
     loop_->vacancy().remove(context.header());
     loop_->accept_retry().remove(context.header());
     Error refusal;
@@ -7058,7 +7357,7 @@ class Listener : public Source {
   // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending: it awaits a bit
   // that no event answers.
   Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
-    if (slot_->reader.is_taken_by_another(context.header())) return Error(EBUSY);
+    if (slot_->reader.is_taken_by_another(context.header())) return Error(detail::Reason::awaited_by_another_task);
     const Error answer = queue.wait(context.header(), what);
     if (answer == detail::suspended) slot_->reader.wait(context.header(), detail::awaits_no_event);
     return answer;
@@ -7145,7 +7444,7 @@ class SerialPort : public Stream {
   //   ENOBUFS                  the table is full: see Config::descriptors.
   Result<void> open(Reactor& reactor, const char* path) { return open(reactor, path, Settings()); }
   Result<void> open(Reactor& reactor, const char* path, const Settings& settings) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(detail::retry([path] { return System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
@@ -7157,7 +7456,7 @@ class SerialPort : public Stream {
 
   static Result<void> configure(int fd, const Settings& settings) {
     const speed_t speed = speed_of(settings.baud);
-    if (speed == B0 || !are_valid(settings)) return Error(EINVAL);
+    if (speed == B0 || !are_valid(settings)) return Error(detail::Reason::bad_serial_settings);
     const tcflag_t frame = frame_of(settings);
     termios t;
     if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
@@ -7170,7 +7469,7 @@ class SerialPort : public Stream {
     // tcsetattr() succeeds if it could do any part of what was asked: see termios(3).
     if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
     const bool taken = (t.c_cflag & frame_flags) == frame && ::cfgetospeed(&t) == speed;
-    return taken ? Result<void>() : Error(EINVAL);
+    return taken ? Result<void>() : Error(detail::Reason::bad_serial_settings);
   }
   static bool are_valid(const Settings& settings) {
     if (settings.data_bits < 5 || settings.data_bits > 8) return false;
@@ -7232,7 +7531,7 @@ class WakerCore : public InboxNode {
 
   // `with` is the hook for the loop's inbox. Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback, Hook with = &WakerCore::serve) {
-    if (is_open()) return Error(EBUSY);
+    if (is_open()) return Error(Reason::already_open);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
@@ -7281,7 +7580,7 @@ class WakerCore : public InboxNode {
       if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
-      return Error(closed_ ? ECANCELED : EBADF);
+      return closed_ ? Error(ECANCELED) : Error(Reason::not_open);
     });
     const bool is_postponed = !answer && answer.error() == suspended && !waiter_.is_waiting();
     if (is_postponed && !context.is_abandoning()) note_postponed(context.header());
@@ -7452,7 +7751,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       // the tail has not moved since before that look, the queue was full at that moment.
       const std::uint32_t seen = position;
       position = tail_.load(std::memory_order_relaxed);
-      if (position == seen) return Error(ENOBUFS);
+      if (position == seen) return Error(detail::Reason::mailbox_full);
     }
   }
   // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
@@ -7464,7 +7763,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       const std::uint32_t state = cell.sequence.load(std::memory_order_acquire) - sequence_of(head_);
       if (state == complete) {
         T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-        Result<T> result(std::move(*message));
+        Result<T> result(detail::Value<T&&>{std::move(*message)});
         message->~T();
         free_first();
         return result;
@@ -7491,7 +7790,9 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 4; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) {
+    return position / static_cast<std::uint32_t>(N) * 4;
+  }
 
   void free_first() {
     const std::uint32_t position = head_;
@@ -7541,15 +7842,17 @@ inline namespace MOTE_NAMESPACE {
 class SignalSet {
  public:
   constexpr SignalSet() = default;
-  constexpr SignalSet(std::initializer_list<int> signals) {
-    for (const int signal : signals) add(signal);
+  constexpr SignalSet(std::initializer_list<int> numbers) {
+    for (const int signal : numbers) add(signal);
   }
 
   constexpr void add(int signal) {
-    if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
+    if (signal >= 1 && signal <= last_signal) words_[word_of(signal)] |= bit_of(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to last_signal
+  constexpr bool contains(int signal) const {
+    return (words_[word_of(signal)] & bit_of(signal)) != 0;
+  }  // 1 to last_signal
   // The lowest signal above `after`, or 0: there is none. For a loop over all of them: begin with next(0), then pass
   // the signal that was returned last. O(last_signal).
   constexpr int next(int after) const {
@@ -7564,8 +7867,8 @@ class SignalSet {
   static constexpr int last_signal = _NSIG - 1;
   static constexpr int words = (last_signal + 31) / 32;
   // The word and the bit of a signal, 1 to last_signal, in an array of such words.
-  static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
-  static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
+  static constexpr std::uint32_t word_of(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
+  static constexpr std::uint32_t bit_of(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
  private:
   std::uint32_t words_[words] = {};
   bool invalid_ = false;
@@ -7630,12 +7933,14 @@ struct SignalTable {
 
   bool anything_has_arrived() const {
     std::uint32_t all = 0;
-    for (const std::atomic<std::uint32_t>& word : arrived) all |= word.load();
+    for (const std::atomic<std::uint32_t>& bits : arrived) all |= bits.load();
     return all != 0;
   }
-  bool has_arrived(int signal) const { return (arrived[SignalSet::word(signal)].load() & SignalSet::bit(signal)) != 0; }
-  void note_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal)); }
-  void forget_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_and(~SignalSet::bit(signal)); }
+  bool has_arrived(int signal) const {
+    return (arrived[SignalSet::word_of(signal)].load() & SignalSet::bit_of(signal)) != 0;
+  }
+  void note_arrival(int signal) { arrived[SignalSet::word_of(signal)].fetch_or(SignalSet::bit_of(signal)); }
+  void forget_arrival(int signal) { arrived[SignalSet::word_of(signal)].fetch_and(~SignalSet::bit_of(signal)); }
 
   std::atomic<std::uint32_t> arrived[SignalSet::words] = {};  // bits as in a SignalSet
   Entry entries[SignalSet::last_signal + 1];
@@ -7680,21 +7985,21 @@ class Signals : detail::WakerCore {
   //   ENXIO                           the reactor is not open.
   //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
-  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {},
+  Result<void> open(Reactor& reactor, const SignalSet& wanted, Delegate<void(int)> callback = {},
                     Blocked blocked = Blocked::refuse) {
-    if (process_ != 0) return Error(EBUSY);
-    if (!signals.valid()) return Error(EINVAL);
-    if (is_any_taken(signals)) return Error(EBUSY);
+    if (process_ != 0) return Error(detail::Reason::already_open);
+    if (!wanted.valid()) return Error(detail::Reason::no_such_signal);
+    if (is_any_taken(wanted)) return Error(detail::Reason::signal_is_taken);
     if (blocked == Blocked::refuse) {
-      if (const Result<void> heard = refuse_blocked(signals); !heard) return heard;
+      if (const Result<void> heard = refuse_blocked(wanted); !heard) return heard;
     }
     const Result<void> opened =
         WakerCore::open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), &Signals::serve);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();
-    Result<void> done = claim_all(signals);
-    if (done && blocked == Blocked::unblock) done = unblock(signals);
+    Result<void> done = claim_all(wanted);
+    if (done && blocked == Blocked::unblock) done = unblock(wanted);
     if (!done) close();
     return done;
   }
@@ -7788,7 +8093,7 @@ class Signals : detail::WakerCore {
     ours.sa_sigaction = &Signals::on_signal;
     // SA_RESTART: for blocking calls elsewhere in the program; waits for descriptors never restart.
     ours.sa_flags = SA_RESTART | SA_SIGINFO;
-    return detail::check(System::sigaction(signal, &ours, nullptr));
+    return detail::result_of(System::sigaction(signal, &ours, nullptr));
   }
   // Puts back what was there before, if our handler is installed. False: it is not.
   static bool put_back(int signal) {
@@ -7800,15 +8105,15 @@ class Signals : detail::WakerCore {
 
   // ---- who holds a signal ----
 
-  static bool is_any_taken(const SignalSet& signals) {
+  static bool is_any_taken(const SignalSet& wanted) {
     const std::uint32_t process = this_process();
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) {
       if (is_taken(entry_of(signal).holder.load(std::memory_order_relaxed), process)) return true;
     }
     return false;
   }
-  Result<void> claim_all(const SignalSet& signals) {
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+  Result<void> claim_all(const SignalSet& wanted) {
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) {
       if (const Result<void> claimed = claim(signal); !claimed) return claimed;
     }
     return {};
@@ -7822,7 +8127,7 @@ class Signals : detail::WakerCore {
     std::uint32_t before = entry.holder.load(std::memory_order_relaxed);
     const std::uint32_t process = this_process();
     do {
-      if (is_taken(before, process)) return Error(EBUSY);
+      if (is_taken(before, process)) return Error(detail::Reason::signal_is_taken);
     } while (
         !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
     entry.cell.store(cell_number(), std::memory_order_relaxed);
@@ -7890,19 +8195,19 @@ class Signals : detail::WakerCore {
 
   // ---- blocked signals ----
 
-  static Result<void> refuse_blocked(const SignalSet& signals) {
+  static Result<void> refuse_blocked(const SignalSet& wanted) {
     sigset_t mask;
     if (System::sigprocmask(SIG_BLOCK, nullptr, &mask) != 0) return detail::last_error();
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
-      if (::sigismember(&mask, signal) == 1) return Error(EDEADLK);
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) {
+      if (::sigismember(&mask, signal) == 1) return Error(detail::Reason::signal_is_blocked);
     }
     return {};
   }
-  static Result<void> unblock(const SignalSet& signals) {
+  static Result<void> unblock(const SignalSet& wanted) {
     sigset_t mask;
     ::sigemptyset(&mask);
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) ::sigaddset(&mask, signal);
-    return detail::check(System::sigprocmask(SIG_UNBLOCK, &mask, nullptr));
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) ::sigaddset(&mask, signal);
+    return detail::result_of(System::sigprocmask(SIG_UNBLOCK, &mask, nullptr));
   }
 
   // ---- delivery ----
@@ -7922,7 +8227,7 @@ class Signals : detail::WakerCore {
     const int signal = first_arrived(after);
     if (signal == 0) return Error(EAGAIN);
     table().forget_arrival(signal);
-    return signal;
+    return value(signal);
   }
   int first_arrived(int after) const {
     if (!table().anything_has_arrived()) return 0;
@@ -8135,16 +8440,16 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
     });
   }
   template <class U> Result<void> put(U&& value) {
-    if (closed_ || count_ == N) return Error(closed_ ? EPIPE : EAGAIN);
+    if (closed_ || count_ == N) return closed_ ? Error(detail::Reason::channel_closed) : Error(EAGAIN);
     ::new (at(first_ + count_)) T(static_cast<U&&>(value));
     ++count_;
     receivers_.notify();
     return {};
   }
   Result<T> take() {
-    if (count_ == 0) return Error(closed_ ? ENODATA : EAGAIN);
+    if (count_ == 0) return closed_ ? Error(detail::Reason::channel_drained) : Error(EAGAIN);
     T* const value = static_cast<T*>(at(first_));
-    Result<T> result(std::move(*value));
+    Result<T> result(detail::Value<T&&>{std::move(*value)});
     value->~T();
     first_ = (first_ + 1) % N;
     --count_;
@@ -8642,12 +8947,12 @@ template <std::size_t N> class TaskGroup : public TaskGroupBase {
   //              pool's spawn() returned it.
   //   EINVAL     the pool has tasks of another reactor.
   template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
-    if (is_cancelling() || size() == N) return Error(is_cancelling() ? ECANCELED : ENOBUFS);
+    if (is_cancelling() || size() == N) return is_cancelling() ? Error(ECANCELED) : Error(detail::Reason::group_full);
     Result<TaskHandle> handle = pool.spawn(reactor, std::forward<A>(arguments)...);
     if (!handle) return handle.error();
     if (size() == N) {  // the task's constructor has spawned the last one
       static_cast<void>(handle->destroy());
-      return Error(ENOBUFS);
+      return Error(detail::Reason::group_full);
     }
     return add(std::move(*handle), storage_);
   }
@@ -8711,7 +9016,7 @@ class Watchdog : detail::Pinned {
   //   EACCES          the process may not open it.
   //   EMFILE, ENFILE  the system's limits.
   Result<void> open(Reactor& reactor, const char* path, AnyDuration period) {
-    if (fd_) return Error(EBUSY);
+    if (fd_) return Error(detail::Reason::already_open);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     return start(reactor, std::move(fd), period);
@@ -8721,7 +9026,7 @@ class Watchdog : detail::Pinned {
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
   Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
-    if (fd_) return Error(EBUSY);
+    if (fd_) return Error(detail::Reason::already_open);
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
   }
@@ -8733,12 +9038,12 @@ class Watchdog : detail::Pinned {
   //   EINVAL                  the environment's variables make no sense.
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
-    if (fd_) return Error(EBUSY);
+    if (fd_) return Error(detail::Reason::already_open);
     const char* const path = ::getenv("NOTIFY_SOCKET");
     if (path == nullptr) return Error(ENOENT);
     const Result<Endpoint> to = Endpoint::unix_path(path);
     const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
-    if (!to || !is_path_or_abstract) return Error(EINVAL);
+    if (!to || !is_path_or_abstract) return Error(detail::Reason::bad_watchdog_variable);
     Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     const Result<Duration> period = period_from_environment();
@@ -8752,10 +9057,10 @@ class Watchdog : detail::Pinned {
   //   EAGAIN                systemd is slow to read: try again later.
   //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
-    if (!fd_ || to_.size() == 0) return Error(EBADF);
+    if (!fd_ || to_.size() == 0) return Error(detail::Reason::not_open);
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
-    return detail::check(static_cast<int>(sent));
+    return detail::result_of(static_cast<int>(sent));
   }
   // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
   // case. Errors: those of write(2) on the device, which then stays armed.
@@ -8788,7 +9093,7 @@ class Watchdog : detail::Pinned {
     const bool is_ours = pid == nullptr || ::strtoul(pid, nullptr, 10) == own_pid;
     if (usec == nullptr || !is_ours) return Duration::zero();
     const unsigned long long microseconds = ::strtoull(usec, nullptr, 10);
-    if (microseconds > INT64_MAX / 1000) return Error(EINVAL);
+    if (microseconds > INT64_MAX / 1000) return Error(detail::Reason::bad_watchdog_variable);
     return Duration(static_cast<std::int64_t>(microseconds) * 500);
   }
   Result<void> start(Reactor& reactor, Fd&& fd, Duration period) {
@@ -8824,7 +9129,7 @@ class Watchdog : detail::Pinned {
   // Writes the first byte of `text` to the device.
   Result<void> write(const char* text) {
     const auto written = detail::retry([this, text] { return System::write(fd_.get(), text, 1); });
-    return detail::check(static_cast<int>(written));
+    return detail::result_of(static_cast<int>(written));
   }
 
   // ---- heartbeats ----
@@ -8905,7 +9210,7 @@ template <class Op> struct [[nodiscard]] Timed {
     }
     context.abandon(operation);
     timer.end_limit(context);
-    return Answer<Op>(is_up ? Error(ETIMEDOUT) : is_up.error());
+    return Answer<Op>(is_up ? Error(Reason::time_is_up) : is_up.error());
   }
 
   TaskTimer& timer;
@@ -8975,9 +9280,9 @@ struct ShutdownReport {
 // Size on a 32-bit board: 160 bytes.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
+  GracefulShutdown(Reactor& reactor, const SignalSet& wanted, AnyDuration grace = std::chrono::seconds(2),
                    AnyDuration cleanup = std::chrono::milliseconds(500))
-      : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
+      : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(wanted), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() {
     if (open_) close();
   }
@@ -9006,7 +9311,7 @@ class GracefulShutdown {
   // Errors: those of open() and of Reactor::run().
   // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
-    if (loop_.is_running()) return Error(EBUSY);
+    if (loop_.is_running()) return Error(detail::Reason::already_running);
     const Result<void> opened = open();
     if (!opened) return opened.error();
     ShutdownReport report;
@@ -9086,7 +9391,7 @@ class GracefulShutdown {
   // Runs the reactor until the first request.
   Result<void> serve() {
     std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
-    const Result<void> ran = run_phase(forever, 0, ended_before);
+    const Result<void> ran = run_phase(unlimited, 0, ended_before);
     signals_.deliver();  // one that came in the last moment of the run is not to be lost
     return ran;
   }
@@ -9113,7 +9418,7 @@ class GracefulShutdown {
   // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = loop_.stats().tasks_ended;
-    const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
+    const Instant end = saturating_add(Clock::now(), duration);  // unlimited: the end of time
     requests_allowed_ = requests;
     if (requested()) loop_.set_flag(detail::draining);
     detail::OnException leave([this, before, &ended] {
@@ -9366,8 +9671,8 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
     const std::size_t offset = (size + unit - 1) / unit * unit;
     return *static_cast<FrameSource**>(static_cast<void*>(static_cast<unsigned char*>(frame) + offset));
   }
-  void set_storage(unsigned char* slots, std::size_t stride, std::size_t bytes, std::uint32_t capacity) {
-    slots_ = slots;
+  void set_storage(unsigned char* storage, std::size_t stride, std::size_t bytes, std::uint32_t capacity) {
+    slots_ = storage;
     stride_ = stride;
     bytes_ = bytes;
     capacity_ = capacity;
@@ -9376,7 +9681,7 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
   //   EMSGSIZE  the frame is too large for each of the sources.
   //   ENOBUFS   a source that it would fit into has no room.
   Result<void*> allocate(std::size_t size) {
-    int error = EMSGSIZE;
+    detail::Reason refusal = detail::Reason::frame_too_large;
     for (FrameSource* source = this; source != nullptr; source = source->next_) {
       if (size > source->largest_) source->largest_ = size;
       const bool fits = size <= source->bytes_;
@@ -9385,10 +9690,10 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
         owner(frame, size) = source;
         return frame;
       }
-      if (fits) error = ENOBUFS;
+      if (fits) refusal = detail::Reason::frame_pool_full;
       ++source->refused_;
     }
-    return Error(error);
+    return Error(refusal);
   }
   // Returns a slot, or null: all are in use.
   void* take() {
@@ -9515,12 +9820,12 @@ struct FrameAllocator {
     static_assert(((IsFramePool<A> || HasFramePool<A> || HasReactor<A>) || ...),
                   "pass a FramePool to the coroutine, or a Reactor, Task or open Source whose reactor has one");
     FrameSource* const source = find_source(arguments...);
-    last_request = {static_cast<std::uint32_t>(size), EINVAL};
+    last_request = {static_cast<std::uint32_t>(size), ErrorAccess::stored(Reason::no_frame_pool)};
     if (source == nullptr || alignment > FrameSource::alignment) return nullptr;
     // A copy of that argument in the frame would be misaligned.
     if ((Argument<A>::is_over_aligned || ...)) return nullptr;
     const Result<void*> frame = source->allocate(size);
-    last_request.error = frame ? 0 : frame.error().code();
+    last_request.error = frame ? 0 : ErrorAccess::stored(frame.error());
     return frame ? *frame : nullptr;
   }
   static void release(void* frame, std::size_t size) { FrameSource::owner(frame, size)->release(frame); }
@@ -9728,7 +10033,7 @@ struct PromiseBase {
   Chain own;                           // the chain in which this coroutine is the first
   Chain* chain = &own;                 // the chain that it is part of
   std::coroutine_handle<> awaited_by;  // null: it is the first of its chain
-  int code = 0;                        // 0, or the errno value that it failed with
+  int code = 0;                        // 0, or the Error that it failed with, as it is stored
 };
 
 }  // namespace detail
@@ -9839,7 +10144,8 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   Poll<Result<Value>> poll(Task& task) {
     if (Frame::handle == nullptr) return Result<Value>(Frame::error);
     const bool has_ended = Frame::handle.done();
-    if (has_ended || Frame::is_awaited()) return Result<Value>(Error(has_ended ? EINVAL : EBUSY));
+    if (has_ended || Frame::is_awaited())
+      return Result<Value>(has_ended ? detail::Reason::coroutine_has_ended : detail::Reason::coroutine_is_awaited);
     detail::Chain& chain = Frame::promise().own;
     if (!chain.is_begun()) chain.next = Frame::handle;
     if (!chain.poll(task)) return pending;
@@ -9894,7 +10200,7 @@ template <class T> struct CoAwaiter : Awaiter {
     waits_ = false;
     chain.name = name_;
     chain.line = line_;
-    if (taken_) return Error(EBUSY);
+    if (taken_) return Error(Reason::coroutine_is_awaited);
     if (awaited_.handle == nullptr) return awaited_.error;
     return awaited_.take_result();
   }
@@ -9927,18 +10233,18 @@ template <class T> struct PromiseOf : PromiseBase {
     return CoAccess::make<T>(std::coroutine_handle<Promise<T>>::from_promise(*promise));
   }
   static Co<T> get_return_object_on_allocation_failure() noexcept {
-    return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
+    return CoAccess::make<T>(ErrorAccess::error(FrameAllocator::last_request.error));
   }
   // Not by assigning to it: the exception may be one that the value's own assignment has thrown.
   void unhandled_exception() noexcept {
     using Kept = Result<Value>;
     result.~Kept();
-    ::new (static_cast<void*>(&result)) Kept(Error(ENOTRECOVERABLE));
-    code = ENOTRECOVERABLE;
+    ::new (static_cast<void*>(&result)) Kept(Error(Reason::left_by_exception));
+    code = ErrorAccess::stored(Reason::left_by_exception);
   }
   void keep(Result<Value>&& returned) {
     result = std::move(returned);
-    code = result ? 0 : result.error().code();
+    code = result ? 0 : ErrorAccess::stored(result.error());
   }
 
   Result<Value> result;
@@ -9947,7 +10253,9 @@ template <class T> struct PromiseOf : PromiseBase {
 // A promise must not have both return_value() and return_void().
 template <class T> struct Promise : PromiseOf<T> {
   template <class U = T> void return_value(U&& value) {
-    this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
+    // A Co<int> says itself that an int is its value.
+    if constexpr (std::is_same_v<T, int> && is_int<U>) this->keep(mote::value(value));
+    else this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
   }
 };
 template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` an error: Co<Result<void>> can
@@ -10065,5 +10373,7 @@ inline auto yield() {
 #endif  // C++20
 
 #endif  // MOTE_COROUTINE_THIS_TASK_HPP
+
+#pragma GCC diagnostic pop
 
 #endif  // MOTE_HPP

@@ -33,7 +33,7 @@ ON_BOTH_SELECTORS("coroutines: one awaits another, and gets what it returns") {
 
 mote::Co<mote::Result<int>> positive(mote::FrameSource&, int number) {
   if (number < 0) co_return mote::Error(ERANGE);
-  co_return number;
+  co_return mote::value(number);
 }
 mote::Co<int> checked(mote::FrameSource& from, int number) { co_return co_await positive(from, number); }
 mote::Co<int&> element(mote::FrameSource&, int (&array)[3], std::size_t i) {

@@ -56,7 +56,7 @@ struct Things {
 // One that waits for a thing, alone or as a part of another operation.
 template <class Make> Child waits(mote::FrameSource&, Make make) {
   const auto answer = co_await make();
-  co_return answer ? Result<int>(0) : Result<int>(answer.error());
+  co_return answer ? Result<int>(mote::value(0)) : Result<int>(answer.error());
 }
 template <class Make> Child waits_inside(mote::FrameSource& from, Make make) {
   Child inner = waits(from, make);
@@ -138,7 +138,7 @@ namespace {
 int shields_of(User& user) { return mote::detail::TaskAccess::header(user.task()).shields; }
 Child shielded(mote::FrameSource&, mote::Event& event) {
   const auto waited = co_await mote::shield(event.wait());
-  co_return waited ? Result<int>(0) : Result<int>(waited.error());
+  co_return waited ? Result<int>(mote::value(0)) : Result<int>(waited.error());
 }
 // Cancels the task three times, each in a wait of its own.
 void check_cancellable(mote::Reactor& loop, User& user) {
@@ -228,7 +228,7 @@ ON_BOTH_SELECTORS("uses: a task that gives up a coroutine that another awaits do
   mote::Semaphore ready(1);
   second.use([&](Task& task) {
     auto raced = mote::first_of(ready.acquire(), Operation{&attempt}).poll(task);
-    return raced.ready() ? Poll<Result<int>>(Result<int>(0)) : Poll<Result<int>>(mote::pending);
+    return raced.ready() ? Poll<Result<int>>(Result<int>(mote::value(0))) : Poll<Result<int>>(mote::pending);
   });
   test::comes_to_rest(loop);
   CHECK(second.error() == 0);
@@ -255,7 +255,7 @@ struct Listening {
 };
 Child connects(mote::FrameSource&, mote::Stream& stream, const mote::Endpoint& to) {
   const auto connected = co_await stream.connect(to);
-  co_return connected ? Result<int>(0) : Result<int>(connected.error());
+  co_return connected ? Result<int>(mote::value(0)) : Result<int>(connected.error());
 }
 template <class S> struct Connecting : test::Loop<S> {
   Connecting() : occupant(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -929,20 +929,20 @@ namespace {
 
 Child sleeps(mote::FrameSource&, mote::TaskTimer& timer) {
   const auto slept = co_await timer.sleep(60ms);
-  co_return slept ? Result<int>(0) : Result<int>(slept.error());
+  co_return slept ? Result<int>(mote::value(0)) : Result<int>(slept.error());
 }
 Child is_limited(mote::FrameSource&, mote::TaskTimer& timer, mote::Event& event) {
   const auto waited = co_await mote::with_timeout(timer, 60ms, event.wait());
-  co_return waited ? Result<int>(0) : Result<int>(waited.error());
+  co_return waited ? Result<int>(mote::value(0)) : Result<int>(waited.error());
 }
 Child ticks(mote::FrameSource&, mote::TaskTimer& timer) {
   const auto ticked = co_await timer.tick(60ms);
-  co_return ticked ? Result<int>(0) : Result<int>(ticked.error());
+  co_return ticked ? Result<int>(mote::value(0)) : Result<int>(ticked.error());
 }
 Child sleeps_inside(mote::FrameSource& from, mote::TaskTimer& timer, mote::Event& never) {
   Child inner = sleeps(from, timer);
   const auto first = co_await mote::first_of(never.wait(), inner);
-  co_return first ? Result<int>(0) : Result<int>(first.error());
+  co_return first ? Result<int>(mote::value(0)) : Result<int>(first.error());
 }
 
 // After 10 ms it is handed over, and another sleep begins that ends 5 ms after its deadline, as that was.

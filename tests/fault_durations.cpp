@@ -153,7 +153,7 @@ static_assert(all_of_period<std::ratio<1, 512>>());
 static_assert(all_of_period<Centuries>());
 #endif
 
-static_assert(Duration(AnyDuration(std::chrono::hours::max())) == mote::forever, "the longest is no limit");
+static_assert(Duration(AnyDuration(std::chrono::hours::max())) == mote::unlimited, "the longest is no limit");
 static_assert(Duration(AnyDuration(Unit<int, Ages>(1))) == Duration::max(), "one tick may be too long");
 static_assert(Duration(AnyDuration(Unit<int, Ages>(-1))) == Duration::min());
 static_assert(Duration(AnyDuration(Unit<int, Ages>(0))) == Duration::zero());
@@ -450,9 +450,9 @@ ON_BOTH_SELECTORS("durations: a selector waits as long as it is told, in every u
       REQUIRE(count);
       CHECK(*count == 1);
       const Duration asked(Seam::state.last_timeout);
-      if (time == mote::forever) CHECK(asked == -1ns);
+      if (time == mote::unlimited) CHECK(asked == -1ns);
       else if (std::is_same<S, test::OnPoll>::value && time > longest_of_poll) CHECK(asked == longest_of_poll);
-      else CHECK(is_near<S>(asked, between_zero_and(mote::forever, time)));
+      else CHECK(is_near<S>(asked, between_zero_and(mote::unlimited, time)));
     }
   };
   for_each_duration(check);

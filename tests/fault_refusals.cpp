@@ -78,7 +78,7 @@ class Again {
   }
  private:
   template <class T> static Result<int> answer_of(const Result<T>& result) {
-    return result ? Result<int>(0) : result.error();
+    return result ? Result<int>(mote::value(0)) : result.error();
   }
   Report& report_;
   mote::TaskTimer pause_;

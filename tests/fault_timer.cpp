@@ -82,9 +82,9 @@ ON_BOTH_SELECTORS("virtual time: zero timeout runs next turn") {
   mote::Timer timer;
   timer.arm(loop, -5s, mote::Timer::Callback::of<&decltype(outer)::on_time>(outer));
   const Instant start = mote::Clock::now();
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(inner.fired == 0);
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(inner.fired == 1);
   CHECK(since(start) == 0s);
 }
@@ -106,7 +106,7 @@ ON_BOTH_SELECTORS("virtual time: zero timer that re-arms itself does not starve 
   REQUIRE(loop.add(pipe.a.get(), mote::Interest::read, mote::Handler::template of<&Again::on_event>(again)));
   again.on_time();
   for (int turn = 1; turn <= 20; ++turn) {
-    loop.turn(mote::forever);
+    loop.turn(mote::unlimited);
     CHECK(again.fired == turn + 1);
     CHECK(again.events == turn);
   }
@@ -253,7 +253,7 @@ ON_BOTH_SELECTORS("virtual time: deadline in the past") {
   long_past.timer.arm_at(loop, mote::Clock::now() - 24h, long_past.callback());
   beginning.timer.arm_at(loop, Instant::min(), beginning.callback());
   const Instant start = mote::Clock::now();
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(beginning.place == 1);
   CHECK(long_past.place == 2);
   CHECK(past.place == 3);
@@ -282,7 +282,7 @@ ON_BOTH_SELECTORS("virtual time: wait beyond INT_MAX ms; 32-bit clamp") {
 ON_BOTH_SELECTORS("virtual time: deadline addition overflow") {
   TimedLoop<S> loop;
   Noting never, end, soon;
-  never.arm(loop, mote::forever);
+  never.arm(loop, mote::unlimited);
   end.timer.arm_at(loop, Instant::max(), end.callback());
   CHECK(never.timer.deadline() == Instant::max());
   soon.arm(loop, 3ms);
@@ -296,7 +296,7 @@ ON_BOTH_SELECTORS("virtual time: deadline addition overflow") {
   loop.turn(1ms);
   CHECK(never.fired + end.fired + saturated.fired == 0);
   mote::Timer periodic;
-  periodic.arm_every(loop, mote::forever, never.callback());
+  periodic.arm_every(loop, mote::unlimited, never.callback());
   CHECK(periodic.deadline() == Instant::max());
 }
 
@@ -363,14 +363,14 @@ ON_BOTH_SELECTORS("virtual time: process stopped and continued") {
   later.arm(loop, 2h);
   periodic.timer.arm_every(loop, 1s, periodic.callback());
   Seam::state.jump = Duration(1h).count();  // the next wait, of 100 ms, is left after an hour
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(first.place == 1);
   CHECK(second.place == 2);
   CHECK(periodic.place == 3);
   CHECK(periodic.timer.missed() == 3599);
   CHECK(first.at - start == 1h);
   CHECK(later.fired == 0);
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(periodic.fired == 2);
   CHECK(periodic.at - start == 1h + 1s);
   periodic.timer.cancel();
@@ -393,7 +393,7 @@ ON_BOTH_SELECTORS("virtual time: timeout and readiness in one turn: defined, nei
   Seam::state.context = &pipe;
   Seam::state.before_wait = [](void* context) { test::send_text(static_cast<test::Pair*>(context)->b.get(), "x"); };
   Seam::state.jump = Duration(5ms).count();  // while it was about to return for the event
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   Seam::state.before_wait = nullptr;
   CHECK(doctest::String(both.order) == doctest::String("et"));  // events first, then timers
 }
@@ -418,12 +418,12 @@ ON_BOTH_SELECTORS(
   during.arm(loop, 30min);
   after.arm(loop, 90min);
   const Instant start = mote::Clock::now();
-  loop.turn(mote::forever);  // an event, and an hour
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);  // an event, and an hour
+  loop.turn(mote::unlimited);
   CHECK(slow.events == 2);
   CHECK(during.fired == 1);
   CHECK(during.at - start <= 2h);
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(after.fired == 1);
   CHECK(after.at - start >= 90min);
 }
@@ -509,7 +509,7 @@ TEST_CASE("epoll_pwait2 is not asked for where milliseconds will do: no time-out
   test::send_text(pipe.b.get(), "x");
   Seam::state.reset_counts();
   loop.turn(0s);
-  loop.turn(mote::forever);
+  loop.turn(mote::unlimited);
   CHECK(Seam::state.count(Call::epoll_wait) == 2);
   CHECK(Seam::state.count(Call::epoll_pwait2) == 0);
   CHECK(Seam::state.count(Call::clock) == 0);
@@ -614,7 +614,7 @@ template <class S> struct TimerModel {
     for (int turns = 0; fired_count == 0 && right; ++turns) {
       right = turns < 30;
       expect(next + lateness<S>.count());  // what is due within the rounding may come with it
-      loop.turn(mote::forever);
+      loop.turn(mote::unlimited);
       right = right && Seam::state.now <= next + lateness<S>.count() && (fired_count != 0) == (Seam::state.now >= next);
     }
     for (int i = fired_count; i < expected_count; ++i) right = right && entries[expected[i]].deadline > Seam::state.now;

@@ -1197,7 +1197,7 @@ ON_BOTH_SELECTORS("uses: of a timer that another task uses: giving up what was n
           if (cancelled) task.cancel();
           auto raced = mote::first_of(ready.acquire(), Operation{&other}).poll(task);
           if (!raced.ready()) return mote::pending;
-          return *raced ? Result<int>(0) : Result<int>((*raced).error());
+          return *raced ? Result<int>(mote::value(0)) : Result<int>((*raced).error());
         });
         world.rest();
         CHECK(second.answered);
@@ -1312,7 +1312,7 @@ ON_BOTH_SELECTORS("uses: of a timer for two things in one await: it traps, or wi
     user.use([&](Task& task) -> Poll<Result<int>> {
       auto first = mote::first_of(Operation{&sleep}, Operation{&tick}).poll(task);
       if (!first.ready()) return mote::pending;
-      return (*first)->which == 1 ? (*first)->template get<1>() : Result<int>(0);
+      return (*first)->which == 1 ? (*first)->template get<1>() : Result<int>(mote::value(0));
     });
     return test::comes_to_rest(world) ? user.error() : 255;
   });

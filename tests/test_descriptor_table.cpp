@@ -982,7 +982,7 @@ ON_BOTH_SELECTORS("registration: regular file, directory, /dev/null (EPERM): alw
     Recorder recorder;
     const Registration registration = must_add(loop, file.get(), Interest::read, recorder);
     for (int i = 1; i <= 3; ++i) {
-      const mote::Result<std::uint32_t> count = loop.run_once(mote::forever);  // must not wait
+      const mote::Result<std::uint32_t> count = loop.run_once(mote::unlimited);  // must not wait
       REQUIRE(count);
       CHECK(*count == 1);
       CHECK(recorder.calls == i);

@@ -26,7 +26,7 @@ TEST_CASE("time: addition saturates at both ends") {
   const Instant zero{};
   CHECK(saturating_add(zero, Duration(5)) == Instant(Duration(5)));
   CHECK(saturating_add(Instant(Duration(5)), Duration(-8)) == Instant(Duration(-3)));
-  CHECK(saturating_add(Instant(Duration(1)), mote::forever) == Instant::max());
+  CHECK(saturating_add(Instant(Duration(1)), mote::unlimited) == Instant::max());
   CHECK(saturating_add(Instant::max(), Duration(1)) == Instant::max());
   CHECK(saturating_add(Instant::max(), Duration(0)) == Instant::max());
   CHECK(saturating_add(Instant::max(), Duration(-1)) == Instant(Duration(INT64_MAX - 1)));

@@ -250,7 +250,7 @@ ON_BOTH_SELECTORS("reactor: run_for ends when its time is up, and not before") {
 }
 
 ON_BOTH_SELECTORS(
-    "reactor: run_for sits out its time though nothing is left that could happen; forever makes it run()") {
+    "reactor: run_for sits out its time though nothing is left that could happen; unlimited makes it run()") {
   test::Loop<S> loop;
   const auto lasts = [&](mote::AnyDuration duration) {
     const Instant start = Clock::now();

@@ -24,7 +24,7 @@ TEST_CASE("result: holds EAGAIN before anything has happened") {
 }
 
 TEST_CASE("result: is true with a value and false with an error") {
-  Result<int> value = 7;
+  Result<int> value = mote::value(7);
   REQUIRE(value);
   CHECK(*value == 7);
   *value = 8;
@@ -35,7 +35,7 @@ TEST_CASE("result: is true with a value and false with an error") {
 }
 
 TEST_CASE("result: a value of zero is not an error") {
-  const Result<int> zero = 0;
+  const Result<int> zero = mote::value(0);
   REQUIRE(zero);
   CHECK(*zero == 0);
   const Result<bool> no = false;

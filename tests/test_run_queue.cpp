@@ -285,7 +285,7 @@ ON_BOTH_SELECTORS(
     for (int i = 0; i < 40; ++i) crowd.add(loop, level);
     CHECK(loop.next_deadline() == mote::Instant::min());
     for (int i = 0; i < 40; i += 2) CHECK(crowd.handles[i].destroy());
-    REQUIRE(loop.run_once(mote::forever));  // does not wait
+    REQUIRE(loop.run_once(mote::unlimited));  // does not wait
     if (level == 2) CHECK(crowd.log.size() == 20);
     else CHECK(crowd.log.size() == mote::limits::steps_per_lower_priority);
     REQUIRE(loop.run_once(0ns));

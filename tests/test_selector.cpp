@@ -260,8 +260,8 @@ ON_BOTH_SELECTORS("selector: before open() every call answers EBADF") {
   CHECK(error_of(selector.add(pair.a.get(), Interest::read, 1)) == EBADF);
   CHECK(error_of(selector.modify(pair.a.get(), Interest::read, 1)) == EBADF);
   CHECK(error_of(selector.remove(pair.a.get())) == EBADF);
-  CHECK(error_of(selector.wait(ready, mote::forever)) == EBADF);
-  CHECK(error_of(selector.wait_once(ready, 4, mote::forever)) == EBADF);
+  CHECK(error_of(selector.wait(ready, mote::unlimited)) == EBADF);
+  CHECK(error_of(selector.wait_once(ready, 4, mote::unlimited)) == EBADF);
   CHECK(error_of(selector.rebuild()) == EBADF);
   selector.forget(pair.a.get());
 }
@@ -437,7 +437,7 @@ ON_BOTH_SELECTORS("selector: waiting forever ends when another thread makes some
   REQUIRE(selector.add(pair.a.get(), Interest::read, 5));
   std::thread writer([&] { test::send_text(pair.b.get(), "x"); });
   Ready ready[4];
-  const mote::Result<std::size_t> count = selector.wait(ready, mote::forever);
+  const mote::Result<std::size_t> count = selector.wait(ready, mote::unlimited);
   writer.join();
   REQUIRE(count);
   REQUIRE(*count == 1);
@@ -449,7 +449,7 @@ ON_BOTH_SELECTORS("selector: what is ready ends a wait whose end lies beyond the
   test::Pair pair = test::socket_pair();
   REQUIRE(selector.add(pair.a.get(), Interest::write, 1));
   Ready ready[1];
-  for (const mote::Duration timeout : {mote::forever, mote::forever - 1ns, mote::Duration(24h * 365 * 200)}) {
+  for (const mote::Duration timeout : {mote::unlimited, mote::unlimited - 1ns, mote::Duration(24h * 365 * 200)}) {
     const mote::Result<std::size_t> count = selector.wait(ready, timeout);
     REQUIRE(count);
     CHECK(*count == 1);
@@ -492,7 +492,7 @@ ON_BOTH_SELECTORS("selector: a signal does not end a wait without limit, what is
   {
     const Alarms storm(2ms);
     ::sigaction(SIGALRM, &action, &before);
-    count = selector.wait(ready, mote::forever);
+    count = selector.wait(ready, mote::unlimited);
     ::sigaction(SIGALRM, &before, nullptr);
   }
   REQUIRE(count);
@@ -507,7 +507,7 @@ ON_BOTH_SELECTORS("selector: wait_once is one system call, and a signal ends it 
   Watchdog watchdog(pair.b.get());
   Ready ready[4];
   const Alarms storm(5ms);
-  CHECK(error_of(selector.wait_once(ready, 4, mote::forever)) == EINTR);
+  CHECK(error_of(selector.wait_once(ready, 4, mote::unlimited)) == EINTR);
 }
 
 ON_BOTH_SELECTORS("selector: an answer smaller than the ready set starves nobody") {
@@ -579,9 +579,9 @@ ON_BOTH_SELECTORS("selector: an answer without room is EINVAL, whatever is ready
   Opened<S> selector;
   test::Pair pair = test::socket_pair();
   Ready none;
-  CHECK(error_of(selector.wait(&none, 0, mote::forever)) == EINVAL);
+  CHECK(error_of(selector.wait(&none, 0, mote::unlimited)) == EINVAL);
   REQUIRE(selector.add(pair.a.get(), Interest::write, 1));
-  CHECK(error_of(selector.wait(&none, 0, mote::forever)) == EINVAL);
+  CHECK(error_of(selector.wait(&none, 0, mote::unlimited)) == EINVAL);
 }
 
 TEST_CASE("selector: epoll's descriptor is readable when something is ready, poll has none") {
@@ -707,7 +707,7 @@ TEST_CASE("selector: poll removes at the same cost from a large set as from a sm
     std::minstd_rand random(1);
     // The least time of many rounds in which a set of that size loses 64 of its members, picked at random.
     const auto cost = [&](std::size_t size) {
-      mote::Duration least = mote::forever;
+      mote::Duration least = mote::unlimited;
       for (int round = 0; round < 15; ++round) {
         REQUIRE(selector.rebuild());
         std::vector<int> members;

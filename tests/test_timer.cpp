@@ -489,10 +489,10 @@ ON_BOTH_SELECTORS("timers: deadline addition overflow is the end of time") {
   int fired = 0;
   auto never = [&] { ++fired; };
   Timer once, every, again;
-  once.arm(loop, mote::forever, never);
-  every.arm_every(loop, mote::forever, never);
+  once.arm(loop, mote::unlimited, never);
+  every.arm_every(loop, mote::unlimited, never);
   again.arm(loop, 1h, never);
-  again.rearm(mote::forever);
+  again.rearm(mote::unlimited);
   CHECK(once.deadline() == Instant::max());
   CHECK(every.deadline() == Instant::max());
   CHECK(again.deadline() == Instant::max());

@@ -270,7 +270,7 @@ template <class Place> struct Steps {
       if (!is_there) return context.wait(place, "a thing");
       is_there = false;
       context.leave(place);
-      return 1;
+      return mote::value(1);
     });
   }
 };

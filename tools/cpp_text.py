@@ -9,7 +9,7 @@ NOT_CODE = re.compile(r'''
 DIRECTIVE = re.compile(r'^[ \t]*#(?:[^\n]*\\\n)*[^\n]*', re.MULTILINE)
 ATTRIBUTE = re.compile(r'\[\[.*?\]\]|\balignas\([^()]*\)', re.DOTALL)
 TEMPLATE = re.compile(r'\btemplate\s*(?=<)')
-CLASS = re.compile(r'\b(?:class|struct|union|enum(?:\s+class|\s+struct)?)\s+((?:\w+::)*\w+)[^()=]*$')
+CLASS = re.compile(r'\b(?:class|struct|union|enum(?:\s+class|\s+struct)?)\s+((?:\w+::)*\w+)(?:<.*>)?[^()=]*$', re.DOTALL)
 FUNCTION = re.compile(r'(\boperator\s*(?:\(\)|[^\s(]+)|~?\b[\w:~]+)\s*\(')
 
 

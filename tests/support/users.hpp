@@ -17,8 +17,8 @@ template <class P> mote::Poll<mote::Result<int>> as_number(P&& poll) {
   if (!result) return mote::Result<int>(result.error());
   using Value = std::decay_t<decltype(result)>;
   if constexpr (std::is_same<Value, mote::Result<std::uint32_t>>::value)
-    return mote::Result<int>(static_cast<int>(*result));
-  else return mote::Result<int>(0);
+    return mote::Result<int>(mote::value(static_cast<int>(*result)));
+  else return mote::Result<int>(mote::value(0));
 }
 struct Operation {
   const Attempt* attempt;

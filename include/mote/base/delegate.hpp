@@ -5,6 +5,7 @@
 #define MOTE_BASE_DELEGATE_HPP
 
 #include <type_traits>  // checks at compile time
+#include <utility>      // move, forward, exchange
 
 #include <mote/base/config.hpp>
 
@@ -13,21 +14,60 @@ inline namespace MOTE_NAMESPACE {
 
 template <class Signature> class Delegate;
 
+namespace detail {
+
+// The plain function that a callable object is in truth, as a lambda without captures is: a pointer to it, or void.
+template <class F, class Signature, class = void> struct PlainFunction { using Type = void; };
+template <class F, class R, class... A>
+inline constexpr bool is_plain_as = std::conjunction_v<std::is_empty<F>, std::is_convertible<F, R (*)(A...)>>;
+template <class F, class R, class... A> struct PlainFunction<F, R(A...), std::enable_if_t<is_plain_as<F, R, A...>>> {
+  using Type = R (*)(A...);
+};
+// One that takes or returns something else, which converts.
+template <class F, class R, class... A>
+struct PlainFunction<
+    F, R(A...),
+    std::enable_if_t<std::is_empty<F>::value && !is_plain_as<F, R, A...>, std::void_t<decltype(+std::declval<F&>())>>> {
+  using Pointer = decltype(+std::declval<F&>());
+  using Type = std::conditional_t<std::is_invocable_r<R, Pointer, A...>::value, Pointer, void>;
+};
+
+}  // namespace detail
+
 // A function pointer and its context. It owns nothing: what it is bound to must outlive it. Calling an empty one is not
 // allowed; ask with operator bool.
-// Size on a 32-bit board: 8 bytes.
+//   timer.arm(reactor, 1s, tick);                                   a plain function
+//   timer.arm(reactor, 1s, [] { ++seconds; });                      a lambda without captures
+//   auto count = [this] { ++count_; };  timer.arm(reactor, 1s, count);   any other needs a name, and must live
+//   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));
+// Size on a 32-bit board: 8 bytes. of() calls directly; a plain function and a lambda without captures are called by
+// one more pointer.
 template <class R, class... A> class Delegate<R(A...)> {
+  template <class F>
+  static constexpr bool is_callable =
+      std::conjunction_v<std::is_class<F>, std::negation<std::is_same<std::remove_cv_t<F>, Delegate>>,
+                         std::is_invocable_r<R, F&, A...>>;
+  template <class F> using Plain = typename detail::PlainFunction<std::decay_t<F>, R(A...)>::Type;
+  template <class F> static constexpr bool is_plain = !std::is_void<Plain<F>>::value;
  public:
   constexpr Delegate() = default;
   constexpr Delegate(R (*function)(void*, A...), void* context) : function_(function), context_(context) {}
 
+  // Binds a plain function. Null: the delegate is empty.
+  template <class F, class = std::enable_if_t<std::is_function<F>::value && std::is_invocable_r<R, F*, A...>::value>>
+  Delegate(F* function)
+      : function_(function != nullptr ? &call_plain<F> : nullptr), context_(reinterpret_cast<void*>(function)) {}
+  // Binds a lambda without captures, which may be a temporary.
+  template <class F, class = std::enable_if_t<std::is_class<std::remove_reference_t<F>>::value && is_plain<F>>>
+  Delegate(F&& function) : Delegate(static_cast<Plain<F>>(function)) {}
   // Binds a callable object: a lambda that has a name, because it must live long enough, or any object with operator().
-  template <class F,
-            class = std::enable_if_t<std::is_invocable_r<R, F&, A...>::value &&
-                                     !std::is_same<std::remove_cv_t<F>, Delegate>::value && std::is_class<F>::value>>
+  template <class F, class = std::enable_if_t<is_callable<F> && !is_plain<F>>>
   constexpr Delegate(F& callable)
       : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
         context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
+  template <class F, class = std::enable_if_t<!std::is_lvalue_reference<F>::value && is_callable<F> && !is_plain<F>>,
+            int = 0>
+  Delegate(F&&) = delete;  // a temporary with captures would dangle: give the lambda a name, and let it live on
 
   // Binds a member function to an object: Delegate<void()>::of<&Lamp::blink>(lamp).
   template <auto Method, class T> static constexpr Delegate of(T& object) {
@@ -37,13 +77,17 @@ template <class R, class... A> class Delegate<R(A...)> {
   }
 
   // Binds a free function: Delegate<void()>::of<&blink>().
-  template <auto F> static constexpr Delegate of() {
-    return {[](void*, A... args) -> R { return F(static_cast<A&&>(args)...); }, nullptr};
+  template <auto Function> static constexpr Delegate of() {
+    return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
   }
 
   [[gnu::always_inline]] R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
  private:
+  template <class F> static R call_plain(void* function, A... args) {
+    return static_cast<R>(reinterpret_cast<F*>(function)(static_cast<A&&>(args)...));
+  }
+
   R (*function_)(void*, A...) = nullptr;
   void* context_ = nullptr;
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// An error: an errno value as a type of its own.
+// An error: an errno value as a type of its own, and what mote says to it.
 #ifndef MOTE_BASE_ERROR_HPP
 #define MOTE_BASE_ERROR_HPP
 
@@ -8,26 +8,64 @@
 #include <string.h>  // memory and strings
 
 #include <mote/base/config.hpp>
+#include <mote/base/reason.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// An errno value. Never 0.
+namespace detail {
+struct ErrorAccess;
+
+// No errno value: see `suspended`. (One that ARM's comparison can hold.)
+inline constexpr int suspended_code = 0xf00;
+}  // namespace detail
+
+// An errno value; no such number trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
+// says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : code_(code) {}
-  constexpr int code() const { return code_; }
+  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code < detail::suspended_code); }
+  constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
+  constexpr int code() const { return stored_ & detail::code_bits; }
 
-  // The C library's text. Not for signal handlers.
-  const char* message() const { return ::strerror(code_); }
+  // One line without its end: mote's own text, as "the task pool is full", for what mote itself has refused; else the C
+  // library's for the errno value. Never null. Mote's texts are constants. The C library's may be overwritten by the
+  // next call, and may be in the user's language: so it is for one thread at a time, and not for signal handlers.
+  const char* message() const {
+    const char* const text = detail::text_of(stored_);
+    return text != nullptr ? text : ::strerror(code());
+  }
 
-  friend constexpr bool operator==(Error a, Error b) { return a.code_ == b.code_; }
-  friend constexpr bool operator!=(Error a, Error b) { return a.code_ != b.code_; }
+  [[gnu::always_inline]] friend constexpr bool operator==(Error a, Error b) { return a.equals(b.stored_); }
+  [[gnu::always_inline]] friend constexpr bool operator!=(Error a, Error b) { return !a.equals(b.stored_); }
  private:
-  int code_ = EAGAIN;
+  friend struct detail::ErrorAccess;
+
+  // Where the compiler knows that it is compared with what never has a reason, that is one instruction.
+  [[gnu::always_inline]] constexpr bool equals(int other) const {
+    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::suspended_code;
+    if (__builtin_constant_p(other) && has_no_reason) return stored_ == other;
+    return ((stored_ ^ other) & detail::code_bits) == 0;
+  }
+
+  int stored_ = EAGAIN;  // a Reason, or an errno value without one
 };
+
+namespace detail {
+
+// For what keeps an Error as a number: the code together with the reason.
+struct ErrorAccess {
+  static constexpr int stored(Error error) { return error.stored_; }
+  static constexpr Error error(int stored) {
+    Error result;
+    result.stored_ = stored;
+    return result;
+  }
+};
+
+}  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote

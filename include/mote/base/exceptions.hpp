@@ -14,9 +14,9 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 #ifdef __cpp_exceptions
-constexpr bool has_exceptions = true;
+inline constexpr bool has_exceptions = true;
 #else
-constexpr bool has_exceptions = false;  // -fno-exceptions
+inline constexpr bool has_exceptions = false;  // -fno-exceptions
 #endif
 
 // Calls `repair` at the end of its scope, unless dismiss() has been called: it is called at the scope's normal end, so
@@ -34,6 +34,7 @@ template <class Repair> class OnException {
   Repair repair_;
   bool dismissed_ = false;
 };
+template <class Repair> OnException(Repair) -> OnException<Repair>;
 
 // Calls what may throw from where nothing may be thrown: a destructor, or a repair after another exception. What it
 // throws is dropped.

@@ -17,7 +17,7 @@ inline namespace MOTE_NAMESPACE {
 // The operation has not completed, and the task has been noted as waiting for it. `pending` is what users return;
 // detail::suspended is the same as an Error, inside of Poll<Result<T>>.
 struct Pending {};
-constexpr Pending pending{};
+inline constexpr Pending pending{};
 
 // Ready with a value, or pending. T must be default-constructible. Reading the value of a pending one trips
 // MOTE_ASSERT. Size: that of T and of a bool.
@@ -43,9 +43,9 @@ template <class T> class [[nodiscard]] Poll {
 
 namespace detail {
 
-// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It is no errno
-// value: those end at 4095.
-constexpr Error suspended{4096};
+// `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It never leaves
+// the library.
+inline constexpr Error suspended = ErrorAccess::error(suspended_code);
 
 }  // namespace detail
 
@@ -58,6 +58,8 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Poll>::value &&
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
+  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  constexpr Poll(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
   template <class Fill> static Poll in_place(Fill&& fill) { return Poll(InPlace(), fill); }

@@ -16,23 +16,56 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 namespace detail {
+
 struct Assignment;
-}
+
+// What mote::value() makes. T may be a reference: for a value that is moved into the Result at once.
+template <class T> struct Value { T value; };
+
+// An int, as the names of errno are.
+template <class U> inline constexpr bool is_int = std::is_same<std::decay_t<U>, int>::value;
+
+// Whether every U is a T as well: neither a sign, nor a digit, nor a fraction is lost.
+template <class T, class U, class = void> struct IsNumberWithin : std::false_type {};
+template <class T, class U>
+struct IsNumberWithin<T, U, std::void_t<decltype(T{std::declval<U>()})>> : std::true_type {};
+
+// Whether a U is taken as the value of a Result<T>.
+template <class T, class U>
+inline constexpr bool is_value_of = std::is_convertible<U, T>::value &&
+                                    (!std::is_arithmetic<T>::value || !std::is_arithmetic<std::decay_t<U>>::value ||
+                                     IsNumberWithin<T, std::decay_t<U>>::value);
+
+}  // namespace detail
+
+// A value for a Result or a Poll, said to be one: `return mote::value(5);` where an int alone could be an errno value.
+template <class T> constexpr detail::Value<std::decay_t<T>> value(T&& given) { return {std::forward<T>(given)}; }
 
 // A value, or the error that explains why there is none. T must be default-constructible, because a failed Result holds
 // one as well. At first it holds the error EAGAIN. Reading the value of a failed Result trips MOTE_ASSERT.
+//
+// It is made of an Error or of a value, but not of an int, which may be either: `return EIO;` does not compile.
+//   return mote::Error(EIO);   // the error
+//   return mote::value(5);     // the value of a Result<int>
+//   return std::size_t{5};     // any other type says itself that it is a value
+// Nor is a number taken that may lose its sign or a part of it: an ssize_t for a Result<std::size_t>.
 // Size: that of T and of an int.
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
-  template <class U = T, class = std::enable_if_t<std::is_constructible<T, U&&>::value &&
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  template <class U = T, class = std::enable_if_t<!detail::is_int<U> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
-  constexpr Result(U&& value) : value_(std::forward<U>(value)), error_(0) {}
+  constexpr Result(U&& given) : value_(std::forward<U>(given)), error_(0) {}
+  template <class U, class = std::enable_if_t<detail::is_value_of<T, U&&>>>
+  constexpr Result(detail::Value<U>&& given) : value_(static_cast<U&&>(given.value)), error_(0) {}
+  // Compilers show this line. (Not a default type argument: it would be the template above, declared again.)
+  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  constexpr Result(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   constexpr explicit operator bool() const { return error_ == 0; }
-  constexpr Error error() const { return error_; }  // only of a failed Result
+  constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() & {
     MOTE_ASSERT(error_ == 0);
@@ -54,7 +87,7 @@ template <class T> class [[nodiscard]] Result {
   template <class Fill> static Result in_place(Fill&& fill) {
     Result result;
     const auto filled = fill(result.value_);
-    result.error_ = filled ? 0 : filled.error().code();
+    result.error_ = filled ? 0 : detail::ErrorAccess::stored(filled.error());
     return result;
   }
   template <class Fill> [[deprecated("renamed: in_place")]] static Result filled_in(Fill&& fill) {
@@ -70,10 +103,12 @@ template <class T> class [[nodiscard]] Result {
 template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
   constexpr explicit operator bool() const { return error_ == 0; }
-  constexpr Error error() const { return error_; }
+  constexpr Error error() const { return detail::ErrorAccess::error(error_); }
  private:
   int error_;
 };
@@ -82,11 +117,11 @@ template <> class [[nodiscard]] Result<void> {
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
   constexpr Result(T& value) : value_(&value), error_(0) {}
 
   constexpr explicit operator bool() const { return error_ == 0; }
-  constexpr Error error() const { return error_; }  // only of a failed Result
+  constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() const {
     MOTE_ASSERT(error_ == 0);

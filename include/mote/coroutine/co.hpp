@@ -115,7 +115,8 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   Poll<Result<Value>> poll(Task& task) {
     if (Frame::handle == nullptr) return Result<Value>(Frame::error);
     const bool has_ended = Frame::handle.done();
-    if (has_ended || Frame::is_awaited()) return Result<Value>(Error(has_ended ? EINVAL : EBUSY));
+    if (has_ended || Frame::is_awaited())
+      return Result<Value>(has_ended ? detail::Reason::coroutine_has_ended : detail::Reason::coroutine_is_awaited);
     detail::Chain& chain = Frame::promise().own;
     if (!chain.is_begun()) chain.next = Frame::handle;
     if (!chain.poll(task)) return pending;
@@ -170,7 +171,7 @@ template <class T> struct CoAwaiter : Awaiter {
     waits_ = false;
     chain.name = name_;
     chain.line = line_;
-    if (taken_) return Error(EBUSY);
+    if (taken_) return Error(Reason::coroutine_is_awaited);
     if (awaited_.handle == nullptr) return awaited_.error;
     return awaited_.take_result();
   }
@@ -203,18 +204,18 @@ template <class T> struct PromiseOf : PromiseBase {
     return CoAccess::make<T>(std::coroutine_handle<Promise<T>>::from_promise(*promise));
   }
   static Co<T> get_return_object_on_allocation_failure() noexcept {
-    return CoAccess::make<T>(Error(FrameAllocator::last_request.error));
+    return CoAccess::make<T>(ErrorAccess::error(FrameAllocator::last_request.error));
   }
   // Not by assigning to it: the exception may be one that the value's own assignment has thrown.
   void unhandled_exception() noexcept {
     using Kept = Result<Value>;
     result.~Kept();
-    ::new (static_cast<void*>(&result)) Kept(Error(ENOTRECOVERABLE));
-    code = ENOTRECOVERABLE;
+    ::new (static_cast<void*>(&result)) Kept(Error(Reason::left_by_exception));
+    code = ErrorAccess::stored(Reason::left_by_exception);
   }
   void keep(Result<Value>&& returned) {
     result = std::move(returned);
-    code = result ? 0 : result.error().code();
+    code = result ? 0 : ErrorAccess::stored(result.error());
   }
 
   Result<Value> result;
@@ -223,7 +224,9 @@ template <class T> struct PromiseOf : PromiseBase {
 // A promise must not have both return_value() and return_void().
 template <class T> struct Promise : PromiseOf<T> {
   template <class U = T> void return_value(U&& value) {
-    this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
+    // A Co<int> says itself that an int is its value.
+    if constexpr (std::is_same_v<T, int> && is_int<U>) this->keep(mote::value(value));
+    else this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
   }
 };
 template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` an error: Co<Result<void>> can

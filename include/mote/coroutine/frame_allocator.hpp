@@ -64,12 +64,12 @@ struct FrameAllocator {
     static_assert(((IsFramePool<A> || HasFramePool<A> || HasReactor<A>) || ...),
                   "pass a FramePool to the coroutine, or a Reactor, Task or open Source whose reactor has one");
     FrameSource* const source = find_source(arguments...);
-    last_request = {static_cast<std::uint32_t>(size), EINVAL};
+    last_request = {static_cast<std::uint32_t>(size), ErrorAccess::stored(Reason::no_frame_pool)};
     if (source == nullptr || alignment > FrameSource::alignment) return nullptr;
     // A copy of that argument in the frame would be misaligned.
     if ((Argument<A>::is_over_aligned || ...)) return nullptr;
     const Result<void*> frame = source->allocate(size);
-    last_request.error = frame ? 0 : frame.error().code();
+    last_request.error = frame ? 0 : ErrorAccess::stored(frame.error());
     return frame ? *frame : nullptr;
   }
   static void release(void* frame, std::size_t size) { FrameSource::owner(frame, size)->release(frame); }

@@ -59,8 +59,8 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
     const std::size_t offset = (size + unit - 1) / unit * unit;
     return *static_cast<FrameSource**>(static_cast<void*>(static_cast<unsigned char*>(frame) + offset));
   }
-  void set_storage(unsigned char* slots, std::size_t stride, std::size_t bytes, std::uint32_t capacity) {
-    slots_ = slots;
+  void set_storage(unsigned char* storage, std::size_t stride, std::size_t bytes, std::uint32_t capacity) {
+    slots_ = storage;
     stride_ = stride;
     bytes_ = bytes;
     capacity_ = capacity;
@@ -69,7 +69,7 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
   //   EMSGSIZE  the frame is too large for each of the sources.
   //   ENOBUFS   a source that it would fit into has no room.
   Result<void*> allocate(std::size_t size) {
-    int error = EMSGSIZE;
+    detail::Reason refusal = detail::Reason::frame_too_large;
     for (FrameSource* source = this; source != nullptr; source = source->next_) {
       if (size > source->largest_) source->largest_ = size;
       const bool fits = size <= source->bytes_;
@@ -78,10 +78,10 @@ class FrameSource : public detail::FrameStore, detail::Pinned {
         owner(frame, size) = source;
         return frame;
       }
-      if (fits) error = ENOBUFS;
+      if (fits) refusal = detail::Reason::frame_pool_full;
       ++source->refused_;
     }
-    return Error(error);
+    return Error(refusal);
   }
   // Returns a slot, or null: all are in use.
   void* take() {

@@ -92,7 +92,7 @@ struct PromiseBase {
   Chain own;                           // the chain in which this coroutine is the first
   Chain* chain = &own;                 // the chain that it is part of
   std::coroutine_handle<> awaited_by;  // null: it is the first of its chain
-  int code = 0;                        // 0, or the errno value that it failed with
+  int code = 0;                        // 0, or the Error that it failed with, as it is stored
 };
 
 }  // namespace detail

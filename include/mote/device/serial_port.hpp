@@ -49,7 +49,7 @@ class SerialPort : public Stream {
   //   ENOBUFS                  the table is full: see Config::descriptors.
   Result<void> open(Reactor& reactor, const char* path) { return open(reactor, path, Settings()); }
   Result<void> open(Reactor& reactor, const char* path, const Settings& settings) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(detail::retry([path] { return System::open(path, O_RDWR | O_NOCTTY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     if (const Result<void> configured = configure(fd.get(), settings); !configured) return configured;
@@ -61,7 +61,7 @@ class SerialPort : public Stream {
 
   static Result<void> configure(int fd, const Settings& settings) {
     const speed_t speed = speed_of(settings.baud);
-    if (speed == B0 || !are_valid(settings)) return Error(EINVAL);
+    if (speed == B0 || !are_valid(settings)) return Error(detail::Reason::bad_serial_settings);
     const tcflag_t frame = frame_of(settings);
     termios t;
     if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
@@ -74,7 +74,7 @@ class SerialPort : public Stream {
     // tcsetattr() succeeds if it could do any part of what was asked: see termios(3).
     if (System::tcgetattr(fd, &t) != 0) return detail::last_error();
     const bool taken = (t.c_cflag & frame_flags) == frame && ::cfgetospeed(&t) == speed;
-    return taken ? Result<void>() : Error(EINVAL);
+    return taken ? Result<void>() : Error(detail::Reason::bad_serial_settings);
   }
   static bool are_valid(const Settings& settings) {
     if (settings.data_bits < 5 || settings.data_bits > 8) return false;

@@ -58,7 +58,7 @@ class Datagram : public Source {
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   //   ENXIO                   the reactor is not open.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
@@ -66,14 +66,14 @@ class Datagram : public Source {
   }
   // Opens a socket of that family, which the first send binds. Errors: as above, but for those of the address.
   Result<void> open(Reactor& reactor, Family family) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(System::socket(static_cast<int>(family), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
   // Sets the peer, to which send() sends and from which alone recv() receives. Completes at once. Errors: those of
   // connect(2).
-  Result<void> connect(const Endpoint& to) { return detail::check(System::connect(fd(), to.address(), to.size())); }
+  Result<void> connect(const Endpoint& to) { return detail::result_of(System::connect(fd(), to.address(), to.size())); }
 
   // ---- operations ----
 
@@ -106,7 +106,7 @@ class Datagram : public Source {
   //   EAGAIN   there is no datagram now.
   //   EBADF    it is not open.
   Result<Received> try_recv(ByteSpan buffer, Endpoint* from = nullptr) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     iovec vector{buffer.data(), buffer.size()};
     msghdr message;
     ::memset(&message, 0, sizeof message);
@@ -126,7 +126,7 @@ class Datagram : public Source {
   //   EAGAIN   there is no room now.
   //   EBADF    it is not open.
   Result<void> try_send_to(ByteView bytes, const Endpoint* to = nullptr) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     const sockaddr* const address = to != nullptr ? to->address() : nullptr;
     const socklen_t size = to != nullptr ? to->size() : 0;
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;

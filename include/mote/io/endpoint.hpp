@@ -47,7 +47,7 @@ class Endpoint {
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
-    if (port < 0 || port > UINT16_MAX) return Error(EINVAL);
+    if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::not_an_address);
     const auto number = static_cast<std::uint16_t>(port);
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
@@ -106,14 +106,15 @@ class Endpoint {
     const char* const scope = ::strchr(address, '%');
     if (scope != nullptr) {
       const auto length = static_cast<std::size_t>(scope - address);
-      if (length >= sizeof without_scope) return Error(EINVAL);
+      if (length >= sizeof without_scope) return Error(detail::Reason::not_an_address);
       ::memcpy(without_scope, address, length);
     }
     v6_.sin6_family = AF_INET6;
     v6_.sin6_port = htons(port);
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
-    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1)
+      return Error(detail::Reason::not_an_address);
     return scope != nullptr ? set_scope(scope + 1) : Result<void>();
   }
   // An interface may have a name of digits, so the name is tried first.
@@ -127,7 +128,7 @@ class Endpoint {
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
-    if (length == 0) return Error(EINVAL);
+    if (length == 0) return Error(detail::Reason::not_an_address);
     if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
     unix_.sun_family = AF_UNIX;
     ::memcpy(unix_.sun_path, path, length + 1);
@@ -143,12 +144,12 @@ class Endpoint {
     const char* const begin = text + (brackets ? 1 : 0);
     // The last bracket: the name of an interface may have one in it.
     const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
-    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+    if (end == nullptr || (brackets && end[1] != ':')) return Error(detail::Reason::not_an_address);
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(detail::Reason::not_an_address);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
     std::uint32_t port = 0;
-    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(EINVAL);
+    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(detail::Reason::not_an_address);
     return set_ip(address, static_cast<std::uint16_t>(port));
   }
   // Whether it is a decimal number, of digits alone, up to `most`.

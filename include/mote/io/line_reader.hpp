@@ -82,7 +82,7 @@ template <std::size_t N> class LineReader {
     if (too_long) skipping_ = true;
     if (skipping_) begin_ = end_;
     move_to_front();
-    return Error(too_long ? EMSGSIZE : EAGAIN);
+    return too_long ? Error(detail::Reason::line_too_long) : Error(EAGAIN);
   }
   void move_to_front() {
     if (begin_ != 0) ::memmove(bytes_, bytes_ + begin_, end_ - begin_);
@@ -97,7 +97,7 @@ template <std::size_t N> class LineReader {
     searched_ = 0;
     end_ = 0;
     skipping_ = false;
-    return none ? Result<ByteView>(Error(ENODATA)) : rest;
+    return none ? Result<ByteView>(Error(detail::Reason::stream_ended)) : rest;
   }
   ByteView cut(std::size_t from, std::size_t to) const {
     const bool by_newline = delimiter_ == 0;

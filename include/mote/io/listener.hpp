@@ -55,7 +55,7 @@ class Listener : public Source {
   //   ENXIO                    the reactor is not open.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
   Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
     if (!fd) return detail::last_error();
     unsigned flags = Slot::is_socket | Slot::listening;
@@ -92,8 +92,8 @@ class Listener : public Source {
   //   EPERM                    a firewall forbids it.
   //   ECONNABORTED             many connections in a row had been ended before they were accepted.
   Result<Stream> try_accept() {
-    if (slot_ == nullptr) return Error(EBADF);
-    if (loop_->vacancies() == 0) return Error(ENOBUFS);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
+    if (loop_->vacancies() == 0) return Error(detail::Reason::descriptor_table_full);
     return Result<Stream>::in_place([this](Stream& stream) { return accept_into(stream); });
   }
  private:
@@ -116,7 +116,7 @@ class Listener : public Source {
   }
 
   Result<void> attempt_accept(PollContext context, Stream& stream) {
-    if (loop_ == nullptr) return Error(EBADF);
+    if (loop_ == nullptr) return Error(detail::Reason::not_open);
     loop_->vacancy().remove(context.header());
     loop_->accept_retry().remove(context.header());
     Error refusal;
@@ -135,7 +135,7 @@ class Listener : public Source {
   // Waits elsewhere than for the descriptor. The reader is the record of whose operation is pending: it awaits a bit
   // that no event answers.
   Error wait_in(WaitQueue& queue, PollContext context, const char* what) {
-    if (slot_->reader.is_taken_by_another(context.header())) return Error(EBUSY);
+    if (slot_->reader.is_taken_by_another(context.header())) return Error(detail::Reason::awaited_by_another_task);
     const Error answer = queue.wait(context.header(), what);
     if (answer == detail::suspended) slot_->reader.wait(context.header(), detail::awaits_no_event);
     return answer;

@@ -48,7 +48,7 @@ class Source : protected detail::SourceBase {
   //   ENOBUFS  the table is full: see Config::descriptors.
   //   ENXIO    the reactor is not open.
   Result<void> open(Reactor& reactor, Fd&& fd) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
     int type = 0;
     socklen_t size = sizeof type;
     const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
@@ -108,9 +108,9 @@ class Source : protected detail::SourceBase {
   //   ENOMEM, ENOSPC  the kernel's limits on registrations.
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     MOTE_ASSERT(handler);
-    if (slot_->is_reading() || slot_->is_writing()) return Error(EBUSY);
+    if (slot_->is_reading() || slot_->is_writing()) return Error(detail::Reason::operation_pending);
     slot_->reader.clear();
     slot_->writer.clear();
     return loop_->set_handler(*slot_, interest, handler);
@@ -125,7 +125,7 @@ class Source : protected detail::SourceBase {
   //   EPERM, EACCES        the option is for privileged processes.
   //   ENOMEM, ENOBUFS      the system's limits.
   Result<void> set_option(int level, int name, int value) {
-    return detail::check(System::setsockopt(fd(), level, name, &value, sizeof value));
+    return detail::result_of(System::setsockopt(fd(), level, name, &value, sizeof value));
   }
   // Errors:
   //   EBADF     it is not open.
@@ -157,7 +157,7 @@ class Source : protected detail::SourceBase {
     const int status = System::fcntl(fd, F_GETFL, 0);
     if (status < 0) return detail::last_error();
     if ((status & O_NONBLOCK) != 0) return {};
-    return detail::check(System::fcntl(fd, F_SETFL, status | O_NONBLOCK));
+    return detail::result_of(System::fcntl(fd, F_SETFL, status | O_NONBLOCK));
   }
   Result<Endpoint> ask_for_endpoint(int (*ask)(int, sockaddr*, socklen_t*)) const {
     Endpoint endpoint;

@@ -52,7 +52,7 @@ class SourceBase : SlotOwner {
   //   ENOBUFS  the table is full.
   //   ENXIO    the reactor is not open.
   Result<void> register_as(Loop& loop, Fd&& fd, unsigned flags) {
-    if (slot_ != nullptr) return Error(EBUSY);
+    if (slot_ != nullptr) return Error(Reason::already_open);
     Slot* slot = nullptr;
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr);
@@ -111,7 +111,7 @@ class SourceBase : SlotOwner {
     if (slot_ == nullptr) {
       const bool was_pending = take_interruption(task, direction);
       if (was_pending && context.is_cancelling() && !context.is_abandoning()) context.acknowledge_cancellation();
-      return Error(loop_ != nullptr ? ECANCELED : EBADF);
+      return loop_ != nullptr ? Error(ECANCELED) : Error(Reason::not_open);
     }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {

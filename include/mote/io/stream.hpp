@@ -97,7 +97,7 @@ class Stream : public Source {
         if (!slot_->may_read()) return Error(EAGAIN);
         const Result<std::size_t> n = detail::try_receive(*slot_, buffer);
         if (!n) return n.error();
-        if (*n == 0) return Error(ENODATA);
+        if (*n == 0) return Error(detail::Reason::stream_ended);
         buffer.drop_front(*n);
       }
       return {};
@@ -122,7 +122,7 @@ class Stream : public Source {
         }
       }
       const int error = write_slow_path(context.task(), bytes, n);
-      return error == 0 ? Result<void>() : Error(error);
+      return error == 0 ? Result<void>() : detail::ErrorAccess::error(error);
     });
   }
   void write_all(ByteView&& bytes) = delete;
@@ -160,7 +160,7 @@ class Stream : public Source {
   //   EAGAIN   there is nothing to read now.
   //   EBADF    it is not open.
   Result<std::size_t> try_read(ByteSpan buffer) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     if (!slot_->is(Slot::is_stream)) return detail::try_receive(*slot_, buffer);
     const ssize_t n = System::recv(slot_->fd, buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (detail::expect_true(n > 0)) return static_cast<std::size_t>(n);
@@ -171,7 +171,7 @@ class Stream : public Source {
   //   EAGAIN   there is no room to write now.
   //   EBADF    it is not open.
   Result<std::size_t> try_write(ByteView bytes) {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     if (!slot_->is(Slot::is_stream) || bytes.empty()) return detail::try_send(*slot_, bytes);
     const ssize_t n = System::send(slot_->fd, bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (detail::expect_true(n > 0)) return static_cast<std::size_t>(n);
@@ -185,7 +185,7 @@ class Stream : public Source {
   //   ENOTCONN   it is not connected, or not any more.
   //   ENOTSOCK   it is a pipe or a terminal, which have no such thing.
   //   EBADF      it is not open.
-  Result<void> shutdown_write() { return detail::check(System::shutdown(fd(), SHUT_WR)); }
+  Result<void> shutdown_write() { return detail::result_of(System::shutdown(fd(), SHUT_WR)); }
   // TCP_NODELAY: what is written is sent at once. Errors: those of set_option().
   Result<void> set_no_delay(bool on) { return set_option(IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
   // For a stream whose short reads do not mean that nothing is left, since the kernel hands out records (kTLS, by
@@ -193,7 +193,7 @@ class Stream : public Source {
   // Errors:
   //   EBADF   it is not open.
   Result<void> expect_records() {
-    if (slot_ == nullptr) return Error(EBADF);
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
     disable_edges();
     return {};
   }
@@ -214,19 +214,20 @@ class Stream : public Source {
   // PollContext: an object that is passed by value to a function that is not inlined costs g++ 12 two instructions on
   // the way of every message.
 
-  // Returns a size, or an errno value as a negative number.
+  // Returns a size, or an Error, as it is stored, as a negative number.
   [[gnu::noinline]] ssize_t read_slow_path(Task& task, unsigned char* data, std::size_t size, ssize_t answer) {
     if (begin_attempt(task, Interest::read)) return -ECANCELED;
     const ssize_t n = slot_->may_read() ? detail::receive(*slot_, {data, size}, answer) : -EAGAIN;
     if (n != -EAGAIN) return n;
-    return -wait_for(PollContext(task), Interest::read, "data").code();
+    return -detail::ErrorAccess::stored(wait_for(PollContext(task), Interest::read, "data"));
   }
-  // Returns 0 when all is sent, or an errno value.
+  // Returns 0 when all is sent, or an Error as it is stored.
   [[gnu::noinline]] int write_slow_path(Task& task, ByteView& bytes, ssize_t answer) {
     if (begin_attempt(task, Interest::write)) return ECANCELED;
     while (!bytes.empty()) {
       const ssize_t n = slot_->may_write() ? detail::send(*slot_, bytes, answer) : -EAGAIN;
-      if (n == -EAGAIN) return wait_for(PollContext(task), Interest::write, "room to write").code();
+      if (n == -EAGAIN)
+        return detail::ErrorAccess::stored(wait_for(PollContext(task), Interest::write, "room to write"));
       if (n < 0) return static_cast<int>(-n);
       bytes.drop_front(static_cast<std::size_t>(n));
       answer = detail::not_tried;
@@ -258,7 +259,7 @@ class Stream : public Source {
       return refusal;
     }
     if (is_pending && !is_own) {
-      if (is_in_use_by_others()) return Error(EBUSY);
+      if (is_in_use_by_others()) return Error(detail::Reason::awaited_by_another_task);
       drop_connection(context, begun);
     }
     if (is_own) slot_->write_state |= Slot::tried;
@@ -266,7 +267,7 @@ class Stream : public Source {
     if (result && !slot_->may_write()) result = wait_to_be_connected(context, begun);
     if (result) {
       slot_->clear(Slot::connecting);
-    } else if (!detail::is_one_of(result.error().code(), detail::suspended.code(), EBUSY)) {
+    } else if (result.error() != detail::suspended && result.error() != EBUSY) {
       drop_connection(context, begun);
     }
     return result;

@@ -23,13 +23,13 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// Converts a byte count, or an errno value as a negative number.
+// Converts a byte count, or an Error, as it is stored, as a negative number.
 inline Result<std::size_t> transfer_result(ssize_t n) {
-  return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : Error(static_cast<int>(-n));
+  return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : ErrorAccess::error(static_cast<int>(-n));
 }
 
 // In place of a system call's result: it has not been made yet.
-constexpr ssize_t not_tried = -2;
+inline constexpr ssize_t not_tried = -2;
 
 // Notes that a read() or write() has failed, and returns its error. After EAGAIN the next attempt waits for an event.
 [[gnu::cold]] inline int note_failure(Slot& slot, std::uint8_t& state) {

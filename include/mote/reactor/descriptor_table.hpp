@@ -66,7 +66,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   //   EBADF    fd is negative.
   //   ENOBUFS  the table is full. It is reported to the observer.
   Result<void> claim(int fd, Slot*& claimed) {
-    if (selector_ == nullptr) return Error(ENXIO);
+    if (selector_ == nullptr) return Error(Reason::reactor_not_open);
     if (fd < 0) return Error(EBADF);
     if (free_ == 0 && fresh_ == capacity_) return report_table_full();
     Slot* slot = nullptr;
@@ -189,7 +189,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   //   ENOMEM, ENOSPC  the kernel's limits.
   Result<void> wait_for(Slot& slot, Interest direction, TaskHeader& task) {
     Waiter& waiter = slot.waiter_of(direction);
-    if (waiter.is_taken_by_another(task) || slot.handler) return Error(EBUSY);
+    if (waiter.is_taken_by_another(task) || slot.handler) return Error(Reason::awaited_by_another_task);
     const bool only_data = (slot.read_state & Slot::slow_path) == 0;
     waiter.wait(task, bits(direction) | (only_data ? 0u : awaits_more_than_data));
     const Interest wanted = slot.wanted | direction;
@@ -203,13 +203,13 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   constexpr DescriptorTable() = default;
   ~DescriptorTable() = default;
 
-  void attach(Selector& selector, Slot* slots, std::uint32_t capacity) {
+  void attach(Selector& selector, Slot* storage, std::uint32_t capacity) {
     // Before Linux 5.3 an edge of room to write may be lost when memory is short (the kernel's changes 'set
     // SOCK_NOSPACE under memory pressure' of 5.0, and 'make sure EPOLLOUT wont be missed' of 5.3).
     const bool has_edges = selector.can_report_edges() && System::is_at_least(5, 3);
     edges_ = has_edges ? edge_triggered : Interest::none;
     selector_ = &selector;
-    slots_ = slots;
+    slots_ = storage;
     capacity_ = capacity;
   }
 
@@ -460,8 +460,9 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
 
   [[gnu::cold]] Error report_table_full() {
-    report(Observation::table_full, nullptr, Error(ENOBUFS));
-    return Error(ENOBUFS);
+    const Error full = Error(Reason::descriptor_table_full);
+    report(Observation::table_full, nullptr, full);
+    return full;
   }
 
   // Makes what the selector knows equal to what is wanted. `before` is wanted again after an error.
@@ -488,7 +489,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
       if (modified || !is_one_of(modified.error().code(), ENOENT, EPERM)) return modified;
       leave_but_stay_named(slot);  // closed by somebody else, and the number is another file's by now
     }
-    if (is_number_taken(slot)) return Error(EEXIST);
+    if (is_number_taken(slot)) return Error(Reason::descriptor_already_added);
     Result<void> added = tell_selector(slot, Change::add);
     if (!added && added.error() == EEXIST && !is_in_set_elsewhere(slot)) {
       added = tell_selector(slot, Change::modify);  // a duplicate, closed since, has left it behind

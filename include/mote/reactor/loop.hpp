@@ -77,8 +77,8 @@ class Loop : LoopWords, public DescriptorTable {
   Result<void> run_until(Instant limit) { return take_turns(limit, false); }
   // Returns how many steps, events and timers there were. Errors of both: see Reactor::run().
   Result<std::uint32_t> run_once(Duration timeout) {
-    Instant limit = timeout == forever ? Instant::max() : Instant::min();
-    if (timeout > Duration::zero() && timeout != forever) limit = saturating_add(Clock::now(), timeout);
+    Instant limit = timeout == unlimited ? never : distant_past;
+    if (timeout > Duration::zero() && timeout != unlimited) limit = saturating_add(Clock::now(), timeout);
     const std::uint64_t before = work_done();
     const Result<void> done = take_turns(limit, true);
     if (!done) return done.error();
@@ -113,9 +113,9 @@ class Loop : LoopWords, public DescriptorTable {
   Instant firing_until() const { return firing_until_; }
   void set_firing_until(Instant instant) { firing_until_ = instant; }
   Instant next_deadline() const {
-    if (!is_open()) return Instant::max();
-    if (has_work_at_once()) return Instant::min();
-    return wheel_.empty() ? Instant::max() : Instant(Duration(wheel_.next()));
+    if (!is_open()) return never;
+    if (has_work_at_once()) return distant_past;
+    return wheel_.empty() ? never : Instant(Duration(wheel_.next()));
   }
   // Something could not be done now: after limits::retry_pause, accept_retry() is woken, and muted descriptors are
   // looked at again.
@@ -133,12 +133,12 @@ class Loop : LoopWords, public DescriptorTable {
   //   ENOBUFS                         limits::reactors_with_wakeups of this process have wake-ups already.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits. (ENODEV cannot be: anonymous inodes are always there.)
   Result<void> enable_wakeups() {
-    if (!is_open()) return Error(ENXIO);
+    if (!is_open()) return Error(Reason::reactor_not_open);
     if (wake_cell_ != nullptr) return {};
     Fd fresh(System::event_fd());
     if (!fresh) return last_error();
     WakeCell* const cell = claim_wake_cell();
-    if (cell == nullptr) return Error(ENOBUFS);
+    if (cell == nullptr) return Error(Reason::too_many_woken_reactors);
     Slot& slot = wake_slot();
     evict(fresh.get());
     slot.fd = fresh.get();
@@ -169,7 +169,7 @@ class Loop : LoopWords, public DescriptorTable {
   // In a forked child: makes a selector and a wake-up descriptor of its own, and tells the nodes of the inbox.
   // Errors: those of enable_wakeups(), and those of rebuild().
   Result<void> after_fork_in_child() {
-    if (!is_open()) return Error(ENXIO);
+    if (!is_open()) return Error(Reason::reactor_not_open);
     // In the same process once more, other threads may be using the descriptor by now.
     if (wake_cell_ != nullptr && process_ != System::process()) {
       Fd fresh(System::event_fd());
@@ -193,9 +193,9 @@ class Loop : LoopWords, public DescriptorTable {
   constexpr Loop() = default;
   ~Loop() = default;
 
-  void attach(Selector& selector, Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
+  void attach(Selector& selector, Slot* storage, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
     start();
-    DescriptorTable::attach(selector, slots, capacity);
+    DescriptorTable::attach(selector, storage, capacity);
     batch_ = batch;
     batch_size_ = batch_size;
   }
@@ -219,9 +219,9 @@ class Loop : LoopWords, public DescriptorTable {
   }
 
   Result<void> take_turns(Instant limit, bool once) {
-    if (running_) return Error(EBUSY);
-    if (!is_open()) return Error(ENXIO);
-    const bool endless = !once && limit == Instant::max();
+    if (running_) return Error(Reason::already_running);
+    if (!is_open()) return Error(Reason::reactor_not_open);
+    const bool endless = !once && limit == never;
     const bool no_limit_no_priorities = endless && !has_priorities();
     const Run run(*this);
     Result<void> result = finish_rebuild();
@@ -230,11 +230,11 @@ class Loop : LoopWords, public DescriptorTable {
       const std::uint64_t before = work_done();
       result = finish_turn(limit);
       if (!result) return result;
-      if (once && work_done() != before) limit = Instant::min();  // the turn that follows does not wait
+      if (once && work_done() != before) limit = distant_past;  // the turn that follows does not wait
     }
     while (is_quiet() || once || !is_over()) {
       if (endless && nothing_can_happen()) {
-        if (stats().tasks != 0) result = Error(EDEADLK);
+        if (stats().tasks != 0) result = Error(Reason::deadlock);
         break;
       }
       result = turn(limit, no_limit_no_priorities);
@@ -243,7 +243,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (!once) stop_.store(0, std::memory_order_relaxed);
     return result;
   }
-  bool is_last_turn(Instant limit, bool once) { return once || (limit != Instant::max() && now() >= limit); }
+  bool is_last_turn(Instant limit, bool once) { return once || (limit != never && now() >= limit); }
   // A run, which an exception may leave, too.
   class Run {
    public:
@@ -275,7 +275,7 @@ class Loop : LoopWords, public DescriptorTable {
     return wait_and_dispatch(limit, no_limit_no_priorities);
   }
   [[gnu::always_inline]] Result<void> wait_and_dispatch(Instant limit, bool no_limit_no_priorities) {
-    Duration timeout = forever;
+    Duration timeout = unlimited;
     const bool waits_forever = no_limit_no_priorities && waits_for_events_alone();  // the quick test
     if (!waits_forever) timeout = time_to_wait(limit);
     const bool may_sleep = fall_asleep(timeout);
@@ -330,7 +330,7 @@ class Loop : LoopWords, public DescriptorTable {
     Instant next = limit;
     if (!wheel_.empty() && Instant(Duration(wheel_.next())) < next) next = Instant(Duration(wheel_.next()));
     // Where nothing can happen it does not block: take_turns() then ends the run.
-    if (next == Instant::max()) return nothing_can_happen() ? Duration::zero() : forever;
+    if (next == never) return nothing_can_happen() ? Duration::zero() : unlimited;
     if (next <= last_known_time()) return Duration::zero();  // passed already: the clock need not be read
     const Instant fresh = read_clock();                      // again: the steps may have taken long
     return next > fresh ? next - fresh : Duration::zero();

@@ -54,14 +54,14 @@ class Reactor : detail::Loop {
   //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
   //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
-  Result<void> run() { return run_until(Instant::max()); }
+  Result<void> run() { return run_until(never); }
   // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
-  // happen: what other threads start meanwhile is served. `forever` makes it run(); zero or less is one turn without a
+  // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without a
   // wait.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
   // a stop(), which stays for the next run(); until then it does not wait.
-  Result<std::uint32_t> run_once(AnyDuration timeout = forever) { return Loop::run_once(timeout); }
+  Result<std::uint32_t> run_once(AnyDuration timeout = unlimited) { return Loop::run_once(timeout); }
   // Ends run() at the end of this turn; or, called before, the next run() at once. Any thread and any signal handler:
   // for these, wake-ups have to be enabled before (by a Waker, Mailbox, Signals, or enable_wakeups()), and it must not
   // be called any more once the reactor's destructor has begun.
@@ -115,7 +115,7 @@ class Reactor : detail::Loop {
   //   ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of add().
   Result<void> modify(Registration registration, Interest interest) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
+    if (slot == nullptr) return Error(detail::Reason::registration_ended);
     return renew_interest(*slot, interest);
   }
   // After it no event of the registration is delivered, even if one has been received. Remove first, then close. Wakes
@@ -124,7 +124,7 @@ class Reactor : detail::Loop {
   //   ENOENT   the registration is no longer there.
   Result<void> remove(Registration registration) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
+    if (slot == nullptr) return Error(detail::Reason::registration_ended);
     remove_from_selector(*slot);
     release(*slot);
     return {};
@@ -135,7 +135,7 @@ class Reactor : detail::Loop {
   //   ENOENT   the registration is no longer there.
   Result<void> forget(Registration registration) {
     Slot* const slot = find(registration);
-    if (slot == nullptr) return Error(ENOENT);
+    if (slot == nullptr) return Error(detail::Reason::registration_ended);
     forget_in_selector(*slot);
     release(*slot);
     return {};
@@ -149,7 +149,7 @@ class Reactor : detail::Loop {
   // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). It is
   // another one after Observation::selector_rebuilt. -1 with poll, which has none.
   int pollable_descriptor() const { return Loop::pollable_descriptor(); }
-  // Instant::min() if there is work at once, Instant::max() if there is no timer.
+  // detail::distant_past if there is work at once, never if there is no timer.
   Instant next_deadline() const { return Loop::next_deadline(); }
 
   // ---- other threads and processes ----
@@ -208,8 +208,9 @@ class Reactor : detail::Loop {
  protected:
   constexpr Reactor() = default;
   ~Reactor() = default;  // the derived class that has the storage calls close() before it is destroyed
-  void attach(Selector& selector, detail::Slot* slots, std::uint32_t capacity, Ready* batch, std::uint32_t batch_size) {
-    Loop::attach(selector, slots, capacity, batch, batch_size);
+  void attach(Selector& selector, detail::Slot* storage, std::uint32_t capacity, Ready* batch,
+              std::uint32_t batch_size) {
+    Loop::attach(selector, storage, capacity, batch, batch_size);
   }
   void attach_priorities(detail::RunQueue* higher, std::uint32_t levels) { start_higher_queues(higher, levels); }
   void close() { Loop::close(); }

@@ -128,9 +128,9 @@ struct Slot {
 
 // A bit of what a reader awaits, beside those of Interest: it may wait for more than plain data. It makes dispatch()
 // skip its shortcut for plain data, which does not store Slot::last.
-constexpr unsigned awaits_more_than_data = 0x100;
+inline constexpr unsigned awaits_more_than_data = 0x100;
 // A bit of what a reader awaits that waits in a queue instead: no event answers it.
-constexpr unsigned awaits_no_event = 0x200;
+inline constexpr unsigned awaits_no_event = 0x200;
 
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE

@@ -52,13 +52,13 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
     if (control(EPOLL_CTL_ADD, fd, interest, token) != 0) return detail::last_error();
     if (count_ >= N) {
       control(EPOLL_CTL_DEL, fd, interest, token);  // added first, so that EEXIST and EBADF come before ENOBUFS
-      return Error(ENOBUFS);
+      return Error(detail::Reason::selector_full);
     }
     ++count_;
     return {};
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
-    return detail::check(control(EPOLL_CTL_MOD, fd, interest, token));
+    return detail::result_of(control(EPOLL_CTL_MOD, fd, interest, token));
   }
   Result<void> on_remove(int fd) {
     if (control(EPOLL_CTL_DEL, fd, Interest::none, 0) != 0) return detail::last_error();
@@ -72,9 +72,9 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
     const int most = capacity > most_events ? int{most_events} : static_cast<int>(capacity);
     auto* const events = reinterpret_cast<epoll_event*>(ready);  // written by the kernel alone
-    const bool timed = timeout != forever && timeout > Duration::zero();
+    const bool timed = timeout != unlimited && timeout > Duration::zero();
     const int n = timed ? wait_timed(events, most, timeout)
-                        : System::epoll_wait(set_.get(), events, most, timeout == forever ? -1 : 0);
+                        : System::epoll_wait(set_.get(), events, most, timeout == unlimited ? -1 : 0);
     // EINTR; EBADF: a rebuild has failed. EINVAL: `most` is 0.
     return n >= 0 ? Result<std::size_t>(static_cast<std::size_t>(n)) : detail::last_error();
   }

@@ -39,10 +39,10 @@ using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_sam
 
 template <class E> constexpr unsigned bits(E e) { return static_cast<unsigned>(e); }
 
-constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
+inline constexpr unsigned all_bits = 0x203f;  // of Interest and Readiness; 0x20 is the kernel's POLLNVAL
 
 // An extra Interest bit: edge-triggered (EPOLLET), with EPOLLPRI. The descriptor table of the reactor says who gets it.
-constexpr Interest edge_triggered{8};
+inline constexpr Interest edge_triggered{8};
 
 }  // namespace detail
 

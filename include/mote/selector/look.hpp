@@ -15,7 +15,7 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 // POLLNVAL, in what look() returns: there is no open descriptor of this number.
-constexpr Readiness not_open{POLLNVAL};
+inline constexpr Readiness not_open{POLLNVAL};
 
 // What is ready of a descriptor at this moment, of what is asked for; hang-up, error and not_open in any case. One
 // system call, poll(2); where that fails (the kernel is out of memory), nothing is ready.

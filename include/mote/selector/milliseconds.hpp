@@ -22,7 +22,7 @@ constexpr int whole_milliseconds(Duration timeout) {
 
 // Milliseconds of any timeout, as poll(2) and epoll_wait(2) take them: -1 for no limit.
 constexpr int to_milliseconds(Duration timeout) {
-  if (timeout == forever) return -1;
+  if (timeout == unlimited) return -1;
   return timeout > Duration::zero() ? whole_milliseconds(timeout) : 0;
 }
 

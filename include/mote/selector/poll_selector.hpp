@@ -47,9 +47,9 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
   // What follows is called by Selector, whose comments name the errors.
 
   Result<void> on_add(int fd, Interest interest, std::uint64_t token) {
-    if (find(fd) != not_found) return Error(EEXIST);
+    if (find(fd) != not_found) return Error(detail::Reason::descriptor_already_added);
     if (System::fcntl(fd, F_GETFD, 0) < 0) return detail::last_error();  // EBADF: poll itself would report it too late
-    if (count_ >= N) return Error(ENOBUFS);
+    if (count_ >= N) return Error(detail::Reason::selector_full);
     std::uint32_t cell = home(fd);
     while (index_[cell] != 0) cell = (cell + 1) & mask;
     set(count_, fd, interest, token);
@@ -59,13 +59,13 @@ template <std::size_t N> class PollSelector : public SelectorBase<PollSelector<N
   }
   Result<void> on_modify(int fd, Interest interest, std::uint64_t token) {
     const std::uint32_t cell = find(fd);
-    if (cell == not_found) return Error(ENOENT);
+    if (cell == not_found) return Error(detail::Reason::descriptor_not_added);
     set(index_[cell] - 1, fd, interest, token);
     return {};
   }
   Result<void> on_remove(int fd) {
     const std::uint32_t cell = find(fd);
-    if (cell == not_found) return Error(ENOENT);
+    if (cell == not_found) return Error(detail::Reason::descriptor_not_added);
     const std::uint32_t position = index_[cell] - 1;
     erase(cell);
     --count_;

@@ -78,7 +78,8 @@ class Selector : detail::Pinned {
   //   ENOSPC   (epoll) /proc/sys/fs/epoll/max_user_watches is reached.
   //   ENOMEM   the kernel has no memory: try again later.
   Result<void> add(int fd, Interest interest, std::uint64_t token) {
-    return operations_ != nullptr ? operations_->add(*this, fd, interest, token) : Error(EBADF);
+    return operations_ != nullptr ? operations_->add(*this, fd, interest, token)
+                                  : Error(detail::Reason::selector_not_open);
   }
 
   // Replaces both the interest and the token.
@@ -87,14 +88,17 @@ class Selector : detail::Pinned {
   //   EBADF    fd is not open, or the selector is not.
   //   ENOMEM   the kernel has no memory: try again later.
   Result<void> modify(int fd, Interest interest, std::uint64_t token) {
-    return operations_ != nullptr ? operations_->modify(*this, fd, interest, token) : Error(EBADF);
+    return operations_ != nullptr ? operations_->modify(*this, fd, interest, token)
+                                  : Error(detail::Reason::selector_not_open);
   }
 
   // No wait that begins after it reports fd.
   // Errors:
   //   ENOENT   fd is not in, or (epoll) has been closed since: forget() it.
   //   EBADF    (epoll) fd is not open: forget() it. Or the selector is not open.
-  Result<void> remove(int fd) { return operations_ != nullptr ? operations_->remove(*this, fd) : Error(EBADF); }
+  Result<void> remove(int fd) {
+    return operations_ != nullptr ? operations_->remove(*this, fd) : Error(detail::Reason::selector_not_open);
+  }
 
   // For a descriptor that has been closed, so that the kernel has dropped it: corrects the selector's own account of
   // it, without a system call.
@@ -102,7 +106,7 @@ class Selector : detail::Pinned {
     if (operations_ != nullptr) operations_->forget(*this, fd);
   }
 
-  // Waits until something is ready or the time is up (zero: only looks; forever: no limit), writes at most `capacity`
+  // Waits until something is ready or the time is up (zero: only looks; unlimited: no limit), writes at most `capacity`
   // entries and returns their number. 0 means that the time is up, and is never returned before. A signal does not end
   // the wait.
   // Errors:
@@ -111,8 +115,8 @@ class Selector : detail::Pinned {
   //   ENOMEM   (poll) the kernel has no memory: try again later.
   Result<std::size_t> wait(Ready* ready, std::size_t capacity, AnyDuration limit) {
     Duration timeout = limit;
-    const bool timed = timeout > Duration::zero() && timeout != forever;
-    const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : Instant::max();
+    const bool timed = timeout > Duration::zero() && timeout != unlimited;
+    const Instant deadline = timed ? saturating_add(Clock::now(), timeout) : never;
     for (;;) {
       const Result<std::size_t> count = wait_once(ready, capacity, timeout);
       if (count && (*count != 0 || timeout <= Duration::zero())) return count;
@@ -129,7 +133,8 @@ class Selector : detail::Pinned {
   // Errors: those of wait(), and
   //   EINTR    a signal came first: wait again.
   Result<std::size_t> wait_once(Ready* ready, std::size_t capacity, AnyDuration timeout) {
-    return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout) : Error(EBADF);
+    return operations_ != nullptr ? operations_->wait(*this, ready, capacity, timeout)
+                                  : Error(detail::Reason::selector_not_open);
   }
 
   // Starts anew with nothing added: in a forked child, or to be rid of what a closed descriptor left in the kernel.
@@ -138,7 +143,9 @@ class Selector : detail::Pinned {
   //   EMFILE           the process has too many descriptors open: close some and try again.
   //   ENFILE, ENOMEM   the system has, or the kernel has no memory: try again later.
   //   EBADF            the selector was never opened.
-  Result<void> rebuild() { return operations_ != nullptr ? operations_->rebuild(*this) : Error(EBADF); }
+  Result<void> rebuild() {
+    return operations_ != nullptr ? operations_->rebuild(*this) : Error(detail::Reason::selector_not_open);
+  }
 
   // It is readable when something is ready, for nesting in another loop. -1 where there is none (poll).
   int descriptor() const { return operations_ != nullptr ? operations_->descriptor(*this) : -1; }

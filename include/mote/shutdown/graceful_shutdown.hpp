@@ -56,9 +56,9 @@ struct ShutdownReport {
 // Size on a 32-bit board: 160 bytes.
 class GracefulShutdown {
  public:
-  GracefulShutdown(Reactor& reactor, const SignalSet& signals, AnyDuration grace = std::chrono::seconds(2),
+  GracefulShutdown(Reactor& reactor, const SignalSet& wanted, AnyDuration grace = std::chrono::seconds(2),
                    AnyDuration cleanup = std::chrono::milliseconds(500))
-      : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(signals), grace_(grace), cleanup_(cleanup) {}
+      : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(wanted), grace_(grace), cleanup_(cleanup) {}
   ~GracefulShutdown() {
     if (open_) close();
   }
@@ -87,7 +87,7 @@ class GracefulShutdown {
   // Errors: those of open() and of Reactor::run().
   // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
-    if (loop_.is_running()) return Error(EBUSY);
+    if (loop_.is_running()) return Error(detail::Reason::already_running);
     const Result<void> opened = open();
     if (!opened) return opened.error();
     ShutdownReport report;
@@ -167,7 +167,7 @@ class GracefulShutdown {
   // Runs the reactor until the first request.
   Result<void> serve() {
     std::uint32_t ended_before = 0;  // not reported: these tasks ended before the shutdown
-    const Result<void> ran = run_phase(forever, 0, ended_before);
+    const Result<void> ran = run_phase(unlimited, 0, ended_before);
     signals_.deliver();  // one that came in the last moment of the run is not to be lost
     return ran;
   }
@@ -194,7 +194,7 @@ class GracefulShutdown {
   // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
     const std::uint64_t before = loop_.stats().tasks_ended;
-    const Instant end = saturating_add(Clock::now(), duration);  // forever: the end of time
+    const Instant end = saturating_add(Clock::now(), duration);  // unlimited: the end of time
     requests_allowed_ = requests;
     if (requested()) loop_.set_flag(detail::draining);
     detail::OnException leave([this, before, &ended] {

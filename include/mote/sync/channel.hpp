@@ -92,16 +92,16 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
     });
   }
   template <class U> Result<void> put(U&& value) {
-    if (closed_ || count_ == N) return Error(closed_ ? EPIPE : EAGAIN);
+    if (closed_ || count_ == N) return closed_ ? Error(detail::Reason::channel_closed) : Error(EAGAIN);
     ::new (at(first_ + count_)) T(static_cast<U&&>(value));
     ++count_;
     receivers_.notify();
     return {};
   }
   Result<T> take() {
-    if (count_ == 0) return Error(closed_ ? ENODATA : EAGAIN);
+    if (count_ == 0) return closed_ ? Error(detail::Reason::channel_drained) : Error(EAGAIN);
     T* const value = static_cast<T*>(at(first_));
-    Result<T> result(std::move(*value));
+    Result<T> result(detail::Value<T&&>{std::move(*value)});
     value->~T();
     first_ = (first_ + 1) % N;
     --count_;

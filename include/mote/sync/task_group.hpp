@@ -157,12 +157,12 @@ template <std::size_t N> class TaskGroup : public TaskGroupBase {
   //              pool's spawn() returned it.
   //   EINVAL     the pool has tasks of another reactor.
   template <class Pool, class... A> Result<TaskRef> spawn(Pool& pool, Reactor& reactor, A&&... arguments) {
-    if (is_cancelling() || size() == N) return Error(is_cancelling() ? ECANCELED : ENOBUFS);
+    if (is_cancelling() || size() == N) return is_cancelling() ? Error(ECANCELED) : Error(detail::Reason::group_full);
     Result<TaskHandle> handle = pool.spawn(reactor, std::forward<A>(arguments)...);
     if (!handle) return handle.error();
     if (size() == N) {  // the task's constructor has spawned the last one
       static_cast<void>(handle->destroy());
-      return Error(ENOBUFS);
+      return Error(detail::Reason::group_full);
     }
     return add(std::move(*handle), storage_);
   }

@@ -69,7 +69,7 @@ class Watchdog : detail::Pinned {
   //   EACCES          the process may not open it.
   //   EMFILE, ENFILE  the system's limits.
   Result<void> open(Reactor& reactor, const char* path, AnyDuration period) {
-    if (fd_) return Error(EBUSY);
+    if (fd_) return Error(detail::Reason::already_open);
     Fd fd(detail::retry([path] { return System::open(path, O_WRONLY | O_NONBLOCK); }));
     if (!fd) return detail::last_error();
     return start(reactor, std::move(fd), period);
@@ -79,7 +79,7 @@ class Watchdog : detail::Pinned {
   //   EBUSY  it is open already.
   //   EBADF  there is no descriptor.
   Result<void> open(Reactor& reactor, Fd&& fd, AnyDuration period) {
-    if (fd_) return Error(EBUSY);
+    if (fd_) return Error(detail::Reason::already_open);
     if (!fd) return Error(EBADF);
     return start(reactor, std::move(fd), period);
   }
@@ -91,12 +91,12 @@ class Watchdog : detail::Pinned {
   //   EINVAL                  the environment's variables make no sense.
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
-    if (fd_) return Error(EBUSY);
+    if (fd_) return Error(detail::Reason::already_open);
     const char* const path = ::getenv("NOTIFY_SOCKET");
     if (path == nullptr) return Error(ENOENT);
     const Result<Endpoint> to = Endpoint::unix_path(path);
     const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
-    if (!to || !is_path_or_abstract) return Error(EINVAL);
+    if (!to || !is_path_or_abstract) return Error(detail::Reason::bad_watchdog_variable);
     Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     const Result<Duration> period = period_from_environment();
@@ -110,10 +110,10 @@ class Watchdog : detail::Pinned {
   //   EAGAIN                systemd is slow to read: try again later.
   //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
-    if (!fd_ || to_.size() == 0) return Error(EBADF);
+    if (!fd_ || to_.size() == 0) return Error(detail::Reason::not_open);
     const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
     const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
-    return detail::check(static_cast<int>(sent));
+    return detail::result_of(static_cast<int>(sent));
   }
   // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
   // case. Errors: those of write(2) on the device, which then stays armed.
@@ -146,7 +146,7 @@ class Watchdog : detail::Pinned {
     const bool is_ours = pid == nullptr || ::strtoul(pid, nullptr, 10) == own_pid;
     if (usec == nullptr || !is_ours) return Duration::zero();
     const unsigned long long microseconds = ::strtoull(usec, nullptr, 10);
-    if (microseconds > INT64_MAX / 1000) return Error(EINVAL);
+    if (microseconds > INT64_MAX / 1000) return Error(detail::Reason::bad_watchdog_variable);
     return Duration(static_cast<std::int64_t>(microseconds) * 500);
   }
   Result<void> start(Reactor& reactor, Fd&& fd, Duration period) {
@@ -182,7 +182,7 @@ class Watchdog : detail::Pinned {
   // Writes the first byte of `text` to the device.
   Result<void> write(const char* text) {
     const auto written = detail::retry([this, text] { return System::write(fd_.get(), text, 1); });
-    return detail::check(static_cast<int>(written));
+    return detail::result_of(static_cast<int>(written));
   }
 
   // ---- heartbeats ----

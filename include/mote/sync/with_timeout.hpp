@@ -39,7 +39,7 @@ template <class Op> struct [[nodiscard]] Timed {
     }
     context.abandon(operation);
     timer.end_limit(context);
-    return Answer<Op>(is_up ? Error(ETIMEDOUT) : is_up.error());
+    return Answer<Op>(is_up ? Error(Reason::time_is_up) : is_up.error());
   }
 
   TaskTimer& timer;

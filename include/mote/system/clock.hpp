@@ -29,9 +29,17 @@ struct Clock {
 };
 
 using Instant = Clock::time_point;
-constexpr Duration forever = Duration::max();
+
+// As a timeout: none. As a deadline: the end of time. (In parentheses, as below: old headers have macros of that name.)
+inline constexpr Duration unlimited = (Duration::max)();
+inline constexpr Instant never = (Instant::max)();
+#ifndef forever  // Qt's macro
+[[deprecated("renamed: unlimited")]] inline constexpr Duration forever = unlimited;
+#endif
 
 namespace detail {
+
+inline constexpr Instant distant_past = (Instant::min)();
 
 // How many nanoseconds one tick of a duration has; INT64_MAX stands for that and for all above. 0: no whole number.
 template <class Period> constexpr std::int64_t nanoseconds_per_tick() {
@@ -52,7 +60,7 @@ struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
 }  // namespace detail
 
 // A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
-// and saturates: what is longer than Duration can hold is `forever`, also std::chrono::hours::max(). The conversion of
+// and saturates: what is longer than Duration can hold is `unlimited`, also std::chrono::hours::max(). The conversion of
 // std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
 // time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
 // Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
@@ -82,9 +90,9 @@ class AnyDuration {
   template <class Period, class Count> static constexpr Duration saturated(Count count) {
     constexpr std::int64_t tick = detail::nanoseconds_per_tick<Period>();
     constexpr std::int64_t limit = tick != INT64_MAX ? INT64_MAX / tick : 0;
-    if (count > static_cast<Count>(limit)) return Duration::max();
+    if (count > static_cast<Count>(limit)) return unlimited;
     if constexpr (std::is_signed<Count>::value) {
-      if (count < static_cast<Count>(-limit)) return Duration::min();
+      if (count < static_cast<Count>(-limit)) return (Duration::min)();
     }
     return Duration(static_cast<std::int64_t>(count) * tick);
   }
@@ -98,7 +106,7 @@ constexpr Instant saturating_add(Instant t, AnyDuration duration) {
   std::int64_t sum = 0;
   const bool overflows = __builtin_add_overflow(t.time_since_epoch().count(), d.count(), &sum);
   if (!overflows) return Instant(Duration(sum));
-  return d.count() > 0 ? Instant::max() : Instant::min();
+  return d.count() > 0 ? never : detail::distant_past;
 }
 
 }  // namespace MOTE_NAMESPACE

@@ -30,7 +30,7 @@ inline namespace MOTE_NAMESPACE {
 using System = MOTE_SYSTEM;
 
 // Always inlined: monotonic_ns() returns its value in registers; this, as a function of its own, would not on ARM.
-[[gnu::always_inline]] inline Clock::time_point Clock::now() { return time_point(Duration(System::monotonic_ns())); }
+[[gnu::always_inline]] inline Instant Clock::now() { return Instant(Duration(System::monotonic_ns())); }
 
 namespace detail {
 
@@ -38,7 +38,7 @@ namespace detail {
 inline Error last_error() { return Error(System::error()); }
 
 // The Result of a system call whose answer is -1, or else of no interest.
-inline Result<void> check(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
+inline Result<void> result_of(int answer) { return answer >= 0 ? Result<void>() : last_error(); }
 
 template <class... Codes> constexpr bool is_one_of(int error, Codes... codes) { return ((error == codes) || ...); }
 

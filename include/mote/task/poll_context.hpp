@@ -91,7 +91,7 @@ class PollContext {
   //   EBUSY    (Waiter) another task waits there.
   //   ENOBUFS  (WaitQueue) the task waits in limits::queues_per_task queues already.
   Error wait(Waiter& waiter, const char* what) const {
-    if (waiter.is_taken_by_another(*header_)) return Error(EBUSY);
+    if (waiter.is_taken_by_another(*header_)) return Error(detail::Reason::awaited_by_another_task);
     waiter.wait(*header_);
     return suspend(what);
   }
@@ -175,7 +175,7 @@ class PollContext {
       task.consume_budget();
       return result;
     }
-    if (waiter.is_taken_by_another(task)) return Error(EBUSY);
+    if (waiter.is_taken_by_another(task)) return Error(detail::Reason::awaited_by_another_task);
     if (!task.consume_budget()) return refuse(task, waiter);  // cancelled, and no result was there to win
     waiter.wait(task);
     return task.suspend(what);

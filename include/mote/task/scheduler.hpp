@@ -58,17 +58,17 @@ class Scheduler : Pinned {
   //   ENOBUFS    the pool is full.
   //   EINVAL     the pool has tasks of another scheduler.
   //   ECANCELED  a task or a pool is being destroyed: its destructors spawn no others.
-  Result<void> claim(TaskStore& store, void* slots, const TaskType& type, TaskHolder& holder) {
+  Result<void> claim(TaskStore& store, void* storage, const TaskType& type, TaskHolder& holder) {
     if (destroying_) return Error(ECANCELED);
     if (store.scheduler() != this) {
-      if (store.used() != 0) return Error(EINVAL);
+      if (store.used() != 0) return Error(Reason::pool_of_another_reactor);
       store.unlink();
-      store.bind(*this, slots, type);
+      store.bind(*this, storage, type);
       stores_.push_back(store);
       ready_.start();  // a task may be spawned before open()
     }
     TaskHeader* const task = store.claim(type);
-    if (task == nullptr) return Error(ENOBUFS);
+    if (task == nullptr) return Error(Reason::task_pool_full);
     hold(holder, *task);
     return {};
   }
@@ -134,7 +134,8 @@ class Scheduler : Pinned {
     if (task->state != TaskHeader::State::finished) return;
     const Release release_at_end{*task};
     if (task->code != 0 && task->code != ECANCELED) {
-      task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task), Error(task->code));
+      task->store->scheduler()->report(Observation::task_failed, &TaskAccess::task(*task),
+                                       ErrorAccess::error(task->code));
     }
   }
 
@@ -174,7 +175,7 @@ class Scheduler : Pinned {
   // ---- priorities ----
 
   Result<void> set_priority(TaskHeader& task, std::uint32_t level) {
-    if (level > higher_levels_) return Error(EINVAL);
+    if (level > higher_levels_) return Error(Reason::no_such_priority);
     const bool queued = task.linked();
     task.unlink();
     task.run_queue = level == 0 ? &ready_ : &higher_[level - 1];
@@ -350,7 +351,7 @@ class Scheduler : Pinned {
       return;
     }
     const Release release_at_end{task};
-    if (failure) report(Observation::task_failed, &TaskAccess::task(task), Error(code));
+    if (failure) report(Observation::task_failed, &TaskAccess::task(task), ErrorAccess::error(code));
   }
   [[gnu::cold]] static void stop_waiting(TaskHeader& task) {
     for (QueuePlace& place : task.places) place.leave();

@@ -67,6 +67,7 @@ struct StateMachineAccess {
 #define MOTE_BEGIN()                                                                   \
   ::mote::Task& mote_task = this->task();                                              \
   switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(mote_task)}) { \
+    default: /* for -Wswitch-default: there is no other */                             \
     case ::mote::detail::Line{}:
 #define MOTE_END() \
   }                \

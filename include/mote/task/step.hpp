@@ -19,10 +19,10 @@ struct [[nodiscard]] Step {
   constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }
   constexpr bool is_pending() const { return code < 0; }
 
-  int code;  // less than 0: pending; 0: done; else the errno value that the task failed with
+  int code;  // less than 0: pending; 0: done; else the Error that the task failed with, as it is stored
 };
 constexpr Step done() { return Step(0); }
-constexpr Step failed(Error error) { return Step(error.code()); }
+constexpr Step failed(Error error) { return Step(detail::ErrorAccess::stored(error)); }
 
 // How a task ended. A task that fails with ECANCELED, or that is destroyed before its end, counts as cancelled.
 struct Outcome {

@@ -55,9 +55,9 @@ class TaskHandle : detail::TaskHolder {
   //   EBUSY  it is the running task: let it return done() instead.
   //   ESRCH  it has ended, or the handle is empty.
   Result<void> destroy() {
-    if (task == nullptr || !task->is_live()) return Error(ESRCH);
+    if (task == nullptr || !task->is_live()) return Error(detail::Reason::task_has_ended);
     detail::Scheduler& scheduler = *task->store->scheduler();
-    if (scheduler.is_running(*task)) return Error(EBUSY);
+    if (scheduler.is_running(*task)) return Error(detail::Reason::task_is_running);
     scheduler.destroy(*task);
     return {};
   }
@@ -65,7 +65,8 @@ class TaskHandle : detail::TaskHolder {
   Outcome outcome() const {
     if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
     if (task->code == 0) return {Outcome::Kind::done, {}};
-    return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed, Error(task->code)};
+    return {task->code == ECANCELED ? Outcome::Kind::cancelled : Outcome::Kind::failed,
+            detail::ErrorAccess::error(task->code)};
   }
   // Completes when the task has ended. Returns its outcome, and the handle becomes empty.
   // Errors:
@@ -75,8 +76,10 @@ class TaskHandle : detail::TaskHolder {
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
     return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
-      if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
-      if (task == nullptr) return Error(EINVAL);
+      if (take_interruption(context)) {
+        return take_cancellation(context) ? Error(ECANCELED) : Error(detail::Reason::handle_is_empty);
+      }
+      if (task == nullptr) return Error(detail::Reason::handle_is_empty);
       const Result<Outcome> ended =
           context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
       // Until its next turn, where the task had no budget: see interrupt_join().

@@ -167,7 +167,7 @@ struct TaskHeader : ListNode {
   std::uint32_t line = 0;  // of the source, where it is suspended
   std::uint32_t generation = 0;
   std::int32_t budget = 0;  // operations left in this step
-  int code = 0;             // after its end: 0, or the errno value that it failed with. Before: see serial()
+  int code = 0;             // after its end: 0, or the Error that it failed with, as it is stored. Before: see serial()
   union {
     Instant since{};     // when it was suspended
     Handover* handover;  // while handing_over

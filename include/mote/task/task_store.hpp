@@ -26,7 +26,7 @@ struct TaskType {
   void (*destroy)(TaskHeader&);  // ends the lifetime of the task's object
   const char* (*name)(TaskHeader&);
   std::uint32_t slot_size;  // in bytes
-  std::uint32_t slots;
+  std::uint32_t capacity;
 };
 
 // The slots of one pool. Untouched slots stay untouched: a new one is used only when no other is free, and the one that
@@ -40,9 +40,9 @@ class TaskStore : public ListNode {
   WaitQueue& vacancy() { return vacancy_; }
 
   // Called for the first task, or the first one of this scheduler.
-  void bind(Scheduler& scheduler, void* slots, const TaskType& type) {
+  void bind(Scheduler& scheduler, void* storage, const TaskType& type) {
     scheduler_ = &scheduler;
-    slots_ = slots;
+    slots_ = storage;
     stride_ = type.slot_size;
     type_ = &type;
   }
@@ -54,7 +54,7 @@ class TaskStore : public ListNode {
     if (task != nullptr) {
       free_ = static_cast<TaskHeader*>(std::exchange(task->next, nullptr));
     } else {
-      if (fresh_ == type.slots) return nullptr;
+      if (fresh_ == type.capacity) return nullptr;
       task = &at(fresh_++);
       task->store = this;
     }

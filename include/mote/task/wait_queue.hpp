@@ -64,7 +64,7 @@ class WaitQueue {
   Error wait(detail::TaskHeader& task, const char* what) {
     detail::QueuePlace* place = task.place_in(this);
     if (place == nullptr) place = task.place_in(nullptr);
-    if (place == nullptr) return Error(ENOBUFS);
+    if (place == nullptr) return Error(detail::Reason::task_in_too_many_queues);
     place->queue = this;
     place->task = &task;
     task.in_queues = true;

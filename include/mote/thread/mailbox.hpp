@@ -76,7 +76,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       // the tail has not moved since before that look, the queue was full at that moment.
       const std::uint32_t seen = position;
       position = tail_.load(std::memory_order_relaxed);
-      if (position == seen) return Error(ENOBUFS);
+      if (position == seen) return Error(detail::Reason::mailbox_full);
     }
   }
   // Takes the next message. For the loop's thread. O(1), but for messages that were dropped by a fork.
@@ -88,7 +88,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
       const std::uint32_t state = cell.sequence.load(std::memory_order_acquire) - sequence_of(head_);
       if (state == complete) {
         T* const message = static_cast<T*>(static_cast<void*>(cell.bytes));
-        Result<T> result(std::move(*message));
+        Result<T> result(detail::Value<T&&>{std::move(*message)});
         message->~T();
         free_first();
         return result;
@@ -115,7 +115,9 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
     alignas(T) unsigned char bytes[sizeof(T)] = {};
   };
   // Positions count messages, and wrap around; each cell is used once in N of them.
-  static constexpr std::uint32_t sequence_of(std::uint32_t position) { return position / N * 4; }
+  static constexpr std::uint32_t sequence_of(std::uint32_t position) {
+    return position / static_cast<std::uint32_t>(N) * 4;
+  }
 
   void free_first() {
     const std::uint32_t position = head_;

@@ -20,15 +20,17 @@ inline namespace MOTE_NAMESPACE {
 class SignalSet {
  public:
   constexpr SignalSet() = default;
-  constexpr SignalSet(std::initializer_list<int> signals) {
-    for (const int signal : signals) add(signal);
+  constexpr SignalSet(std::initializer_list<int> numbers) {
+    for (const int signal : numbers) add(signal);
   }
 
   constexpr void add(int signal) {
-    if (signal >= 1 && signal <= last_signal) words_[word(signal)] |= bit(signal);
+    if (signal >= 1 && signal <= last_signal) words_[word_of(signal)] |= bit_of(signal);
     else invalid_ = true;
   }
-  constexpr bool contains(int signal) const { return (words_[word(signal)] & bit(signal)) != 0; }  // 1 to last_signal
+  constexpr bool contains(int signal) const {
+    return (words_[word_of(signal)] & bit_of(signal)) != 0;
+  }  // 1 to last_signal
   // The lowest signal above `after`, or 0: there is none. For a loop over all of them: begin with next(0), then pass
   // the signal that was returned last. O(last_signal).
   constexpr int next(int after) const {
@@ -43,8 +45,8 @@ class SignalSet {
   static constexpr int last_signal = _NSIG - 1;
   static constexpr int words = (last_signal + 31) / 32;
   // The word and the bit of a signal, 1 to last_signal, in an array of such words.
-  static constexpr std::uint32_t word(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
-  static constexpr std::uint32_t bit(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
+  static constexpr std::uint32_t word_of(int signal) { return (static_cast<std::uint32_t>(signal) - 1) / 32; }
+  static constexpr std::uint32_t bit_of(int signal) { return 1u << ((static_cast<std::uint32_t>(signal) - 1) % 32); }
  private:
   std::uint32_t words_[words] = {};
   bool invalid_ = false;

@@ -72,12 +72,14 @@ struct SignalTable {
 
   bool anything_has_arrived() const {
     std::uint32_t all = 0;
-    for (const std::atomic<std::uint32_t>& word : arrived) all |= word.load();
+    for (const std::atomic<std::uint32_t>& bits : arrived) all |= bits.load();
     return all != 0;
   }
-  bool has_arrived(int signal) const { return (arrived[SignalSet::word(signal)].load() & SignalSet::bit(signal)) != 0; }
-  void note_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_or(SignalSet::bit(signal)); }
-  void forget_arrival(int signal) { arrived[SignalSet::word(signal)].fetch_and(~SignalSet::bit(signal)); }
+  bool has_arrived(int signal) const {
+    return (arrived[SignalSet::word_of(signal)].load() & SignalSet::bit_of(signal)) != 0;
+  }
+  void note_arrival(int signal) { arrived[SignalSet::word_of(signal)].fetch_or(SignalSet::bit_of(signal)); }
+  void forget_arrival(int signal) { arrived[SignalSet::word_of(signal)].fetch_and(~SignalSet::bit_of(signal)); }
 
   std::atomic<std::uint32_t> arrived[SignalSet::words] = {};  // bits as in a SignalSet
   Entry entries[SignalSet::last_signal + 1];
@@ -122,21 +124,21 @@ class Signals : detail::WakerCore {
   //   ENXIO                           the reactor is not open.
   //   ENOBUFS                         too many reactors have wake-ups.
   //   EMFILE, ENFILE, ENOMEM, ENOSPC  the system's limits, as Reactor::enable_wakeups() returns them.
-  Result<void> open(Reactor& reactor, const SignalSet& signals, Delegate<void(int)> callback = {},
+  Result<void> open(Reactor& reactor, const SignalSet& wanted, Delegate<void(int)> callback = {},
                     Blocked blocked = Blocked::refuse) {
-    if (process_ != 0) return Error(EBUSY);
-    if (!signals.valid()) return Error(EINVAL);
-    if (is_any_taken(signals)) return Error(EBUSY);
+    if (process_ != 0) return Error(detail::Reason::already_open);
+    if (!wanted.valid()) return Error(detail::Reason::no_such_signal);
+    if (is_any_taken(wanted)) return Error(detail::Reason::signal_is_taken);
     if (blocked == Blocked::refuse) {
-      if (const Result<void> heard = refuse_blocked(signals); !heard) return heard;
+      if (const Result<void> heard = refuse_blocked(wanted); !heard) return heard;
     }
     const Result<void> opened =
         WakerCore::open(reactor, Delegate<void()>::of<&Signals::deliver>(*this), &Signals::serve);
     if (!opened) return opened;
     callback_ = callback;
     process_ = System::process();
-    Result<void> done = claim_all(signals);
-    if (done && blocked == Blocked::unblock) done = unblock(signals);
+    Result<void> done = claim_all(wanted);
+    if (done && blocked == Blocked::unblock) done = unblock(wanted);
     if (!done) close();
     return done;
   }
@@ -230,7 +232,7 @@ class Signals : detail::WakerCore {
     ours.sa_sigaction = &Signals::on_signal;
     // SA_RESTART: for blocking calls elsewhere in the program; waits for descriptors never restart.
     ours.sa_flags = SA_RESTART | SA_SIGINFO;
-    return detail::check(System::sigaction(signal, &ours, nullptr));
+    return detail::result_of(System::sigaction(signal, &ours, nullptr));
   }
   // Puts back what was there before, if our handler is installed. False: it is not.
   static bool put_back(int signal) {
@@ -242,15 +244,15 @@ class Signals : detail::WakerCore {
 
   // ---- who holds a signal ----
 
-  static bool is_any_taken(const SignalSet& signals) {
+  static bool is_any_taken(const SignalSet& wanted) {
     const std::uint32_t process = this_process();
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) {
       if (is_taken(entry_of(signal).holder.load(std::memory_order_relaxed), process)) return true;
     }
     return false;
   }
-  Result<void> claim_all(const SignalSet& signals) {
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
+  Result<void> claim_all(const SignalSet& wanted) {
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) {
       if (const Result<void> claimed = claim(signal); !claimed) return claimed;
     }
     return {};
@@ -264,7 +266,7 @@ class Signals : detail::WakerCore {
     std::uint32_t before = entry.holder.load(std::memory_order_relaxed);
     const std::uint32_t process = this_process();
     do {
-      if (is_taken(before, process)) return Error(EBUSY);
+      if (is_taken(before, process)) return Error(detail::Reason::signal_is_taken);
     } while (
         !entry.holder.compare_exchange_weak(before, process | SignalTable::claiming | kept_state(before, process)));
     entry.cell.store(cell_number(), std::memory_order_relaxed);
@@ -332,19 +334,19 @@ class Signals : detail::WakerCore {
 
   // ---- blocked signals ----
 
-  static Result<void> refuse_blocked(const SignalSet& signals) {
+  static Result<void> refuse_blocked(const SignalSet& wanted) {
     sigset_t mask;
     if (System::sigprocmask(SIG_BLOCK, nullptr, &mask) != 0) return detail::last_error();
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) {
-      if (::sigismember(&mask, signal) == 1) return Error(EDEADLK);
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) {
+      if (::sigismember(&mask, signal) == 1) return Error(detail::Reason::signal_is_blocked);
     }
     return {};
   }
-  static Result<void> unblock(const SignalSet& signals) {
+  static Result<void> unblock(const SignalSet& wanted) {
     sigset_t mask;
     ::sigemptyset(&mask);
-    for (int signal = signals.next(0); signal != 0; signal = signals.next(signal)) ::sigaddset(&mask, signal);
-    return detail::check(System::sigprocmask(SIG_UNBLOCK, &mask, nullptr));
+    for (int signal = wanted.next(0); signal != 0; signal = wanted.next(signal)) ::sigaddset(&mask, signal);
+    return detail::result_of(System::sigprocmask(SIG_UNBLOCK, &mask, nullptr));
   }
 
   // ---- delivery ----
@@ -364,7 +366,7 @@ class Signals : detail::WakerCore {
     const int signal = first_arrived(after);
     if (signal == 0) return Error(EAGAIN);
     table().forget_arrival(signal);
-    return signal;
+    return value(signal);
   }
   int first_arrived(int after) const {
     if (!table().anything_has_arrived()) return 0;

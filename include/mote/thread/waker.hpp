@@ -40,7 +40,7 @@ class WakerCore : public InboxNode {
 
   // `with` is the hook for the loop's inbox. Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback, Hook with = &WakerCore::serve) {
-    if (is_open()) return Error(EBUSY);
+    if (is_open()) return Error(Reason::already_open);
     Loop& loop = ReactorAccess::loop(reactor);
     if (const Result<void> enabled = loop.enable_wakeups(); !enabled) return enabled;
     callback_ = callback;
@@ -89,7 +89,7 @@ class WakerCore : public InboxNode {
       if (was_interrupted(context.header())) return Error(ECANCELED);
       R result = get_result();
       if (result || result.error() != EAGAIN || is_open()) return result;
-      return Error(closed_ ? ECANCELED : EBADF);
+      return closed_ ? Error(ECANCELED) : Error(Reason::not_open);
     });
     const bool is_postponed = !answer && answer.error() == suspended && !waiter_.is_waiting();
     if (is_postponed && !context.is_abandoning()) note_postponed(context.header());

@@ -65,7 +65,7 @@ class TaskTimer : detail::TaskUse {
   // Errors:
   //   EBUSY      another task uses it.
   Result<bool> poll_limit(PollContext context, AnyDuration limit) {
-    if (!begin(context, limit, limiting)) return Error(EBUSY);
+    if (!begin(context, limit, limiting)) return Error(detail::Reason::timer_in_use);
     if (expiries_ != 0) return true;
     wait_again(in_use | limiting | waiting);
     return false;
@@ -135,7 +135,7 @@ class TaskTimer : detail::TaskUse {
     }
     const bool begun = begin(context, time, use);
     if (!context.may_complete(refusal)) return refusal;
-    if (!begun) return Error(EBUSY);
+    if (!begun) return Error(detail::Reason::timer_in_use);
     if (expiries_ == 0) {
       if (context.proceed(refusal)) {
         wait_again(in_use | use | waiting);

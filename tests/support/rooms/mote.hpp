@@ -11,6 +11,7 @@
 #include <mote/base/list.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/base/poll.hpp>
+#include <mote/base/reason.hpp>
 #include <mote/base/result.hpp>
 #include <mote/base/timing_wheel.hpp>
 #include <mote/coroutine/chain.hpp>
