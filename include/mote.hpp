@@ -52,7 +52,8 @@
 //   thread     waking the loop from other threads and signal handlers
 //                waker, mailbox, signal_set, signals
 //   sync       what tasks use among themselves: to wait for each other, for several things, for a limited time
-//                all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog, with_timeout
+//                main_wait, all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog,
+//                with_timeout
 //   shutdown   how a program ends with grace
 //                graceful_shutdown
 //   coroutine  C++20: the same operations with co_await, on frames from static pools
@@ -2362,8 +2363,9 @@ struct TaskHeader : ListNode {
     refusal = refuse();
     return false;
   }
-  // Without budget only a cancelled task may, because a result wins over a cancellation.
-  bool may_complete() const { return budget > 0 || (is_cancelling() && !abandoning); }
+  // Without budget only a cancelled task may, because a result wins over a cancellation: one result. It is charged, so
+  // the budget is below 0 then, and the operation after it is cancelled.
+  bool may_complete() const { return budget > 0 || (budget == 0 && is_cancelling() && !abandoning); }
   // Not [[gnu::cold]]: g++ then saves registers for the call at the beginning of each operation.
   Error refuse() {
     if (abandoning) return Error(ECANCELED);
@@ -2714,7 +2716,7 @@ class Task : detail::TaskHeader {
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
   // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
-  // its first one, and after wake()), or has ended.
+  // its first one, and after wake()), or has ended. Of several things, as in first_of(), the one that is named first.
   const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
@@ -2750,19 +2752,16 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // The task that awaits an operation, as the operation sees it: to be used within one attempt, and not kept. For your
-// own operations see docs/operations.md. One that waits in one place is a call of attempt(), which does all of it in
-// the right order:
+// own operations see operation() and docs/operations.md. One that waits in one place needs none of this:
 //
 //   auto next_key() {
-//     return mote::operation<int>([this](mote::PollContext context) {
-//       return context.attempt(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
-//     });
+//     return mote::operation<int>(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
 //   }
 //
-// Where that does not fit, the steps are: proceed() before the work; then do the work; if it cannot be done now, note
-// the task where it will be woken, and return suspend(). A task completes limits::operations_per_step operations in a
-// step; then it is refused until its next turn, so that it does not keep the others from theirs. A cancellation takes
-// the budget away: the next operation is refused, and returns ECANCELED.
+// A task completes limits::operations_per_step operations in a step; then it is refused until its next turn, so that it
+// does not keep the others from theirs. A cancellation takes the budget away: the next operation is refused, and
+// returns ECANCELED. operation() sees to that. A type of your own with a poll(Task&) has to do it itself: proceed()
+// before the work; then the work; if it cannot be done now, wait().
 class PollContext {
  public:
   explicit PollContext(Task& task) : header_(&static_cast<detail::TaskHeader&>(task)) {}
@@ -2831,6 +2830,8 @@ class PollContext {
   // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
   // wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
+  // What the last attempt of this step that was pending waits for, in words.
+  const char* waits_for() const { return header_->waits_for; }
 
   // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
   // what else the task awaits stays pending. For operations that are made of others.
@@ -2839,7 +2840,8 @@ class PollContext {
     const bool outer = std::exchange(header_->abandoning, true);
     const auto restore = [this, budget, outer] {
       header_->abandoning = outer;
-      header_->budget = is_cancelling() ? 0 : budget;
+      // The operation may have cancelled its own task.
+      header_->budget = is_cancelling() && budget > 0 ? 0 : budget;
     };
     detail::OnException restore_too(restore);
     header_->budget = 0;
@@ -2966,9 +2968,111 @@ template <class T, class Attempt> struct [[nodiscard]] Operation {
   Attempt attempt;  // called with a PollContext; returns a Result<T>, or an Error, or a Poll<Result<T>>
 };
 
-// Makes an operation whose result is a T:
-// `operation<int>([this](mote::PollContext context) -> mote::Result<int> { ... })`.
-template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attempt) { return {attempt}; }
+namespace detail {
+
+// An operation that keeps the rules of PollContext by itself, as the library's own do: nothing is added to it.
+template <class T, class Attempt> Operation<T, Attempt> make_operation(Attempt attempt) { return {attempt}; }
+
+// For GuardedOperation: there is no function of its own to leave by.
+struct LeavesByAttempt {
+  void operator()(PollContext /*context*/) const {}
+};
+
+// An operation whose functions need not keep the rules: each attempt that completes is charged to the task, an attempt
+// is made only when it may complete, and a cancellation is answered.
+template <class T, class Attempt, class Leave> struct [[nodiscard]] GuardedOperation {
+  Poll<Result<T>> poll(Task& task) {
+    const PollContext context(task);
+    if (context.is_abandoning()) return give_up(context);
+    Error refusal;
+    if (!context.may_complete(refusal)) return refusal;
+    const bool was_cancelling = context.is_cancelling();
+    const std::int32_t budget = context.budget();
+    Poll<Result<T>> result = attempt(context);
+    if (!result.ready()) {
+      if (!was_cancelling || !context.is_cancelling()) return result;
+      // It waits, and none of what it is made of has answered the cancellation.
+      context.abandon(*this);
+      return context.refuse();
+    }
+    const bool is_charged = context.budget() < budget;
+    leave(context);  // the task may still wait for another part, or stand in a queue
+    if (!is_charged) static_cast<void>(context.consume_budget());
+    return result;
+  }
+  // Leaves where the task waits. Only where there is no function for that an attempt is made.
+  Poll<Result<T>> give_up(PollContext context) {
+    if constexpr (std::is_same<Leave, LeavesByAttempt>::value) {
+      Poll<Result<T>> result = attempt(context);
+      const bool has_completed = result.ready() && *result;
+      MOTE_ASSERT(!has_completed &&
+                  "an operation completed while it was given up, so what it took is lost: "
+                  "write operation<T>(place, words, take) or operation<T>(attempt, leave)");
+      static_cast<void>(has_completed);
+    } else {
+      leave(context);
+    }
+    return Error(ECANCELED);
+  }
+
+  Attempt attempt;
+  Leave leave;
+};
+
+}  // namespace detail
+
+// ---- operations of your own: see docs/operations.md ----
+//
+// However it is made, an attempt that completes takes one operation from the task's budget (limits::operations_per_step),
+// so that it does not keep other tasks from their turn; a cancellation makes it return ECANCELED, unless it can complete
+// at once; and `take` or `attempt` is not called when the operation is given up, by first_of() or a timeout: so what has
+// been taken is always returned to the task. All is for the loop's thread, and O(1).
+
+// Waits in one place until there is something to take: a T.
+// `operation<int>(waiter_, "a key", [this] { return take_key(); })`. `take()` returns a Result<T>; EAGAIN means that it
+// is not there yet: then the task waits until waiter.notify(), and `take` is called again. `what` says in words what is
+// waited for, by a string that must outlive the wait: Task::waits_for() returns it.
+// Errors, besides those of `take`:
+//   EBUSY      another task waits there.
+//   ECANCELED  the task was cancelled. It does not wait any more.
+template <class T, class Take> auto operation(Waiter& waiter, const char* what, Take take) {
+  return detail::make_operation<T>([&waiter, what, take](PollContext context) mutable {
+    return context.attempt(waiter, what, [&take]() -> Result<T> { return take(); });
+  });
+}
+// The same for many tasks, which are served in order of arrival: `take` is called when it is this task's turn. It may
+// have a parameter, a bool: whether WaitQueue::release_all() has let the task go, which should then succeed.
+// Errors, besides those of `take`:
+//   ENOBUFS    the task waits in limits::queues_per_task queues already.
+//   ECANCELED  the task was cancelled, or the queue has been destroyed. It does not wait any more.
+template <class T, class Take> auto operation(WaitQueue& queue, const char* what, Take take) {
+  return detail::make_operation<T>([&queue, what, take](PollContext context) mutable {
+    return context.attempt(queue, what, [&take](bool released) -> Result<T> {
+      if constexpr (std::is_invocable<Take&, bool>::value) return take(released);
+      else return take();
+    });
+  });
+}
+// An operation that is made of others, or waits in more than one place. `attempt(context)` makes one attempt, and returns
+// a Result<T>, or what PollContext::wait() returns, or `pending` where another operation's poll() was. `leave(context)`
+// is called when the operation ends, be it completed, cancelled or given up: it calls context.abandon() for each
+// operation that may be pending, and context.leave() for each place; where the task does not wait, these do nothing.
+// What an attempt has got so far lies in an object that outlives it.
+// Errors, besides those of `attempt`:
+//   ECANCELED  the task was cancelled. It does not wait any more.
+template <class T, class Attempt, class Leave>
+detail::GuardedOperation<T, Attempt, Leave> operation(Attempt attempt, Leave leave) {
+  return {attempt, leave};
+}
+// The former way, in which each attempt has to ask PollContext::is_abandoning() before it takes something. What it takes
+// while it is given up is lost, which MOTE_ASSERT reports. It is charged as the others are.
+template <class T, class Attempt>
+[[deprecated(
+    "write operation<T>(place, words, take) or operation<T>(attempt, leave): these lose nothing when first_of() "
+    "gives them up")]] detail::GuardedOperation<T, Attempt, detail::LeavesByAttempt>
+operation(Attempt attempt) {
+  return {attempt, {}};
+}
 
 namespace detail {
 
@@ -3563,7 +3667,7 @@ class TaskHandle : detail::TaskHolder {
   //   EBUSY      another task awaits this one.
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
-    return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
+    return detail::make_operation<Outcome>([this](PollContext context) -> Result<Outcome> {
       if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
       if (task == nullptr) return Error(EINVAL);
       const Result<Outcome> ended =
@@ -3703,7 +3807,7 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto vacancy() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(TaskStore::vacancy(), "a vacancy",
                              [this](bool) { return size() < N ? Result<void>() : Error(EAGAIN); });
     });
@@ -5598,7 +5702,7 @@ class TaskTimer : detail::TaskUse {
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
   auto sleep(AnyDuration delay) {
-    return operation<void>([this, delay](PollContext context) -> Result<void> {
+    return detail::make_operation<void>([this, delay](PollContext context) -> Result<void> {
       const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
     });
@@ -5613,7 +5717,7 @@ class TaskTimer : detail::TaskUse {
   auto tick(AnyDuration period) {
     const Duration asked = period;
     const Duration every = asked < Duration(1) ? Duration(1) : asked;
-    return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
+    return detail::make_operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. end_limit() ends it.
@@ -6064,7 +6168,7 @@ class SourceBase : SlotOwner {
   }
   // An operation that waits when `try_once()` returns EAGAIN, as it does also when trying is not worth a system call.
   template <class T, class Try> auto make_operation(Interest direction, const char* what, Try try_once) {
-    return operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
+    return detail::make_operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
       Error refusal;
       if (!proceed(context, direction, refusal)) return refusal;
       Result<T> result = try_once();
@@ -6548,7 +6652,7 @@ class Stream : public Source {
   //   EISDIR   it is a directory.
   auto read(ByteSpan buffer) {
     // The buffer is captured as pointer and size, which is smaller code on ARM.
-    return operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
+    return detail::make_operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
@@ -6593,7 +6697,7 @@ class Stream : public Source {
   //   EPIPE    the peer does not read any more: close it.
   //   ENOSPC   the device, or the file's medium, is full.
   auto write_all(ByteView& bytes) {
-    return operation<void>([this, &bytes](PollContext context) -> Result<void> {
+    return detail::make_operation<void>([this, &bytes](PollContext context) -> Result<void> {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) return refuse(context.task(), Interest::write);
       ssize_t n = detail::not_tried;
@@ -6632,7 +6736,7 @@ class Stream : public Source {
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
-    return operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
+    return detail::make_operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
       return attempt_connect(context, endpoint, begun);
     });
   }
@@ -6865,11 +6969,16 @@ template <std::size_t N> class LineReader {
   //   ENODATA    the stream has ended.
   //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
-    return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
+    return detail::make_operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
       if (!context.is_abandoning()) follow(stream);
+      // Without budget the read below is refused.
+      const bool may_take = context.header().may_complete();
       for (;;) {
-        const Result<ByteView> line = context.is_abandoning() ? Error(EAGAIN) : take_line();
-        if (line || line.error() != EAGAIN) return line;
+        const Result<ByteView> line = may_take ? take_line() : Error(EAGAIN);
+        if (line || line.error() != EAGAIN) {
+          static_cast<void>(context.consume_budget());  // lines that have been read already would cost nothing
+          return line;
+        }
         Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(context.task());
         if (!n.ready()) return detail::suspended;
         if (!*n) return n->error();
@@ -7001,7 +7110,7 @@ class Listener : public Source {
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
   //   EEXIST           when it has to wait: another registration has the same number. See Reactor::add().
   auto accept() {
-    return operation<Stream>([this](PollContext context) {
+    return detail::make_operation<Stream>([this](PollContext context) {
       return Poll<Result<Stream>>::in_place([&](Stream& stream) { return attempt_accept(context, stream); });
     });
   }
@@ -7378,7 +7487,7 @@ class Waker {
   //   ECANCELED  the task was cancelled, or the waker has been closed.
   //   EBADF      it was never opened.
   auto wait() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return core_.attempt(context, [this] { return core_.take_signal() ? Result<void>() : Error(EAGAIN); });
     });
   }
@@ -7479,7 +7588,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
-    return operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
+    return detail::make_operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
   }
  private:
   // What a cell's sequence adds to that of a position. 0: it is free for that position; any other number: it is of
@@ -7735,7 +7844,7 @@ class Signals : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   auto next() {
-    return operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
+    return detail::make_operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
   }
  private:
   static SignalTable& table() { return detail::signal_table; }
@@ -7947,6 +8056,35 @@ class Signals : detail::WakerCore {
 #endif  // MOTE_THREAD_SIGNALS_HPP
 
 // =====================================================================================================================
+// include/mote/sync/main_wait.hpp
+// =====================================================================================================================
+// MainWait: what a task that awaits several things is said to wait for.
+#ifndef MOTE_SYNC_MAIN_WAIT_HPP
+#define MOTE_SYNC_MAIN_WAIT_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// For combinators: of all parts that are pending, Task::waits_for() tells the one that is named first. The part itself
+// notes its words in the task, and those of the part after it would replace them.
+class MainWait {
+ public:
+  void note(PollContext context) {  // after an attempt of a part that is pending
+    if (what_ == nullptr) what_ = context.waits_for();
+  }
+  Error suspend(PollContext context) const { return context.suspend(what_); }
+ private:
+  const char* what_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_MAIN_WAIT_HPP
+
+// =====================================================================================================================
 // include/mote/sync/all_of.hpp
 // =====================================================================================================================
 // all_of: waits until several operations have completed.
@@ -7989,6 +8127,7 @@ template <class... Op> struct [[nodiscard]] All {
 
   struct Cancellation {
     const bool requested;   // when the attempt began
+    const bool is_due;      // a result has won over it already: see TaskHeader::may_complete()
     bool answered = false;  // by a part
     bool held = false;      // by a part's shield
   };
@@ -8000,12 +8139,13 @@ template <class... Op> struct [[nodiscard]] All {
       return pending;
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
-    Cancellation cancellation{context.is_cancelling()};
-    (poll_part<I>(context, cancellation), ...);
+    Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
+    MainWait main_wait;
+    (poll_part<I>(context, cancellation, main_wait), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
-    if (results.complete_ != results.all) return pending;
+    if (results.complete_ != results.all) return main_wait.suspend(context);
     Result<void> first_error;
     (note_error<I>(first_error), ...);
     return first_error;
@@ -8013,18 +8153,19 @@ template <class... Op> struct [[nodiscard]] All {
   template <std::size_t I> void leave(Task& task) {
     if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, MainWait& main_wait) {
     if (results.is_complete(I)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
+    if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
     context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
-    if (!result.ready()) return;
+    if (!result.ready()) return main_wait.note(context);
     results.template get<I>() = std::move(*result);
     results.complete_ |= 1u << I;
   }
@@ -8093,7 +8234,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto receive() {
-    return operation<T>([this](PollContext context) {
+    return detail::make_operation<T>([this](PollContext context) {
       return context.attempt(receivers_, "a message", [this](bool) { return take(); });
     });
   }
@@ -8129,7 +8270,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   static constexpr std::size_t capacity() { return N; }
  private:
   template <class U> auto sending(U&& value) {
-    return operation<void>([this, &value](PollContext context) {
+    return detail::make_operation<void>([this, &value](PollContext context) {
       return context.attempt(senders_, "room in a channel",
                              [this, &value](bool) { return put(static_cast<U&&>(value)); });
     });
@@ -8193,7 +8334,7 @@ class Event : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the event was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto wait() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(queue_, "an event", [this](bool released) {
         // A task that set() has released goes on, even if the event has been cleared since.
         return released || set_ ? Result<void>() : Error(EAGAIN);
@@ -8246,8 +8387,9 @@ template <class... Op> struct [[nodiscard]] First {
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
-    const bool completed = (poll_part<I>(context, value) || ...);
-    if (!completed) return pending;
+    MainWait main_wait;
+    const bool completed = (poll_part<I>(context, value, main_wait) || ...);
+    if (!completed) return main_wait.suspend(context);
     (abandon_loser<I>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
@@ -8256,10 +8398,13 @@ template <class... Op> struct [[nodiscard]] First {
   }
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value) {
+  template <std::size_t I> bool poll_part(PollContext context, Value& value, MainWait& main_wait) {
     context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
-    if (!result.ready()) return false;
+    if (!result.ready()) {
+      main_wait.note(context);
+      return false;
+    }
     value.which = I;
     value.template get<I>() = std::move(*result);
     return true;
@@ -8355,7 +8500,7 @@ class Mutex : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the mutex was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto lock() {
-    return operation<Guard>(
+    return detail::make_operation<Guard>(
         [this](PollContext context) { return context.attempt(queue_, "a mutex", [this](bool) { return take(); }); });
   }
   // Locks it without waiting.
@@ -8406,7 +8551,7 @@ class Semaphore : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the semaphore was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto acquire() {
-    return operation<void>(
+    return detail::make_operation<void>(
         [this](PollContext context) { return context.attempt(queue_, "a permit", [this](bool) { return take(); }); });
   }
   // Takes one permit without waiting.
@@ -8538,7 +8683,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   //   any other  that of the first failure, which is returned once: first_failure() is of kind none afterwards.
   auto join_all() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(joiners_, "the end of a group", [this](bool) { return take_first_failure(); });
     });
   }
@@ -10049,7 +10194,7 @@ inline detail::ThisTask this_task() { return {}; }
 // Errors:
 //   ECANCELED  the task was cancelled.
 inline auto yield() {
-  return operation<void>([asked = false](PollContext context) mutable -> Result<void> {
+  return detail::make_operation<void>([asked = false](PollContext context) mutable -> Result<void> {
     Error refusal;
     if (!context.proceed(refusal)) return refusal;
     const bool asked_before = std::exchange(asked, true);

@@ -15,6 +15,7 @@
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
+#include <mote/sync/main_wait.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
@@ -55,6 +56,7 @@ template <class... Op> struct [[nodiscard]] All {
 
   struct Cancellation {
     const bool requested;   // when the attempt began
+    const bool is_due;      // a result has won over it already: see TaskHeader::may_complete()
     bool answered = false;  // by a part
     bool held = false;      // by a part's shield
   };
@@ -66,12 +68,13 @@ template <class... Op> struct [[nodiscard]] All {
       return pending;
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
-    Cancellation cancellation{context.is_cancelling()};
-    (poll_part<I>(context, cancellation), ...);
+    Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
+    MainWait main_wait;
+    (poll_part<I>(context, cancellation, main_wait), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
-    if (results.complete_ != results.all) return pending;
+    if (results.complete_ != results.all) return main_wait.suspend(context);
     Result<void> first_error;
     (note_error<I>(first_error), ...);
     return first_error;
@@ -79,18 +82,19 @@ template <class... Op> struct [[nodiscard]] All {
   template <std::size_t I> void leave(Task& task) {
     if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, MainWait& main_wait) {
     if (results.is_complete(I)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
+    if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
     context.ensure_attempt();  // the parts before it may have used up the budget
     auto result = std::get<I>(operations).poll(context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
-    if (!result.ready()) return;
+    if (!result.ready()) return main_wait.note(context);
     results.template get<I>() = std::move(*result);
     results.complete_ |= 1u << I;
   }
