@@ -2963,6 +2963,7 @@ inline namespace MOTE_NAMESPACE {
 // next step. So a wake-up for nothing is harmless. MOTE_AWAIT makes the operation anew for each attempt, so it must
 // keep no state from one attempt to the next: state lies in an object with a name of its own (a stream, a timer).
 template <class T, class Attempt> struct [[nodiscard]] Operation {
+  using ChargesItself = void;
   Poll<Result<T>> poll(Task& task) { return attempt(PollContext(task)); }
 
   Attempt attempt;  // called with a PollContext; returns a Result<T>, or an Error, or a Poll<Result<T>>
@@ -2978,26 +2979,37 @@ struct LeavesByAttempt {
   void operator()(PollContext /*context*/) const {}
 };
 
-// An operation whose functions need not keep the rules: each attempt that completes is charged to the task, an attempt
-// is made only when it may complete, and a cancellation is answered.
+// One attempt that keeps the rules of PollContext, whatever `attempt()` does about them: it is made only when it may
+// complete, what it completes is charged to the task, and a cancellation is answered. `leave()` ends the task's wait.
+template <class P, class Attempt, class Leave> P guarded_attempt(PollContext context, Attempt attempt, Leave leave) {
+  Error refusal;
+  if (!context.may_complete(refusal)) {
+    if (refusal == ECANCELED) leave();
+    return refusal;
+  }
+  const bool was_cancelling = context.is_cancelling();
+  const std::int32_t budget = context.budget();
+  P result = attempt();
+  if (result.ready()) {
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
+    return result;
+  }
+  if (!was_cancelling || !context.is_cancelling()) return result;
+  leave();  // none of what it is made of has answered the cancellation
+  return context.refuse();
+}
+
+// An operation whose functions need not keep the rules.
 template <class T, class Attempt, class Leave> struct [[nodiscard]] GuardedOperation {
+  using ChargesItself = void;
   Poll<Result<T>> poll(Task& task) {
     const PollContext context(task);
     if (context.is_abandoning()) return give_up(context);
-    Error refusal;
-    if (!context.may_complete(refusal)) return refusal;
-    const bool was_cancelling = context.is_cancelling();
-    const std::int32_t budget = context.budget();
-    Poll<Result<T>> result = attempt(context);
-    if (!result.ready()) {
-      if (!was_cancelling || !context.is_cancelling()) return result;
-      // It waits, and none of what it is made of has answered the cancellation.
-      context.abandon(*this);
-      return context.refuse();
-    }
-    const bool is_charged = context.budget() < budget;
-    leave(context);  // the task may still wait for another part, or stand in a queue
-    if (!is_charged) static_cast<void>(context.consume_budget());
+    Poll<Result<T>> result = guarded_attempt<Poll<Result<T>>>(
+        context, [this, context]() -> Poll<Result<T>> { return attempt(context); },
+        [this, context] { context.abandon(*this); });
+    if (result.ready()) leave(context);  // the task may still wait for another part, or stand in a queue
     return result;
   }
   // Leaves where the task waits. Only where there is no function for that an attempt is made.
@@ -3078,9 +3090,30 @@ namespace detail {
 
 template <class R> struct ValueOf;
 template <class T> struct ValueOf<Result<T>> { using Type = T; };
+template <class T> struct IsResult : std::false_type {};
+template <class T> struct IsResult<Result<T>> : std::true_type {};
 // What an operation returns, be it an Operation or another type with a poll(): a Result<T>, and its T.
 template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
 template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
+
+// Whether operations of this type keep the rules of PollContext by themselves: those that operation() makes, and the
+// library's own. They have a member type of this name. Others, of a user's own type, are guarded by who awaits them.
+template <class Op, class = void> struct ChargesItself : std::false_type {};
+template <class Op> struct ChargesItself<Op, typename Op::ChargesItself> : std::true_type {};
+
+// By this, whoever awaits an operation makes an attempt.
+template <class Op> [[gnu::always_inline]] inline auto poll_operation(Op&& operation, Task& task) {
+  if constexpr (ChargesItself<std::decay_t<Op>>::value || !IsResult<Answer<Op>>::value) {
+    return operation.poll(task);
+  } else {
+    using P = Poll<Answer<Op>>;
+    const PollContext context(task);
+    if (context.is_abandoning()) return P(operation.poll(task));
+    return guarded_attempt<P>(
+        context, [&operation, &task]() -> P { return operation.poll(task); },
+        [&operation, context] { context.abandon(operation); });
+  }
+}
 
 }  // namespace detail
 
@@ -3585,14 +3618,14 @@ struct StateMachineAccess {
   return ::mote::done()
 // Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                     \
-  do {                                                              \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
-    [[fallthrough]];                                                \
-    MOTE_DETAIL_SUSPENSION_POINT();                                 \
-    auto mote_poll = (__VA_ARGS__).poll(mote_task);                 \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);   \
-    ::mote::detail::Assignment::make(result, *mote_poll);           \
+#define MOTE_AWAIT(result, ...)                                                \
+  do {                                                                         \
+    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__;            \
+    [[fallthrough]];                                                           \
+    MOTE_DETAIL_SUSPENSION_POINT();                                            \
+    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), mote_task); \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);              \
+    ::mote::detail::Assignment::make(result, *mote_poll);                      \
   } while (false)
 // Lets all other tasks run, and goes on in the next turn.
 #define MOTE_YIELD()                                                \
@@ -8123,6 +8156,7 @@ namespace detail {
 // A cancellation of the task is passed on to each part that is pending: it is requested anew before each part's
 // attempt, since a part that returns ECANCELED thereby acknowledges it. A part that is shielded holds it back instead.
 template <class... Op> struct [[nodiscard]] All {
+  using ChargesItself = void;
   Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
   struct Cancellation {
@@ -8160,7 +8194,7 @@ template <class... Op> struct [[nodiscard]] All {
     if (cancellation.requested) context.request_cancellation();
     if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
     context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
+    auto result = poll_operation(std::get<I>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
@@ -8374,6 +8408,7 @@ namespace detail {
 // The operation that first_of() returns. Folds over `I` do the same for each part, in the order in which the parts are
 // named.
 template <class... Op> struct [[nodiscard]] First {
+  using ChargesItself = void;
   using Value = FirstOf<Awaited<Op>...>;
 
   Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
@@ -8400,7 +8435,7 @@ template <class... Op> struct [[nodiscard]] First {
   // Whether it has completed.
   template <std::size_t I> bool poll_part(PollContext context, Value& value, MainWait& main_wait) {
     context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
+    auto result = poll_operation(std::get<I>(operations), context.task());
     if (!result.ready()) {
       main_wait.note(context);
       return false;
@@ -8597,10 +8632,11 @@ namespace detail {
 
 // The operation that shield() returns.
 template <class Op> struct [[nodiscard]] Shielded {
+  using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
     if (!context.is_abandoning()) context.shield_operation(true);
-    Poll<Answer<Op>> result = operation.poll(task);
+    Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) context.shield_operation(false);
     return result;
   }
@@ -9033,10 +9069,11 @@ namespace detail {
 
 // The operation that with_timeout() returns.
 template <class Op> struct [[nodiscard]] Timed {
+  using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
     const bool could_complete = context.budget() > 0;
-    Poll<Answer<Op>> result = operation.poll(task);
+    Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) {
       timer.end_limit(context);
       return result;
@@ -9758,7 +9795,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
  private:
   static bool attempt_again(Awaiter& self, Task& task) { return static_cast<OperationAwaiter&>(self).attempt(task); }
   [[gnu::always_inline]] bool attempt(Task& task) {
-    Poll<R> fresh = operation_.poll(task);
+    Poll<R> fresh = poll_operation(operation_, task);
     if (!fresh.ready()) return false;
     forget_result();  // of an operation that returned ECANCELED while it was abandoned
     // The move may throw: has_result_ is set afterwards.
@@ -9971,6 +10008,7 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
  public:
   using promise_type = detail::Promise<T>;
+  using ChargesItself = void;  // by what it awaits
   using Value = typename Frame::Value;
 
   Co(Co&& other) noexcept = default;

@@ -52,6 +52,7 @@ namespace detail {
 // A cancellation of the task is passed on to each part that is pending: it is requested anew before each part's
 // attempt, since a part that returns ECANCELED thereby acknowledges it. A part that is shielded holds it back instead.
 template <class... Op> struct [[nodiscard]] All {
+  using ChargesItself = void;
   Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
   struct Cancellation {
@@ -89,7 +90,7 @@ template <class... Op> struct [[nodiscard]] All {
     if (cancellation.requested) context.request_cancellation();
     if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
     context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
+    auto result = poll_operation(std::get<I>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;

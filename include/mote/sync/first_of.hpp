@@ -35,6 +35,7 @@ namespace detail {
 // The operation that first_of() returns. Folds over `I` do the same for each part, in the order in which the parts are
 // named.
 template <class... Op> struct [[nodiscard]] First {
+  using ChargesItself = void;
   using Value = FirstOf<Awaited<Op>...>;
 
   Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
@@ -61,7 +62,7 @@ template <class... Op> struct [[nodiscard]] First {
   // Whether it has completed.
   template <std::size_t I> bool poll_part(PollContext context, Value& value, MainWait& main_wait) {
     context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
+    auto result = poll_operation(std::get<I>(operations), context.task());
     if (!result.ready()) {
       main_wait.note(context);
       return false;

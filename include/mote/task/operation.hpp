@@ -27,6 +27,7 @@ inline namespace MOTE_NAMESPACE {
 // next step. So a wake-up for nothing is harmless. MOTE_AWAIT makes the operation anew for each attempt, so it must
 // keep no state from one attempt to the next: state lies in an object with a name of its own (a stream, a timer).
 template <class T, class Attempt> struct [[nodiscard]] Operation {
+  using ChargesItself = void;
   Poll<Result<T>> poll(Task& task) { return attempt(PollContext(task)); }
 
   Attempt attempt;  // called with a PollContext; returns a Result<T>, or an Error, or a Poll<Result<T>>
@@ -42,26 +43,37 @@ struct LeavesByAttempt {
   void operator()(PollContext /*context*/) const {}
 };
 
-// An operation whose functions need not keep the rules: each attempt that completes is charged to the task, an attempt
-// is made only when it may complete, and a cancellation is answered.
+// One attempt that keeps the rules of PollContext, whatever `attempt()` does about them: it is made only when it may
+// complete, what it completes is charged to the task, and a cancellation is answered. `leave()` ends the task's wait.
+template <class P, class Attempt, class Leave> P guarded_attempt(PollContext context, Attempt attempt, Leave leave) {
+  Error refusal;
+  if (!context.may_complete(refusal)) {
+    if (refusal == ECANCELED) leave();
+    return refusal;
+  }
+  const bool was_cancelling = context.is_cancelling();
+  const std::int32_t budget = context.budget();
+  P result = attempt();
+  if (result.ready()) {
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
+    return result;
+  }
+  if (!was_cancelling || !context.is_cancelling()) return result;
+  leave();  // none of what it is made of has answered the cancellation
+  return context.refuse();
+}
+
+// An operation whose functions need not keep the rules.
 template <class T, class Attempt, class Leave> struct [[nodiscard]] GuardedOperation {
+  using ChargesItself = void;
   Poll<Result<T>> poll(Task& task) {
     const PollContext context(task);
     if (context.is_abandoning()) return give_up(context);
-    Error refusal;
-    if (!context.may_complete(refusal)) return refusal;
-    const bool was_cancelling = context.is_cancelling();
-    const std::int32_t budget = context.budget();
-    Poll<Result<T>> result = attempt(context);
-    if (!result.ready()) {
-      if (!was_cancelling || !context.is_cancelling()) return result;
-      // It waits, and none of what it is made of has answered the cancellation.
-      context.abandon(*this);
-      return context.refuse();
-    }
-    const bool is_charged = context.budget() < budget;
-    leave(context);  // the task may still wait for another part, or stand in a queue
-    if (!is_charged) static_cast<void>(context.consume_budget());
+    Poll<Result<T>> result = guarded_attempt<Poll<Result<T>>>(
+        context, [this, context]() -> Poll<Result<T>> { return attempt(context); },
+        [this, context] { context.abandon(*this); });
+    if (result.ready()) leave(context);  // the task may still wait for another part, or stand in a queue
     return result;
   }
   // Leaves where the task waits. Only where there is no function for that an attempt is made.
@@ -142,9 +154,30 @@ namespace detail {
 
 template <class R> struct ValueOf;
 template <class T> struct ValueOf<Result<T>> { using Type = T; };
+template <class T> struct IsResult : std::false_type {};
+template <class T> struct IsResult<Result<T>> : std::true_type {};
 // What an operation returns, be it an Operation or another type with a poll(): a Result<T>, and its T.
 template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
 template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
+
+// Whether operations of this type keep the rules of PollContext by themselves: those that operation() makes, and the
+// library's own. They have a member type of this name. Others, of a user's own type, are guarded by who awaits them.
+template <class Op, class = void> struct ChargesItself : std::false_type {};
+template <class Op> struct ChargesItself<Op, typename Op::ChargesItself> : std::true_type {};
+
+// By this, whoever awaits an operation makes an attempt.
+template <class Op> [[gnu::always_inline]] inline auto poll_operation(Op&& operation, Task& task) {
+  if constexpr (ChargesItself<std::decay_t<Op>>::value || !IsResult<Answer<Op>>::value) {
+    return operation.poll(task);
+  } else {
+    using P = Poll<Answer<Op>>;
+    const PollContext context(task);
+    if (context.is_abandoning()) return P(operation.poll(task));
+    return guarded_attempt<P>(
+        context, [&operation, &task]() -> P { return operation.poll(task); },
+        [&operation, context] { context.abandon(operation); });
+  }
+}
 
 }  // namespace detail
 
