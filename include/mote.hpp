@@ -52,8 +52,7 @@
 //   thread     waking the loop from other threads and signal handlers
 //                waker, mailbox, signal_set, signals
 //   sync       what tasks use among themselves: to wait for each other, for several things, for a limited time
-//                main_wait, all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog,
-//                with_timeout
+//                parts, all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog, with_timeout
 //   shutdown   how a program ends with grace
 //                graceful_shutdown
 //   coroutine  C++20: the same operations with co_await, on frames from static pools
@@ -2802,7 +2801,8 @@ class PollContext {
   bool consume_budget() const { return header_->consume_budget(); }
   std::int32_t budget() const { return header_->budget; }
   // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
-  // budget. Always inlined: g++ would call it once for each part.
+  // budget. Only where there was some before the first part: else the whole would always complete, and starve the other
+  // tasks. Always inlined: g++ would call it once for each part.
   [[gnu::always_inline]] void ensure_attempt() const {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
@@ -8089,33 +8089,44 @@ class Signals : detail::WakerCore {
 #endif  // MOTE_THREAD_SIGNALS_HPP
 
 // =====================================================================================================================
-// include/mote/sync/main_wait.hpp
+// include/mote/sync/parts.hpp
 // =====================================================================================================================
-// MainWait: what a task that awaits several things is said to wait for.
-#ifndef MOTE_SYNC_MAIN_WAIT_HPP
-#define MOTE_SYNC_MAIN_WAIT_HPP
+// PartsAttempt: one attempt at an operation that is made of several parts.
+#ifndef MOTE_SYNC_PARTS_HPP
+#define MOTE_SYNC_PARTS_HPP
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// For combinators: of all parts that are pending, Task::waits_for() tells the one that is named first. The part itself
-// notes its words in the task, and those of the part after it would replace them.
-class MainWait {
+// One attempt at an operation that is made of several parts, which are polled one after the other. Where the task had
+// budget before the first part, each part has some, though those before it may have used it up. Where it had none, no
+// part has: else the whole would always complete, and starve the other tasks.
+//
+// Of all parts that are pending, Task::waits_for() tells the one that is named first. A part itself notes its words in
+// the task, and those of the part after it would replace them.
+class PartsAttempt {
  public:
-  void note(PollContext context) {  // after an attempt of a part that is pending
-    if (what_ == nullptr) what_ = context.waits_for();
+  explicit PartsAttempt(PollContext context) : context_(context), has_budget_(context.budget() > 0) {}
+
+  void begin_part() const {
+    if (has_budget_) context_.ensure_attempt();
   }
-  Error suspend(PollContext context) const { return context.suspend(what_); }
+  void note_pending() {  // after the attempt of a part that is pending
+    if (waits_for_ == nullptr) waits_for_ = context_.waits_for();
+  }
+  Error suspend() const { return context_.suspend(waits_for_); }
  private:
-  const char* what_ = nullptr;
+  const PollContext context_;
+  const bool has_budget_;
+  const char* waits_for_ = nullptr;
 };
 
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
 
-#endif  // MOTE_SYNC_MAIN_WAIT_HPP
+#endif  // MOTE_SYNC_PARTS_HPP
 
 // =====================================================================================================================
 // include/mote/sync/all_of.hpp
@@ -8174,12 +8185,12 @@ template <class... Op> struct [[nodiscard]] All {
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
     Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
-    MainWait main_wait;
-    (poll_part<I>(context, cancellation, main_wait), ...);
+    PartsAttempt parts(context);
+    (poll_part<I>(context, cancellation, parts), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
-    if (results.complete_ != results.all) return main_wait.suspend(context);
+    if (results.complete_ != results.all) return parts.suspend();
     Result<void> first_error;
     (note_error<I>(first_error), ...);
     return first_error;
@@ -8187,19 +8198,19 @@ template <class... Op> struct [[nodiscard]] All {
   template <std::size_t I> void leave(Task& task) {
     if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, MainWait& main_wait) {
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
     if (results.is_complete(I)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
     if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
-    context.ensure_attempt();  // the parts before it may have used up the budget
+    parts.begin_part();
     auto result = poll_operation(std::get<I>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
-    if (!result.ready()) return main_wait.note(context);
+    if (!result.ready()) return parts.note_pending();
     results.template get<I>() = std::move(*result);
     results.complete_ |= 1u << I;
   }
@@ -8422,9 +8433,9 @@ template <class... Op> struct [[nodiscard]] First {
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
-    MainWait main_wait;
-    const bool completed = (poll_part<I>(context, value, main_wait) || ...);
-    if (!completed) return main_wait.suspend(context);
+    PartsAttempt parts(context);
+    const bool completed = (poll_part<I>(context, value, parts) || ...);
+    if (!completed) return parts.suspend();
     (abandon_loser<I>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
@@ -8433,11 +8444,11 @@ template <class... Op> struct [[nodiscard]] First {
   }
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value, MainWait& main_wait) {
-    context.ensure_attempt();  // the parts before it may have used up the budget
+  template <std::size_t I> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
+    parts.begin_part();
     auto result = poll_operation(std::get<I>(operations), context.task());
     if (!result.ready()) {
-      main_wait.note(context);
+      parts.note_pending();
       return false;
     }
     value.which = I;

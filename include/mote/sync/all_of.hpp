@@ -15,7 +15,7 @@
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
-#include <mote/sync/main_wait.hpp>
+#include <mote/sync/parts.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
@@ -70,12 +70,12 @@ template <class... Op> struct [[nodiscard]] All {
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
     Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
-    MainWait main_wait;
-    (poll_part<I>(context, cancellation, main_wait), ...);
+    PartsAttempt parts(context);
+    (poll_part<I>(context, cancellation, parts), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
-    if (results.complete_ != results.all) return main_wait.suspend(context);
+    if (results.complete_ != results.all) return parts.suspend();
     Result<void> first_error;
     (note_error<I>(first_error), ...);
     return first_error;
@@ -83,19 +83,19 @@ template <class... Op> struct [[nodiscard]] All {
   template <std::size_t I> void leave(Task& task) {
     if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, MainWait& main_wait) {
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
     if (results.is_complete(I)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
     if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
-    context.ensure_attempt();  // the parts before it may have used up the budget
+    parts.begin_part();
     auto result = poll_operation(std::get<I>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
-    if (!result.ready()) return main_wait.note(context);
+    if (!result.ready()) return parts.note_pending();
     results.template get<I>() = std::move(*result);
     results.complete_ |= 1u << I;
   }

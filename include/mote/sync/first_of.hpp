@@ -14,7 +14,7 @@
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
-#include <mote/sync/main_wait.hpp>
+#include <mote/sync/parts.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
@@ -49,9 +49,9 @@ template <class... Op> struct [[nodiscard]] First {
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
-    MainWait main_wait;
-    const bool completed = (poll_part<I>(context, value, main_wait) || ...);
-    if (!completed) return main_wait.suspend(context);
+    PartsAttempt parts(context);
+    const bool completed = (poll_part<I>(context, value, parts) || ...);
+    if (!completed) return parts.suspend();
     (abandon_loser<I>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
@@ -60,11 +60,11 @@ template <class... Op> struct [[nodiscard]] First {
   }
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value, MainWait& main_wait) {
-    context.ensure_attempt();  // the parts before it may have used up the budget
+  template <std::size_t I> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
+    parts.begin_part();
     auto result = poll_operation(std::get<I>(operations), context.task());
     if (!result.ready()) {
-      main_wait.note(context);
+      parts.note_pending();
       return false;
     }
     value.which = I;

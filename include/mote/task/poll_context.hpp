@@ -74,7 +74,8 @@ class PollContext {
   bool consume_budget() const { return header_->consume_budget(); }
   std::int32_t budget() const { return header_->budget; }
   // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
-  // budget. Always inlined: g++ would call it once for each part.
+  // budget. Only where there was some before the first part: else the whole would always complete, and starve the other
+  // tasks. Always inlined: g++ would call it once for each part.
   [[gnu::always_inline]] void ensure_attempt() const {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
