@@ -52,7 +52,7 @@
 //   thread     waking the loop from other threads and signal handlers
 //                waker, mailbox, signal_set, signals
 //   sync       what tasks use among themselves: to wait for each other, for several things, for a limited time
-//                all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog, with_timeout
+//                parts, all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog, with_timeout
 //   shutdown   how a program ends with grace
 //                graceful_shutdown
 //   coroutine  C++20: the same operations with co_await, on frames from static pools
@@ -2652,8 +2652,9 @@ struct TaskHeader : ListNode {
     refusal = refuse();
     return false;
   }
-  // Without budget only a cancelled task may, because a result wins over a cancellation.
-  bool may_complete() const { return budget > 0 || (is_cancelling() && !abandoning); }
+  // Without budget only a cancelled task may, because a result wins over a cancellation: one result. It is charged, so
+  // the budget is below 0 then, and the operation after it is cancelled.
+  bool may_complete() const { return budget > 0 || (budget == 0 && is_cancelling() && !abandoning); }
   // Not [[gnu::cold]]: g++ then saves registers for the call at the beginning of each operation.
   Error refuse() {
     if (abandoning) return Error(ECANCELED);
@@ -3004,7 +3005,7 @@ class Task : detail::TaskHeader {
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
   // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
-  // its first one, and after wake()), or has ended.
+  // its first one, and after wake()), or has ended. Of several things, as in first_of(), the one that is named first.
   const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
@@ -3040,19 +3041,16 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // The task that awaits an operation, as the operation sees it: to be used within one attempt, and not kept. For your
-// own operations see docs/operations.md. One that waits in one place is a call of attempt(), which does all of it in
-// the right order:
+// own operations see operation() and docs/operations.md. One that waits in one place needs none of this:
 //
 //   auto next_key() {
-//     return mote::operation<int>([this](mote::PollContext context) {
-//       return context.attempt(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
-//     });
+//     return mote::operation<int>(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
 //   }
 //
-// Where that does not fit, the steps are: proceed() before the work; then do the work; if it cannot be done now, note
-// the task where it will be woken, and return suspend(). A task completes limits::operations_per_step operations in a
-// step; then it is refused until its next turn, so that it does not keep the others from theirs. A cancellation takes
-// the budget away: the next operation is refused, and returns ECANCELED.
+// A task completes limits::operations_per_step operations in a step; then it is refused until its next turn, so that it
+// does not keep the others from theirs. A cancellation takes the budget away: the next operation is refused, and
+// returns ECANCELED. operation() sees to that. A type of your own with a poll(Task&) has to do it itself: proceed()
+// before the work; then the work; if it cannot be done now, wait().
 class PollContext {
  public:
   explicit PollContext(Task& task) : header_(&static_cast<detail::TaskHeader&>(task)) {}
@@ -3093,7 +3091,8 @@ class PollContext {
   bool consume_budget() const { return header_->consume_budget(); }
   std::int32_t budget() const { return header_->budget; }
   // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
-  // budget. Always inlined: g++ would call it once for each part.
+  // budget. Only where there was some before the first part: else the whole would always complete, and starve the other
+  // tasks. Always inlined: g++ would call it once for each part.
   [[gnu::always_inline]] void ensure_attempt() const {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
@@ -3121,6 +3120,8 @@ class PollContext {
   // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
   // wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
+  // What the last attempt of this step that was pending waits for, in words.
+  const char* waits_for() const { return header_->waits_for; }
 
   // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
   // what else the task awaits stays pending. For operations that are made of others.
@@ -3129,7 +3130,8 @@ class PollContext {
     const bool outer = std::exchange(header_->abandoning, true);
     const auto restore = [this, budget, outer] {
       header_->abandoning = outer;
-      header_->budget = is_cancelling() ? 0 : budget;
+      // The operation may have cancelled its own task.
+      header_->budget = is_cancelling() && budget > 0 ? 0 : budget;
     };
     detail::OnException restore_too(restore);
     header_->budget = 0;
@@ -3251,22 +3253,157 @@ inline namespace MOTE_NAMESPACE {
 // next step. So a wake-up for nothing is harmless. MOTE_AWAIT makes the operation anew for each attempt, so it must
 // keep no state from one attempt to the next: state lies in an object with a name of its own (a stream, a timer).
 template <class T, class Attempt> struct [[nodiscard]] Operation {
+  using ChargesItself = void;
   Poll<Result<T>> poll(Task& task) { return attempt(PollContext(task)); }
 
   Attempt attempt;  // called with a PollContext; returns a Result<T>, or an Error, or a Poll<Result<T>>
 };
 
-// Makes an operation whose result is a T:
-// `operation<int>([this](mote::PollContext context) -> mote::Result<int> { ... })`.
-template <class T, class Attempt> Operation<T, Attempt> operation(Attempt attempt) { return {attempt}; }
+namespace detail {
+
+// An operation that keeps the rules of PollContext by itself, as the library's own do: nothing is added to it.
+template <class T, class Attempt> Operation<T, Attempt> make_operation(Attempt attempt) { return {attempt}; }
+
+// For GuardedOperation: there is no function of its own to leave by.
+struct LeavesByAttempt {
+  void operator()(PollContext /*context*/) const {}
+};
+
+// One attempt that keeps the rules of PollContext, whatever `attempt()` does about them: it is made only when it may
+// complete, what it completes is charged to the task, and a cancellation is answered. `leave()` ends the task's wait.
+template <class P, class Attempt, class Leave> P guarded_attempt(PollContext context, Attempt attempt, Leave leave) {
+  Error refusal;
+  if (!context.may_complete(refusal)) {
+    if (refusal == ECANCELED) leave();
+    return refusal;
+  }
+  const bool was_cancelling = context.is_cancelling();
+  const std::int32_t budget = context.budget();
+  P result = attempt();
+  if (result.ready()) {
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
+    return result;
+  }
+  if (!was_cancelling || !context.is_cancelling()) return result;
+  leave();  // none of what it is made of has answered the cancellation
+  return context.refuse();
+}
+
+// An operation whose functions need not keep the rules.
+template <class T, class Attempt, class Leave> struct [[nodiscard]] GuardedOperation {
+  using ChargesItself = void;
+  Poll<Result<T>> poll(Task& task) {
+    const PollContext context(task);
+    if (context.is_abandoning()) return give_up(context);
+    Poll<Result<T>> result = guarded_attempt<Poll<Result<T>>>(
+        context, [this, context]() -> Poll<Result<T>> { return attempt(context); },
+        [this, context] { context.abandon(*this); });
+    if (result.ready()) leave(context);  // the task may still wait for another part, or stand in a queue
+    return result;
+  }
+  // Leaves where the task waits. Only where there is no function for that an attempt is made.
+  Poll<Result<T>> give_up(PollContext context) {
+    if constexpr (std::is_same<Leave, LeavesByAttempt>::value) {
+      Poll<Result<T>> result = attempt(context);
+      const bool has_completed = result.ready() && *result;
+      MOTE_ASSERT(!has_completed &&
+                  "an operation completed while it was given up, so what it took is lost: "
+                  "write operation<T>(place, words, take) or operation<T>(attempt, leave)");
+      static_cast<void>(has_completed);
+    } else {
+      leave(context);
+    }
+    return Error(ECANCELED);
+  }
+
+  Attempt attempt;
+  Leave leave;
+};
+
+}  // namespace detail
+
+// ---- operations of your own: see docs/operations.md ----
+//
+// However it is made, an attempt that completes takes one operation from the task's budget (limits::operations_per_step),
+// so that it does not keep other tasks from their turn; a cancellation makes it return ECANCELED, unless it can complete
+// at once; and `take` or `attempt` is not called when the operation is given up, by first_of() or a timeout: so what has
+// been taken is always returned to the task. All is for the loop's thread, and O(1).
+
+// Waits in one place until there is something to take: a T.
+// `operation<int>(waiter_, "a key", [this] { return take_key(); })`. `take()` returns a Result<T>; EAGAIN means that it
+// is not there yet: then the task waits until waiter.notify(), and `take` is called again. `what` says in words what is
+// waited for, by a string that must outlive the wait: Task::waits_for() returns it.
+// Errors, besides those of `take`:
+//   EBUSY      another task waits there.
+//   ECANCELED  the task was cancelled. It does not wait any more.
+template <class T, class Take> auto operation(Waiter& waiter, const char* what, Take take) {
+  return detail::make_operation<T>([&waiter, what, take](PollContext context) mutable {
+    return context.attempt(waiter, what, [&take]() -> Result<T> { return take(); });
+  });
+}
+// The same for many tasks, which are served in order of arrival: `take` is called when it is this task's turn. It may
+// have a parameter, a bool: whether WaitQueue::release_all() has let the task go, which should then succeed.
+// Errors, besides those of `take`:
+//   ENOBUFS    the task waits in limits::queues_per_task queues already.
+//   ECANCELED  the task was cancelled, or the queue has been destroyed. It does not wait any more.
+template <class T, class Take> auto operation(WaitQueue& queue, const char* what, Take take) {
+  return detail::make_operation<T>([&queue, what, take](PollContext context) mutable {
+    return context.attempt(queue, what, [&take](bool released) -> Result<T> {
+      if constexpr (std::is_invocable<Take&, bool>::value) return take(released);
+      else return take();
+    });
+  });
+}
+// An operation that is made of others, or waits in more than one place. `attempt(context)` makes one attempt, and returns
+// a Result<T>, or what PollContext::wait() returns, or `pending` where another operation's poll() was. `leave(context)`
+// is called when the operation ends, be it completed, cancelled or given up: it calls context.abandon() for each
+// operation that may be pending, and context.leave() for each place; where the task does not wait, these do nothing.
+// What an attempt has got so far lies in an object that outlives it.
+// Errors, besides those of `attempt`:
+//   ECANCELED  the task was cancelled. It does not wait any more.
+template <class T, class Attempt, class Leave>
+detail::GuardedOperation<T, Attempt, Leave> operation(Attempt attempt, Leave leave) {
+  return {attempt, leave};
+}
+// The former way, in which each attempt has to ask PollContext::is_abandoning() before it takes something. What it takes
+// while it is given up is lost, which MOTE_ASSERT reports. It is charged as the others are.
+template <class T, class Attempt>
+[[deprecated(
+    "write operation<T>(place, words, take) or operation<T>(attempt, leave): these lose nothing when first_of() "
+    "gives them up")]] detail::GuardedOperation<T, Attempt, detail::LeavesByAttempt>
+operation(Attempt attempt) {
+  return {attempt, {}};
+}
 
 namespace detail {
 
 template <class R> struct ValueOf;
 template <class T> struct ValueOf<Result<T>> { using Type = T; };
+template <class T> struct IsResult : std::false_type {};
+template <class T> struct IsResult<Result<T>> : std::true_type {};
 // What an operation returns, be it an Operation or another type with a poll(): a Result<T>, and its T.
 template <class Op> using Answer = typename decltype(std::declval<Op&>().poll(std::declval<Task&>()))::value_type;
 template <class Op> using Awaited = typename ValueOf<Answer<Op>>::Type;
+
+// Whether operations of this type keep the rules of PollContext by themselves: those that operation() makes, and the
+// library's own. They have a member type of this name. Others, of a user's own type, are guarded by who awaits them.
+template <class Op, class = void> struct ChargesItself : std::false_type {};
+template <class Op> struct ChargesItself<Op, typename Op::ChargesItself> : std::true_type {};
+
+// By this, whoever awaits an operation makes an attempt.
+template <class Op> [[gnu::always_inline]] inline auto poll_operation(Op&& operation, Task& task) {
+  if constexpr (ChargesItself<std::decay_t<Op>>::value || !IsResult<Answer<Op>>::value) {
+    return operation.poll(task);
+  } else {
+    using P = Poll<Answer<Op>>;
+    const PollContext context(task);
+    if (context.is_abandoning()) return P(operation.poll(task));
+    return guarded_attempt<P>(
+        context, [&operation, &task]() -> P { return operation.poll(task); },
+        [&operation, context] { context.abandon(operation); });
+  }
+}
 
 }  // namespace detail
 
@@ -3773,14 +3910,14 @@ struct StateMachineAccess {
   return ::mote::done()
 // Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                     \
-  do {                                                              \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
-    [[fallthrough]];                                                \
-    MOTE_DETAIL_SUSPENSION_POINT();                                 \
-    auto mote_poll = (__VA_ARGS__).poll(mote_task);                 \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);   \
-    ::mote::detail::Assignment::make(result, *mote_poll);           \
+#define MOTE_AWAIT(result, ...)                                                \
+  do {                                                                         \
+    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__;            \
+    [[fallthrough]];                                                           \
+    MOTE_DETAIL_SUSPENSION_POINT();                                            \
+    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), mote_task); \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);              \
+    ::mote::detail::Assignment::make(result, *mote_poll);                      \
   } while (false)
 // Lets all other tasks run, and goes on in the next turn.
 #define MOTE_YIELD()                                                \
@@ -3856,7 +3993,7 @@ class TaskHandle : detail::TaskHolder {
   //   EBUSY      another task awaits this one.
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
-    return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
+    return detail::make_operation<Outcome>([this](PollContext context) -> Result<Outcome> {
       if (take_interruption(context)) {
         return take_cancellation(context) ? Error(ECANCELED) : Error(detail::Reason::handle_is_empty);
       }
@@ -3998,7 +4135,7 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto vacancy() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(TaskStore::vacancy(), "a vacancy",
                              [this](bool) { return size() < N ? Result<void>() : Error(EAGAIN); });
     });
@@ -5895,7 +6032,7 @@ class TaskTimer : detail::TaskUse {
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
   auto sleep(AnyDuration delay) {
-    return operation<void>([this, delay](PollContext context) -> Result<void> {
+    return detail::make_operation<void>([this, delay](PollContext context) -> Result<void> {
       const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
     });
@@ -5910,7 +6047,7 @@ class TaskTimer : detail::TaskUse {
   auto tick(AnyDuration period) {
     const Duration asked = period;
     const Duration every = asked < Duration(1) ? Duration(1) : asked;
-    return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
+    return detail::make_operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. end_limit() ends it.
@@ -6362,7 +6499,7 @@ class SourceBase : SlotOwner {
   }
   // An operation that waits when `try_once()` returns EAGAIN, as it does also when trying is not worth a system call.
   template <class T, class Try> auto make_operation(Interest direction, const char* what, Try try_once) {
-    return operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
+    return detail::make_operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
       Error refusal;
       if (!proceed(context, direction, refusal)) return refusal;
       Result<T> result = try_once();
@@ -6846,7 +6983,7 @@ class Stream : public Source {
   //   EISDIR   it is a directory.
   auto read(ByteSpan buffer) {
     // The buffer is captured as pointer and size, which is smaller code on ARM.
-    return operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
+    return detail::make_operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
@@ -6891,7 +7028,7 @@ class Stream : public Source {
   //   EPIPE    the peer does not read any more: close it.
   //   ENOSPC   the device, or the file's medium, is full.
   auto write_all(ByteView& bytes) {
-    return operation<void>([this, &bytes](PollContext context) -> Result<void> {
+    return detail::make_operation<void>([this, &bytes](PollContext context) -> Result<void> {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) return refuse(context.task(), Interest::write);
       ssize_t n = detail::not_tried;
@@ -6930,7 +7067,7 @@ class Stream : public Source {
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
-    return operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
+    return detail::make_operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
       return attempt_connect(context, endpoint, begun);
     });
   }
@@ -7164,11 +7301,16 @@ template <std::size_t N> class LineReader {
   //   ENODATA    the stream has ended.
   //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
-    return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
+    return detail::make_operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
       if (!context.is_abandoning()) follow(stream);
+      // Without budget the read below is refused.
+      const bool may_take = context.header().may_complete();
       for (;;) {
-        const Result<ByteView> line = context.is_abandoning() ? Error(EAGAIN) : take_line();
-        if (line || line.error() != EAGAIN) return line;
+        const Result<ByteView> line = may_take ? take_line() : Error(EAGAIN);
+        if (line || line.error() != EAGAIN) {
+          static_cast<void>(context.consume_budget());  // lines that have been read already would cost nothing
+          return line;
+        }
         Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(context.task());
         if (!n.ready()) return detail::suspended;
         if (!*n) return n->error();
@@ -7300,7 +7442,7 @@ class Listener : public Source {
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
   //   EEXIST           when it has to wait: another registration has the same number. See Reactor::add().
   auto accept() {
-    return operation<Stream>([this](PollContext context) {
+    return detail::make_operation<Stream>([this](PollContext context) {
       return Poll<Result<Stream>>::in_place([&](Stream& stream) { return attempt_accept(context, stream); });
     });
   }
@@ -7677,7 +7819,7 @@ class Waker {
   //   ECANCELED  the task was cancelled, or the waker has been closed.
   //   EBADF      it was never opened.
   auto wait() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return core_.attempt(context, [this] { return core_.take_signal() ? Result<void>() : Error(EAGAIN); });
     });
   }
@@ -7778,7 +7920,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
-    return operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
+    return detail::make_operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
   }
  private:
   // What a cell's sequence adds to that of a position. 0: it is free for that position; any other number: it is of
@@ -8040,7 +8182,7 @@ class Signals : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   auto next() {
-    return operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
+    return detail::make_operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
   }
  private:
   static SignalTable& table() { return detail::signal_table; }
@@ -8252,6 +8394,46 @@ class Signals : detail::WakerCore {
 #endif  // MOTE_THREAD_SIGNALS_HPP
 
 // =====================================================================================================================
+// include/mote/sync/parts.hpp
+// =====================================================================================================================
+// PartsAttempt: one attempt at an operation that is made of several parts.
+#ifndef MOTE_SYNC_PARTS_HPP
+#define MOTE_SYNC_PARTS_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// One attempt at an operation that is made of several parts, which are polled one after the other. Where the task had
+// budget before the first part, each part has some, though those before it may have used it up. Where it had none, no
+// part has: else the whole would always complete, and starve the other tasks.
+//
+// Of all parts that are pending, Task::waits_for() tells the one that is named first. A part itself notes its words in
+// the task, and those of the part after it would replace them.
+class PartsAttempt {
+ public:
+  explicit PartsAttempt(PollContext context) : context_(context), has_budget_(context.budget() > 0) {}
+
+  void begin_part() const {
+    if (has_budget_) context_.ensure_attempt();
+  }
+  void note_pending() {  // after the attempt of a part that is pending
+    if (waits_for_ == nullptr) waits_for_ = context_.waits_for();
+  }
+  Error suspend() const { return context_.suspend(waits_for_); }
+ private:
+  const PollContext context_;
+  const bool has_budget_;
+  const char* waits_for_ = nullptr;
+};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_PARTS_HPP
+
+// =====================================================================================================================
 // include/mote/sync/all_of.hpp
 // =====================================================================================================================
 // all_of: waits until several operations have completed.
@@ -8290,10 +8472,12 @@ namespace detail {
 // A cancellation of the task is passed on to each part that is pending: it is requested anew before each part's
 // attempt, since a part that returns ECANCELED thereby acknowledges it. A part that is shielded holds it back instead.
 template <class... Op> struct [[nodiscard]] All {
+  using ChargesItself = void;
   Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
   struct Cancellation {
     const bool requested;   // when the attempt began
+    const bool is_due;      // a result has won over it already: see TaskHeader::may_complete()
     bool answered = false;  // by a part
     bool held = false;      // by a part's shield
   };
@@ -8305,12 +8489,13 @@ template <class... Op> struct [[nodiscard]] All {
       return pending;
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
-    Cancellation cancellation{context.is_cancelling()};
-    (poll_part<I>(context, cancellation), ...);
+    Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
+    PartsAttempt parts(context);
+    (poll_part<I>(context, cancellation, parts), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
-    if (results.complete_ != results.all) return pending;
+    if (results.complete_ != results.all) return parts.suspend();
     Result<void> first_error;
     (note_error<I>(first_error), ...);
     return first_error;
@@ -8318,18 +8503,19 @@ template <class... Op> struct [[nodiscard]] All {
   template <std::size_t I> void leave(Task& task) {
     if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
     if (results.is_complete(I)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
-    context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
+    if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
+    parts.begin_part();
+    auto result = poll_operation(std::get<I>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
-    if (!result.ready()) return;
+    if (!result.ready()) return parts.note_pending();
     results.template get<I>() = std::move(*result);
     results.complete_ |= 1u << I;
   }
@@ -8398,7 +8584,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto receive() {
-    return operation<T>([this](PollContext context) {
+    return detail::make_operation<T>([this](PollContext context) {
       return context.attempt(receivers_, "a message", [this](bool) { return take(); });
     });
   }
@@ -8434,7 +8620,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   static constexpr std::size_t capacity() { return N; }
  private:
   template <class U> auto sending(U&& value) {
-    return operation<void>([this, &value](PollContext context) {
+    return detail::make_operation<void>([this, &value](PollContext context) {
       return context.attempt(senders_, "room in a channel",
                              [this, &value](bool) { return put(static_cast<U&&>(value)); });
     });
@@ -8498,7 +8684,7 @@ class Event : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the event was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto wait() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(queue_, "an event", [this](bool released) {
         // A task that set() has released goes on, even if the event has been cleared since.
         return released || set_ ? Result<void>() : Error(EAGAIN);
@@ -8538,6 +8724,7 @@ namespace detail {
 // The operation that first_of() returns. Folds over `I` do the same for each part, in the order in which the parts are
 // named.
 template <class... Op> struct [[nodiscard]] First {
+  using ChargesItself = void;
   using Value = FirstOf<Awaited<Op>...>;
 
   Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
@@ -8551,8 +8738,9 @@ template <class... Op> struct [[nodiscard]] First {
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
-    const bool completed = (poll_part<I>(context, value) || ...);
-    if (!completed) return pending;
+    PartsAttempt parts(context);
+    const bool completed = (poll_part<I>(context, value, parts) || ...);
+    if (!completed) return parts.suspend();
     (abandon_loser<I>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
@@ -8561,10 +8749,13 @@ template <class... Op> struct [[nodiscard]] First {
   }
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value) {
-    context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
-    if (!result.ready()) return false;
+  template <std::size_t I> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
+    parts.begin_part();
+    auto result = poll_operation(std::get<I>(operations), context.task());
+    if (!result.ready()) {
+      parts.note_pending();
+      return false;
+    }
     value.which = I;
     value.template get<I>() = std::move(*result);
     return true;
@@ -8660,7 +8851,7 @@ class Mutex : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the mutex was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto lock() {
-    return operation<Guard>(
+    return detail::make_operation<Guard>(
         [this](PollContext context) { return context.attempt(queue_, "a mutex", [this](bool) { return take(); }); });
   }
   // Locks it without waiting.
@@ -8711,7 +8902,7 @@ class Semaphore : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the semaphore was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto acquire() {
-    return operation<void>(
+    return detail::make_operation<void>(
         [this](PollContext context) { return context.attempt(queue_, "a permit", [this](bool) { return take(); }); });
   }
   // Takes one permit without waiting.
@@ -8757,10 +8948,11 @@ namespace detail {
 
 // The operation that shield() returns.
 template <class Op> struct [[nodiscard]] Shielded {
+  using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
     if (!context.is_abandoning()) context.shield_operation(true);
-    Poll<Answer<Op>> result = operation.poll(task);
+    Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) context.shield_operation(false);
     return result;
   }
@@ -8843,7 +9035,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   //   any other  that of the first failure, which is returned once: first_failure() is of kind none afterwards.
   auto join_all() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(joiners_, "the end of a group", [this](bool) { return take_first_failure(); });
     });
   }
@@ -9193,10 +9385,11 @@ namespace detail {
 
 // The operation that with_timeout() returns.
 template <class Op> struct [[nodiscard]] Timed {
+  using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
     const bool could_complete = context.budget() > 0;
-    Poll<Answer<Op>> result = operation.poll(task);
+    Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) {
       timer.end_limit(context);
       return result;
@@ -9918,7 +10111,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
  private:
   static bool attempt_again(Awaiter& self, Task& task) { return static_cast<OperationAwaiter&>(self).attempt(task); }
   [[gnu::always_inline]] bool attempt(Task& task) {
-    Poll<R> fresh = operation_.poll(task);
+    Poll<R> fresh = poll_operation(operation_, task);
     if (!fresh.ready()) return false;
     forget_result();  // of an operation that returned ECANCELED while it was abandoned
     // The move may throw: has_result_ is set afterwards.
@@ -10131,6 +10324,7 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
  public:
   using promise_type = detail::Promise<T>;
+  using ChargesItself = void;  // by what it awaits
   using Value = typename Frame::Value;
 
   Co(Co&& other) noexcept = default;
@@ -10357,7 +10551,7 @@ inline detail::ThisTask this_task() { return {}; }
 // Errors:
 //   ECANCELED  the task was cancelled.
 inline auto yield() {
-  return operation<void>([asked = false](PollContext context) mutable -> Result<void> {
+  return detail::make_operation<void>([asked = false](PollContext context) mutable -> Result<void> {
     Error refusal;
     if (!context.proceed(refusal)) return refusal;
     const bool asked_before = std::exchange(asked, true);

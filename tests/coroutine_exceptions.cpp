@@ -278,11 +278,12 @@ ON_BOTH_SELECTORS(
 struct ThrowsOnce {
   int attempts = 0;
   auto wait() {
-    return mote::operation<void>([this](mote::PollContext context) -> mote::Result<void> {
+    const auto attempt = [this](mote::PollContext context) -> mote::Result<void> {
       ++attempts;
       if (attempts == 2) throw std::runtime_error("the second attempt");
       return attempts == 1 ? mote::Result<void>(context.suspend("another attempt")) : mote::Result<void>();
-    });
+    };
+    return mote::operation<void>(attempt, [](mote::PollContext /*context*/) {});
   }
 };
 mote::Co<int> shielded(mote::FrameSource&, ThrowsOnce& operation) {

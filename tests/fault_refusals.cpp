@@ -73,8 +73,8 @@ class Again {
 
   // The same for a call that is not awaited.
   template <class Function> auto call(Function call) {
-    return (*this)(
-        [call] { return mote::operation<int>([call](mote::PollContext /*context*/) { return answer_of(call()); }); });
+    const auto attempt = [call](mote::PollContext /*context*/) { return answer_of(call()); };
+    return (*this)([attempt] { return mote::operation<int>(attempt, [](mote::PollContext /*context*/) {}); });
   }
  private:
   template <class T> static Result<int> answer_of(const Result<T>& result) {

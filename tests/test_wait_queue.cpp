@@ -255,24 +255,27 @@ ON_BOTH_SELECTORS("synchronisation: a task that ends while it stands in several 
   CHECK(*channel.try_receive() == 1);
 }
 
-// An operation that is written with the single steps of PollContext, as docs/operations.md tells. Place: a Waiter or a
+// An operation that is written with the single steps of PollContext, as a type of its own. Place: a Waiter or a
 // WaitQueue.
 template <class Place> struct Steps {
   Place place;
   bool is_there = false;
-  auto take() {
-    return mote::operation<int>([this](mote::PollContext context) -> Result<int> {
+  struct [[nodiscard]] Take {
+    Steps& self;
+    mote::Poll<Result<int>> poll(Task& task) {
+      const mote::PollContext context(task);
       mote::Error refusal;
       if (!context.proceed(refusal)) {
-        if (refusal == ECANCELED) context.leave(place);
+        if (refusal == ECANCELED) context.leave(self.place);
         return refusal;
       }
-      if (!is_there) return context.wait(place, "a thing");
-      is_there = false;
-      context.leave(place);
+      if (!self.is_there) return context.wait(self.place, "a thing");
+      self.is_there = false;
+      context.leave(self.place);
       return mote::value(1);
-    });
-  }
+    }
+  };
+  Take take() { return {*this}; }
 };
 
 // A task that is cancelled while it waits, and lives on, waits there no more: the next one is served.

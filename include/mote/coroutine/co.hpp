@@ -102,6 +102,7 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
  public:
   using promise_type = detail::Promise<T>;
+  using ChargesItself = void;  // by what it awaits
   using Value = typename Frame::Value;
 
   Co(Co&& other) noexcept = default;

@@ -51,7 +51,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
  private:
   static bool attempt_again(Awaiter& self, Task& task) { return static_cast<OperationAwaiter&>(self).attempt(task); }
   [[gnu::always_inline]] bool attempt(Task& task) {
-    Poll<R> fresh = operation_.poll(task);
+    Poll<R> fresh = poll_operation(operation_, task);
     if (!fresh.ready()) return false;
     forget_result();  // of an operation that returned ECANCELED while it was abandoned
     // The move may throw: has_result_ is set afterwards.

@@ -27,7 +27,7 @@ inline detail::ThisTask this_task() { return {}; }
 // Errors:
 //   ECANCELED  the task was cancelled.
 inline auto yield() {
-  return operation<void>([asked = false](PollContext context) mutable -> Result<void> {
+  return detail::make_operation<void>([asked = false](PollContext context) mutable -> Result<void> {
     Error refusal;
     if (!context.proceed(refusal)) return refusal;
     const bool asked_before = std::exchange(asked, true);

@@ -42,11 +42,16 @@ template <std::size_t N> class LineReader {
   //   ENODATA    the stream has ended.
   //   EMSGSIZE   a line was too long. The next call returns the line after it.
   auto read_line(Stream& stream) {
-    return operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
+    return detail::make_operation<ByteView>([this, &stream](PollContext context) -> Result<ByteView> {
       if (!context.is_abandoning()) follow(stream);
+      // Without budget the read below is refused.
+      const bool may_take = context.header().may_complete();
       for (;;) {
-        const Result<ByteView> line = context.is_abandoning() ? Error(EAGAIN) : take_line();
-        if (line || line.error() != EAGAIN) return line;
+        const Result<ByteView> line = may_take ? take_line() : Error(EAGAIN);
+        if (line || line.error() != EAGAIN) {
+          static_cast<void>(context.consume_budget());  // lines that have been read already would cost nothing
+          return line;
+        }
         Poll<Result<std::size_t>> n = stream.read(ByteSpan(bytes_ + end_, N - end_)).poll(context.task());
         if (!n.ready()) return detail::suspended;
         if (!*n) return n->error();

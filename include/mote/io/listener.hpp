@@ -78,7 +78,7 @@ class Listener : public Source {
   //   ENOMEM, ENOSPC   the kernel's limits on registrations, when it has to wait.
   //   EEXIST           when it has to wait: another registration has the same number. See Reactor::add().
   auto accept() {
-    return operation<Stream>([this](PollContext context) {
+    return detail::make_operation<Stream>([this](PollContext context) {
       return Poll<Result<Stream>>::in_place([&](Stream& stream) { return attempt_accept(context, stream); });
     });
   }

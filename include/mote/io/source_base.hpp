@@ -159,7 +159,7 @@ class SourceBase : SlotOwner {
   }
   // An operation that waits when `try_once()` returns EAGAIN, as it does also when trying is not worth a system call.
   template <class T, class Try> auto make_operation(Interest direction, const char* what, Try try_once) {
-    return operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
+    return detail::make_operation<T>([this, direction, what, try_once](PollContext context) -> Result<T> {
       Error refusal;
       if (!proceed(context, direction, refusal)) return refusal;
       Result<T> result = try_once();

@@ -65,7 +65,7 @@ class Stream : public Source {
   //   EISDIR   it is a directory.
   auto read(ByteSpan buffer) {
     // The buffer is captured as pointer and size, which is smaller code on ARM.
-    return operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
+    return detail::make_operation<std::size_t>([this, data = buffer.data(), size = buffer.size()](PollContext context) {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) {
         return Result<std::size_t>(refuse(context.task(), Interest::read));
@@ -110,7 +110,7 @@ class Stream : public Source {
   //   EPIPE    the peer does not read any more: close it.
   //   ENOSPC   the device, or the file's medium, is full.
   auto write_all(ByteView& bytes) {
-    return operation<void>([this, &bytes](PollContext context) -> Result<void> {
+    return detail::make_operation<void>([this, &bytes](PollContext context) -> Result<void> {
       Slot* const slot = slot_;
       if (slot == nullptr || !context.consume_budget()) return refuse(context.task(), Interest::write);
       ssize_t n = detail::not_tried;
@@ -149,7 +149,7 @@ class Stream : public Source {
   //   EAFNOSUPPORT               the kernel does not know this family.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
-    return operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
+    return detail::make_operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
       return attempt_connect(context, endpoint, begun);
     });
   }

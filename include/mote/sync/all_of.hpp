@@ -15,6 +15,7 @@
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
+#include <mote/sync/parts.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
@@ -51,10 +52,12 @@ namespace detail {
 // A cancellation of the task is passed on to each part that is pending: it is requested anew before each part's
 // attempt, since a part that returns ECANCELED thereby acknowledges it. A part that is shielded holds it back instead.
 template <class... Op> struct [[nodiscard]] All {
+  using ChargesItself = void;
   Poll<Result<void>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
   struct Cancellation {
     const bool requested;   // when the attempt began
+    const bool is_due;      // a result has won over it already: see TaskHeader::may_complete()
     bool answered = false;  // by a part
     bool held = false;      // by a part's shield
   };
@@ -66,12 +69,13 @@ template <class... Op> struct [[nodiscard]] All {
       return pending;
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
-    Cancellation cancellation{context.is_cancelling()};
-    (poll_part<I>(context, cancellation), ...);
+    Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
+    PartsAttempt parts(context);
+    (poll_part<I>(context, cancellation, parts), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
-    if (results.complete_ != results.all) return pending;
+    if (results.complete_ != results.all) return parts.suspend();
     Result<void> first_error;
     (note_error<I>(first_error), ...);
     return first_error;
@@ -79,18 +83,19 @@ template <class... Op> struct [[nodiscard]] All {
   template <std::size_t I> void leave(Task& task) {
     if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation) {
+  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
     if (results.is_complete(I)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
-    context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
+    if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
+    parts.begin_part();
+    auto result = poll_operation(std::get<I>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
-    if (!result.ready()) return;
+    if (!result.ready()) return parts.note_pending();
     results.template get<I>() = std::move(*result);
     results.complete_ |= 1u << I;
   }

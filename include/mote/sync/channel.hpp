@@ -50,7 +50,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the channel was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto receive() {
-    return operation<T>([this](PollContext context) {
+    return detail::make_operation<T>([this](PollContext context) {
       return context.attempt(receivers_, "a message", [this](bool) { return take(); });
     });
   }
@@ -86,7 +86,7 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
   static constexpr std::size_t capacity() { return N; }
  private:
   template <class U> auto sending(U&& value) {
-    return operation<void>([this, &value](PollContext context) {
+    return detail::make_operation<void>([this, &value](PollContext context) {
       return context.attempt(senders_, "room in a channel",
                              [this, &value](bool) { return put(static_cast<U&&>(value)); });
     });

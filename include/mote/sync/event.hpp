@@ -34,7 +34,7 @@ class Event : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the event was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto wait() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(queue_, "an event", [this](bool released) {
         // A task that set() has released goes on, even if the event has been cleared since.
         return released || set_ ? Result<void>() : Error(EAGAIN);

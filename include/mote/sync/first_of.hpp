@@ -14,6 +14,7 @@
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
+#include <mote/sync/parts.hpp>
 #include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/task.hpp>
@@ -34,6 +35,7 @@ namespace detail {
 // The operation that first_of() returns. Folds over `I` do the same for each part, in the order in which the parts are
 // named.
 template <class... Op> struct [[nodiscard]] First {
+  using ChargesItself = void;
   using Value = FirstOf<Awaited<Op>...>;
 
   Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
@@ -47,8 +49,9 @@ template <class... Op> struct [[nodiscard]] First {
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
-    const bool completed = (poll_part<I>(context, value) || ...);
-    if (!completed) return pending;
+    PartsAttempt parts(context);
+    const bool completed = (poll_part<I>(context, value, parts) || ...);
+    if (!completed) return parts.suspend();
     (abandon_loser<I>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
@@ -57,10 +60,13 @@ template <class... Op> struct [[nodiscard]] First {
   }
   template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value) {
-    context.ensure_attempt();  // the parts before it may have used up the budget
-    auto result = std::get<I>(operations).poll(context.task());
-    if (!result.ready()) return false;
+  template <std::size_t I> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
+    parts.begin_part();
+    auto result = poll_operation(std::get<I>(operations), context.task());
+    if (!result.ready()) {
+      parts.note_pending();
+      return false;
+    }
     value.which = I;
     value.template get<I>() = std::move(*result);
     return true;

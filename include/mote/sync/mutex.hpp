@@ -68,7 +68,7 @@ class Mutex : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the mutex was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto lock() {
-    return operation<Guard>(
+    return detail::make_operation<Guard>(
         [this](PollContext context) { return context.attempt(queue_, "a mutex", [this](bool) { return take(); }); });
   }
   // Locks it without waiting.

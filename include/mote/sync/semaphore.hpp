@@ -31,7 +31,7 @@ class Semaphore : detail::Pinned {
   //   ECANCELED  the task was cancelled, or the semaphore was destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto acquire() {
-    return operation<void>(
+    return detail::make_operation<void>(
         [this](PollContext context) { return context.attempt(queue_, "a permit", [this](bool) { return take(); }); });
   }
   // Takes one permit without waiting.

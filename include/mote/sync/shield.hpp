@@ -20,10 +20,11 @@ namespace detail {
 
 // The operation that shield() returns.
 template <class Op> struct [[nodiscard]] Shielded {
+  using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
     if (!context.is_abandoning()) context.shield_operation(true);
-    Poll<Answer<Op>> result = operation.poll(task);
+    Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) context.shield_operation(false);
     return result;
   }

@@ -53,7 +53,7 @@ class TaskGroupBase : detail::Pinned, detail::EndHook {
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   //   any other  that of the first failure, which is returned once: first_failure() is of kind none afterwards.
   auto join_all() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(joiners_, "the end of a group", [this](bool) { return take_first_failure(); });
     });
   }

@@ -22,10 +22,11 @@ namespace detail {
 
 // The operation that with_timeout() returns.
 template <class Op> struct [[nodiscard]] Timed {
+  using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
     const bool could_complete = context.budget() > 0;
-    Poll<Answer<Op>> result = operation.poll(task);
+    Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) {
       timer.end_limit(context);
       return result;

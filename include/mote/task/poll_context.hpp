@@ -24,19 +24,16 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // The task that awaits an operation, as the operation sees it: to be used within one attempt, and not kept. For your
-// own operations see docs/operations.md. One that waits in one place is a call of attempt(), which does all of it in
-// the right order:
+// own operations see operation() and docs/operations.md. One that waits in one place needs none of this:
 //
 //   auto next_key() {
-//     return mote::operation<int>([this](mote::PollContext context) {
-//       return context.attempt(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
-//     });
+//     return mote::operation<int>(waiter_, "a key", [this] { return take_key(); });  // EAGAIN from take_key(): wait
 //   }
 //
-// Where that does not fit, the steps are: proceed() before the work; then do the work; if it cannot be done now, note
-// the task where it will be woken, and return suspend(). A task completes limits::operations_per_step operations in a
-// step; then it is refused until its next turn, so that it does not keep the others from theirs. A cancellation takes
-// the budget away: the next operation is refused, and returns ECANCELED.
+// A task completes limits::operations_per_step operations in a step; then it is refused until its next turn, so that it
+// does not keep the others from theirs. A cancellation takes the budget away: the next operation is refused, and
+// returns ECANCELED. operation() sees to that. A type of your own with a poll(Task&) has to do it itself: proceed()
+// before the work; then the work; if it cannot be done now, wait().
 class PollContext {
  public:
   explicit PollContext(Task& task) : header_(&static_cast<detail::TaskHeader&>(task)) {}
@@ -77,7 +74,8 @@ class PollContext {
   bool consume_budget() const { return header_->consume_budget(); }
   std::int32_t budget() const { return header_->budget; }
   // Makes room for one attempt, for parts of an operation that is made of several: those before it may have used up the
-  // budget. Always inlined: g++ would call it once for each part.
+  // budget. Only where there was some before the first part: else the whole would always complete, and starve the other
+  // tasks. Always inlined: g++ would call it once for each part.
   [[gnu::always_inline]] void ensure_attempt() const {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
@@ -105,6 +103,8 @@ class PollContext {
   // What an operation returns that has noted the task as waiting elsewhere; `what` is a string that must outlive the
   // wait.
   Error suspend(const char* what) const { return header_->suspend(what); }
+  // What the last attempt of this step that was pending waits for, in words.
+  const char* waits_for() const { return header_->waits_for; }
 
   // Makes a pending operation leave the places where the task waits for it, and nothing else: it cannot complete, and
   // what else the task awaits stays pending. For operations that are made of others.
@@ -113,7 +113,8 @@ class PollContext {
     const bool outer = std::exchange(header_->abandoning, true);
     const auto restore = [this, budget, outer] {
       header_->abandoning = outer;
-      header_->budget = is_cancelling() ? 0 : budget;
+      // The operation may have cancelled its own task.
+      header_->budget = is_cancelling() && budget > 0 ? 0 : budget;
     };
     detail::OnException restore_too(restore);
     header_->budget = 0;

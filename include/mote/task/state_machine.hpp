@@ -9,6 +9,7 @@
 #include <mote/base/config.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
+#include <mote/task/operation.hpp>
 #include <mote/task/poll_context.hpp>
 #include <mote/task/step.hpp>
 #include <mote/task/task.hpp>
@@ -74,14 +75,14 @@ struct StateMachineAccess {
   return ::mote::done()
 // Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                     \
-  do {                                                              \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
-    [[fallthrough]];                                                \
-    MOTE_DETAIL_SUSPENSION_POINT();                                 \
-    auto mote_poll = (__VA_ARGS__).poll(mote_task);                 \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);   \
-    ::mote::detail::Assignment::make(result, *mote_poll);           \
+#define MOTE_AWAIT(result, ...)                                                \
+  do {                                                                         \
+    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__;            \
+    [[fallthrough]];                                                           \
+    MOTE_DETAIL_SUSPENSION_POINT();                                            \
+    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), mote_task); \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);              \
+    ::mote::detail::Assignment::make(result, *mote_poll);                      \
   } while (false)
 // Lets all other tasks run, and goes on in the next turn.
 #define MOTE_YIELD()                                                \

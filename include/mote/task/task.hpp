@@ -52,7 +52,7 @@ class Task : detail::TaskHeader {
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
   // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
-  // its first one, and after wake()), or has ended.
+  // its first one, and after wake()), or has ended. Of several things, as in first_of(), the one that is named first.
   const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }

@@ -75,7 +75,7 @@ class TaskHandle : detail::TaskHolder {
   //   EBUSY      another task awaits this one.
   //   ECANCELED  the task that waits was cancelled. The handle is as it was.
   auto join() {
-    return operation<Outcome>([this](PollContext context) -> Result<Outcome> {
+    return detail::make_operation<Outcome>([this](PollContext context) -> Result<Outcome> {
       if (take_interruption(context)) {
         return take_cancellation(context) ? Error(ECANCELED) : Error(detail::Reason::handle_is_empty);
       }

@@ -94,8 +94,9 @@ struct TaskHeader : ListNode {
     refusal = refuse();
     return false;
   }
-  // Without budget only a cancelled task may, because a result wins over a cancellation.
-  bool may_complete() const { return budget > 0 || (is_cancelling() && !abandoning); }
+  // Without budget only a cancelled task may, because a result wins over a cancellation: one result. It is charged, so
+  // the budget is below 0 then, and the operation after it is cancelled.
+  bool may_complete() const { return budget > 0 || (budget == 0 && is_cancelling() && !abandoning); }
   // Not [[gnu::cold]]: g++ then saves registers for the call at the beginning of each operation.
   Error refuse() {
     if (abandoning) return Error(ECANCELED);

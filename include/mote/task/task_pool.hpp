@@ -103,7 +103,7 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
   auto vacancy() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return context.attempt(TaskStore::vacancy(), "a vacancy",
                              [this](bool) { return size() < N ? Result<void>() : Error(EAGAIN); });
     });

@@ -186,7 +186,7 @@ class Waker {
   //   ECANCELED  the task was cancelled, or the waker has been closed.
   //   EBADF      it was never opened.
   auto wait() {
-    return operation<void>([this](PollContext context) {
+    return detail::make_operation<void>([this](PollContext context) {
       return core_.attempt(context, [this] { return core_.take_signal() ? Result<void>() : Error(EAGAIN); });
     });
   }

@@ -43,7 +43,7 @@ class TaskTimer : detail::TaskUse {
   //   EBUSY      another task uses it.
   //   ECANCELED  the task was cancelled.
   auto sleep(AnyDuration delay) {
-    return operation<void>([this, delay](PollContext context) -> Result<void> {
+    return detail::make_operation<void>([this, delay](PollContext context) -> Result<void> {
       const Result<std::uint32_t> expired = attempt(context, delay, sleeping);
       return expired ? Result<void>() : expired.error();
     });
@@ -58,7 +58,7 @@ class TaskTimer : detail::TaskUse {
   auto tick(AnyDuration period) {
     const Duration asked = period;
     const Duration every = asked < Duration(1) ? Duration(1) : asked;
-    return operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
+    return detail::make_operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. end_limit() ends it.

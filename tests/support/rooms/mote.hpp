@@ -52,6 +52,7 @@
 #include <mote/sync/event.hpp>
 #include <mote/sync/first_of.hpp>
 #include <mote/sync/mutex.hpp>
+#include <mote/sync/parts.hpp>
 #include <mote/sync/semaphore.hpp>
 #include <mote/sync/shield.hpp>
 #include <mote/sync/task_group.hpp>
