@@ -9,6 +9,7 @@
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 
@@ -25,7 +26,9 @@ struct Assignment;
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(error.code()) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   template <class U = T, class = std::enable_if_t<std::is_constructible<T, U&&>::value &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
@@ -35,15 +38,15 @@ template <class T> class [[nodiscard]] Result {
   constexpr Error error() const { return error_; }  // only of a failed Result
 
   constexpr T& operator*() & {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return value_;
   }
   constexpr const T& operator*() const& {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return value_;
   }
   constexpr T&& operator*() && {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return static_cast<T&&>(value_);
   }
   constexpr T* operator->() { return &**this; }
@@ -70,7 +73,9 @@ template <class T> class [[nodiscard]] Result {
 template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(error.code()) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
 
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return error_; }
@@ -82,14 +87,16 @@ template <> class [[nodiscard]] Result<void> {
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(error.code()) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(error.code()) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   constexpr Result(T& value) : value_(&value), error_(0) {}
 
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return error_; }  // only of a failed Result
 
   constexpr T& operator*() const {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return *value_;
   }
   constexpr T* operator->() const { return &**this; }

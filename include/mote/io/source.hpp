@@ -12,6 +12,7 @@
 
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
@@ -109,7 +110,7 @@ class Source : protected detail::SourceBase {
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(EBADF);
-    MOTE_ASSERT(handler);
+    MOTE_ASSERT(handler && "Source::watch() needs a handler: to stop watching, close() or release() it");
     if (slot_->is_reading() || slot_->is_writing()) return Error(EBUSY);
     slot_->reader.clear();
     slot_->writer.clear();

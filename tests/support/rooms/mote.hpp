@@ -3,6 +3,7 @@
 #ifndef MOTE_HPP
 #define MOTE_HPP
 
+#include <mote/base/assert.hpp>
 #include <mote/base/bytes.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
@@ -12,6 +13,7 @@
 #include <mote/base/pinned.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
+#include <mote/base/text.hpp>
 #include <mote/base/timing_wheel.hpp>
 #include <mote/coroutine/chain.hpp>
 #include <mote/coroutine/co.hpp>
