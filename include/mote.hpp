@@ -40,7 +40,8 @@
 //                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, look, poll_selector
 //   task       what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
-//                poll_context, operation, task_use, scheduler, state_machine, task_handle, task_pool, task_ref
+//                poll_context, operation, task_use, scheduler, state_machine, task_handle, type_name, task_pool,
+//                task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
 //                slot, descriptor_numbers, descriptor_table, wake_cell, loop, reactor, static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
@@ -3836,6 +3837,95 @@ struct HandleAccess {
 #endif  // MOTE_TASK_TASK_HANDLE_HPP
 
 // =====================================================================================================================
+// include/mote/task/type_name.hpp
+// =====================================================================================================================
+// The name of a type as text, made by the compiler.
+#ifndef MOTE_TASK_TYPE_NAME_HPP
+#define MOTE_TASK_TYPE_NAME_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a function:
+//
+//   g++     constexpr const char* mote::v0_1::detail::spelling() [with T = app::{anonymous}::Echo]
+//           ... [with T = run(int)::Echo; other = ...]
+//   clang   const char *mote::detail::spelling() [T = app::(anonymous namespace)::Echo], and [T = Echo]
+//
+// The name is what follows the `=`, without anonymous namespaces and without functions: "app::Echo" and "Echo".
+template <class T> constexpr const char* spelling() { return __PRETTY_FUNCTION__; }
+
+struct TypeNameReader {
+  const char* at;  // what is to be read next
+  int depth = 0;   // brackets of all kinds that are open
+
+  constexpr bool sees(const char* word) const {
+    std::size_t i = 0;
+    while (word[i] != '\0' && at[i] == word[i]) ++i;
+    return word[i] == '\0';
+  }
+  constexpr bool is_at_end() const { return *at == '\0' || (depth == 0 && (*at == ']' || *at == ';')); }
+  constexpr bool is_at_scope() const { return depth == 0 && sees("::"); }
+  constexpr void advance() {
+    if (*at == '<' || *at == '(' || *at == '[' || *at == '{') ++depth;
+    if (*at == '>' || *at == ')' || *at == ']' || *at == '}') --depth;
+    ++at;
+  }
+  constexpr bool skip(const char* word) {
+    if (!sees(word)) return false;
+    for (; *word != '\0'; ++word) ++at;
+    return true;
+  }
+  constexpr bool skip_anonymous() {
+    return skip("{anonymous}::") || skip("(anonymous namespace)::") || skip("<unnamed>::");
+  }
+};
+
+// Where the name begins: after the last function that the class is local to.
+constexpr const char* begin_of_type_name(const char* spelt) {
+  while (*spelt != '=') ++spelt;
+  TypeNameReader reader{spelt + 2};
+  const char* begin = reader.at;
+  bool is_function = false;  // what has been read since the last `::`
+  while (!reader.is_at_end()) {
+    if (reader.skip_anonymous()) continue;
+    if (reader.is_at_scope()) {
+      if (is_function) begin = reader.at + 2;
+      is_function = false;
+    }
+    const bool is_lambda = reader.depth == 0 && reader.sees("<lambda");
+    is_function = is_function || is_lambda || (reader.depth == 0 && *reader.at == '(');
+    reader.advance();
+  }
+  return begin;
+}
+// Copies the name to `name`, if that is not null. Returns its length.
+constexpr std::size_t copy_type_name(const char* spelt, char* name) {
+  TypeNameReader reader{begin_of_type_name(spelt)};
+  std::size_t length = 0;
+  while (!reader.is_at_end()) {
+    if (reader.skip_anonymous()) continue;
+    if (name != nullptr) name[length] = *reader.at;
+    ++length;
+    reader.advance();
+  }
+  return length;
+}
+
+template <class T> struct TypeName {
+  char text[copy_type_name(spelling<T>(), nullptr) + 1] = {};
+  constexpr TypeName() { copy_type_name(spelling<T>(), text); }
+};
+template <class T> inline constexpr TypeName<T> type_name{};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TYPE_NAME_HPP
+
+// =====================================================================================================================
 // include/mote/task/task_pool.hpp
 // =====================================================================================================================
 // Room for tasks of one type.
@@ -3846,12 +3936,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
-template <class T> constexpr const char* spelt_name() { return __builtin_strchr(__PRETTY_FUNCTION__, '=') + 2; }
-
 // The name of a task of type T: T::name, if there is one.
 template <class T, class = void> struct TaskName {
-  static const char* of(const T&) { return spelt_name<T>(); }
+  static const char* of(const T&) { return type_name<T>.text; }
 };
 template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
   static const char* of(const T&) { return T::name; }
@@ -3909,6 +3996,23 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
       }
       return claimed;
     });
+  }
+  // The object of a task of this pool, while it lives: to read what it has got so far, to give it something, to call
+  // its functions. Null where the task has ended (also from its destructor on), the handle is empty or was dropped, or
+  // the task is of another pool. So it may be asked again at any time; the pointer itself is good until the task ends,
+  // which it may do in its next step: keep the handle, not the pointer. To change what the task awaits meanwhile, as
+  // moving its stream away, makes that operation return ECANCELED. O(1).
+  T* find(const TaskHandle& handle) { return find(handle.get()); }
+  T* find(Task* task) {  // of TaskRef::get(), and what Reactor::for_each_task() gives; null is allowed
+    if (task == nullptr || !task->is_alive()) return nullptr;
+    detail::TaskHeader& header = detail::TaskAccess::header(*task);
+    return header.store == this ? &object(header) : nullptr;
+  }
+  // Calls visit(T&) for each task that lives. What is spawned meanwhile may be visited or not. O(high_water()).
+  template <class Visit> void for_each(Visit&& visit) {
+    for (std::uint32_t i = 0; i < fresh(); ++i) {
+      if (at(i).is_live()) visit(object(at(i)));
+    }
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held
@@ -6385,9 +6489,10 @@ inline namespace MOTE_NAMESPACE {
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
 // that its library closes is registered with Reactor::add().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
-// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
-// ECANCELED, and let the task run.
+// Movable, at any time: an operation that is pending on the object that it is moved from (or over) returns ECANCELED in
+// its task's next step, and the new object has all that was there. It becomes empty if the reactor is destroyed first;
+// tasks that wait for it then get ECANCELED, too. It must not be destroyed while another task's operation on it is
+// pending: close() it, which makes that operation return ECANCELED, and let the task run.
 // Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
@@ -9848,6 +9953,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
 
   OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
+    if constexpr (finds_mistakes) TaskAccess::header(*chain.current_task).line = line;  // for a violated MOTE_ASSERT
   }
   ~OperationAwaiter() {
     if (!taken_) leave();

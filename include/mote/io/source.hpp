@@ -34,9 +34,10 @@ inline namespace MOTE_NAMESPACE {
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
 // that its library closes is registered with Reactor::add().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
-// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
-// ECANCELED, and let the task run.
+// Movable, at any time: an operation that is pending on the object that it is moved from (or over) returns ECANCELED in
+// its task's next step, and the new object has all that was there. It becomes empty if the reactor is destroyed first;
+// tasks that wait for it then get ECANCELED, too. It must not be destroyed while another task's operation on it is
+// pending: close() it, which makes that operation return ECANCELED, and let the task run.
 // Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:

@@ -77,6 +77,7 @@
 #include <mote/task/task_ref.hpp>
 #include <mote/task/task_store.hpp>
 #include <mote/task/task_use.hpp>
+#include <mote/task/type_name.hpp>
 #include <mote/task/wait_queue.hpp>
 #include <mote/task/waiter.hpp>
 #include <mote/thread/mailbox.hpp>
