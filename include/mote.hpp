@@ -33,14 +33,16 @@
 // Contents: the layers, each with its files. A layer uses only itself and those listed before it.
 //
 //   base       vocabulary: configuration, Error and Result, views of bytes, intrusive lists, the timing wheel
-//                config, bytes, delegate, reason, error, exceptions, pinned, list, result, poll, timing_wheel
+//                config, text, assert, bytes, delegate, reason, error, exceptions, pinned, list, result, poll,
+//                timing_wheel
 //   system     the seam where all system calls are made, clocks, owned descriptors
 //                clock, linux_system, system, fd
 //   selector   waiting for many descriptors: epoll and poll, usable alone
 //                interest, milliseconds, selector, selector_base, epoll_selector, default_selector, look, poll_selector
 //   task       what is stepped: Task, TaskPool, StateMachine, handles, places to wait, the scheduler
 //                observation, queue_place, run_queue, step, waiter, task_header, wait_queue, task_store, task,
-//                poll_context, operation, task_use, scheduler, state_machine, task_handle, task_pool, task_ref
+//                poll_context, operation, task_use, scheduler, state_machine, task_handle, type_name, task_pool,
+//                task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
 //                slot, descriptor_numbers, descriptor_table, wake_cell, loop, reactor, static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
@@ -117,7 +119,7 @@
 // =====================================================================================================================
 // include/mote/base/config.hpp
 // =====================================================================================================================
-// Configuration: the version, the namespace, how violated invariants are reported, and fixed bounds and times.
+// Configuration: the version, the namespace, and fixed bounds and times.
 #ifndef MOTE_BASE_CONFIG_HPP
 #define MOTE_BASE_CONFIG_HPP
 
@@ -126,17 +128,6 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
 #define MOTE_VERSION_PATCH 0
-
-// States an invariant of the library. Define it before the first include to report violations in your own way. It must
-// be an expression of type void and must have no side effects. By default a violation traps; with NDEBUG nothing is
-// checked.
-#ifndef MOTE_ASSERT
-#ifdef NDEBUG
-#define MOTE_ASSERT(condition) static_cast<void>(0)
-#else
-#define MOTE_ASSERT(condition) ((condition) ? static_cast<void>(0) : __builtin_trap())
-#endif
-#endif
 
 // Bounds and times that a program may set: define these before the first include, as plain decimal numbers, for all of
 // the program's files. What each is for says the constant in mote::limits that is made of it.
@@ -245,6 +236,137 @@ constexpr bool expect_true(bool condition) { return __builtin_expect(condition, 
 #endif  // MOTE_BASE_CONFIG_HPP
 
 // =====================================================================================================================
+// include/mote/base/text.hpp
+// =====================================================================================================================
+// A line of text in a buffer of its own.
+#ifndef MOTE_BASE_TEXT_HPP
+#define MOTE_BASE_TEXT_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// A line of text in a buffer of its own, with a NUL at its end: what describes a task or an error. What does not fit is
+// left out. It uses neither the heap nor the locale, so it can be made in any context.
+// Size: 260 bytes.
+class Text {
+ public:
+  static constexpr std::size_t capacity = 255;  // characters, without the NUL
+
+  Text() = default;
+
+  const char* c_str() const { return characters_; }
+  std::size_t size() const { return size_; }
+
+  // Each returns the text itself, so that calls can be chained. O(what is added).
+  Text& add(const char* string) { return add(string, ::strlen(string)); }
+  Text& add(const char* string, std::size_t length) {
+    const std::size_t room = capacity - size_;
+    const std::size_t fitting = length < room ? length : room;
+    ::memcpy(characters_ + size_, string, fitting);
+    size_ += static_cast<std::uint32_t>(fitting);
+    characters_[size_] = '\0';
+    return *this;
+  }
+  Text& add_number(std::uint32_t number) {
+    char digits[10];
+    std::size_t first = sizeof digits;
+    do {
+      --first;
+      digits[first] = static_cast<char>('0' + number % 10);
+      number /= 10;
+    } while (number != 0);
+    return add(digits + first, sizeof digits - first);
+  }
+  // "echo.cpp:31", of a path as the compiler gives it. Without a file (null): "line 31".
+  Text& add_place(const char* file, std::uint32_t line) {
+    if (file == nullptr) return add("line ").add_number(line);
+    const char* const slash = ::strrchr(file, '/');
+    return add(slash != nullptr ? slash + 1 : file).add(":").add_number(line);
+  }
+ private:
+  std::uint32_t size_ = 0;
+  char characters_[capacity + 1] = {};
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_TEXT_HPP
+
+// =====================================================================================================================
+// include/mote/base/assert.hpp
+// =====================================================================================================================
+// MOTE_ASSERT: how a violated invariant is told.
+#ifndef MOTE_BASE_ASSERT_HPP
+#define MOTE_BASE_ASSERT_HPP
+
+// States what must hold: MOTE_ASSERT(condition && "what to do where it does not"). A violation is a mistake in the
+// program, of which no errno value could tell. It is told in one line on standard error, then the program traps
+// (SIGILL or SIGTRAP: a debugger stops there):
+//
+//   mote: a failed Result has no value: test it first (violated: error_ == 0, mote.hpp:1198; in task Echo, at or after
+//   its await at echo.cpp:31)
+//
+// With NDEBUG nothing is checked, and nothing is left of it. To report violations in your own way, define MOTE_ASSERT
+// with one parameter before the first include, in every file alike. It must be an expression of type void, must not
+// return where the condition is false, and must do nothing else where it is true.
+#ifndef MOTE_ASSERT
+#ifdef NDEBUG
+#define MOTE_ASSERT(condition) static_cast<void>(0)
+#else
+#define MOTE_ASSERT(condition) \
+  ((condition) ? static_cast<void>(0) : ::mote::detail::report_violation(#condition, __FILE__, __LINE__))
+#endif
+#endif
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// Whether mistakes are looked for that cost time to find.
+#ifdef NDEBUG
+constexpr bool finds_mistakes = false;
+#else
+constexpr bool finds_mistakes = true;
+#endif
+
+// Whoever knows what this thread is doing: adds it to the line that tells of a violation.
+struct Witness {
+  void (*tell)(const void* self, Text& line) = nullptr;  // null: nobody
+  const void* self = nullptr;
+};
+inline thread_local Witness witness{};
+
+// Tells of a violation, and traps. `condition` is source text, of the form `what must hold && "what to do"`.
+[[noreturn, gnu::cold, gnu::noinline]] inline void report_violation(const char* condition, const char* file, int line) {
+  static constexpr char separator[] = " && \"";
+  Text told;
+  told.add("mote: ");
+  const char* const advice = ::strstr(condition, separator);
+  std::size_t length = ::strlen(condition);
+  if (advice != nullptr) {
+    const char* const words = advice + sizeof separator - 1;
+    told.add(words, ::strlen(words) - 1).add(" (violated: ");  // without the closing quotation mark
+    length = static_cast<std::size_t>(advice - condition);
+  } else {
+    told.add("a mistake in the program (violated: ");
+  }
+  told.add(condition, length).add(", ").add_place(file, static_cast<std::uint32_t>(line));
+  if (witness.tell != nullptr) witness.tell(witness.self, told);
+  told.add(")\n");
+  // Not by way of System, which is a layer above. Nothing can be done where it fails.
+  const ssize_t written = ::write(STDERR_FILENO, told.c_str(), told.size());
+  static_cast<void>(written);
+  __builtin_trap();
+}
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_BASE_ASSERT_HPP
+
+// =====================================================================================================================
 // include/mote/base/bytes.hpp
 // =====================================================================================================================
 // Views of bytes that they do not own: ByteView to read them, ByteSpan to write them.
@@ -273,7 +395,7 @@ template <class Byte> class BasicBytes {
   constexpr std::size_t size() const { return size_; }
   constexpr bool empty() const { return size_ == 0; }
   constexpr Byte& operator[](std::size_t i) const {
-    MOTE_ASSERT(i < size_);
+    MOTE_ASSERT(i < size_ && "an index past the end of a ByteView or ByteSpan: compare it with size()");
     return data_[i];
   }
   constexpr Byte* begin() const { return data_; }
@@ -281,7 +403,7 @@ template <class Byte> class BasicBytes {
 
   // Drops the first n bytes from the view; no byte is moved.
   void drop_front(std::size_t n) {
-    MOTE_ASSERT(n <= size_);
+    MOTE_ASSERT(n <= size_ && "drop_front() of more bytes than there are: compare with size()");
     data_ += n;
     size_ -= n;
   }
@@ -716,7 +838,7 @@ struct ListBase {
 
   // `position` is a node of this list, or its head. The list must be a ring.
   void insert_after(ListNode& position, ListNode& node) {
-    MOTE_ASSERT(!node.linked());
+    MOTE_ASSERT(!node.linked() && "it is in a list already: an object was used by another thread, or was overwritten");
     node.prev = &position;
     node.next = position.next;
     position.next->prev = &node;
@@ -792,7 +914,9 @@ template <class T> constexpr detail::Value<std::decay_t<T>> value(T&& given) { r
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   template <class U = T, class = std::enable_if_t<!detail::is_int<U> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
@@ -807,15 +931,15 @@ template <class T> class [[nodiscard]] Result {
   constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() & {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return value_;
   }
   constexpr const T& operator*() const& {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return value_;
   }
   constexpr T&& operator*() && {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return static_cast<T&&>(value_);
   }
   constexpr T* operator->() { return &**this; }
@@ -842,7 +966,9 @@ template <class T> class [[nodiscard]] Result {
 template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
-  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
@@ -856,14 +982,16 @@ template <> class [[nodiscard]] Result<void> {
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   constexpr Result(T& value) : value_(&value), error_(0) {}
 
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() const {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return *value_;
   }
   constexpr T* operator->() const { return &**this; }
@@ -921,7 +1049,7 @@ template <class T> class [[nodiscard]] Poll {
 
   constexpr bool ready() const { return ready_; }
   constexpr T& operator*() {
-    MOTE_ASSERT(ready_);
+    MOTE_ASSERT(ready_ && "a pending Poll has no value: test ready() first");
     return value_;
   }
   constexpr T* operator->() { return &**this; }
@@ -958,7 +1086,7 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
   constexpr Result<T>& operator*() {
-    MOTE_ASSERT(ready());
+    MOTE_ASSERT(ready() && "a pending Poll has no value: test ready() first");
     return value_;
   }
   constexpr Result<T>* operator->() { return &**this; }
@@ -2435,7 +2563,7 @@ struct RunQueue : List<TaskHeader> {
   bool empty() const { return head_.next == &head_; }
 
   void push(ListNode& node) {
-    MOTE_ASSERT(!node.linked() && head_.linked());
+    MOTE_ASSERT(!node.linked() && head_.linked() && "a task was queued by another thread: use a Waker or a Mailbox");
     ListNode* const last = head_.prev;
     node.next = &head_;
     head_.prev = &node;
@@ -2478,7 +2606,9 @@ inline namespace MOTE_NAMESPACE {
 // What one step of a task returns: `pending`, done() or failed(error).
 struct [[nodiscard]] Step {
   constexpr Step(Pending) : code(-1) {}
-  constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }
+  constexpr explicit Step(int ended_with) : code(ended_with) {
+    MOTE_ASSERT(code >= 0 && "a Step of a negative number: write mote::failed(mote::Error(EIO)), or mote::done()");
+  }
   constexpr bool is_pending() const { return code < 0; }
 
   int code;  // less than 0: pending; 0: done; else the Error that the task failed with, as it is stored
@@ -2671,7 +2801,7 @@ struct TaskHeader : ListNode {
       cancel_held = true;
       acknowledge_cancellation();
     }
-    MOTE_ASSERT(shields != UINT8_MAX);
+    MOTE_ASSERT(shields != UINT8_MAX && "a task holds 255 shields: destroy some before you make another");
     ++shields;
   }
   void lower_shield() {
@@ -2744,7 +2874,7 @@ inline TaskHeader* RunQueue::pop() {
 }  // namespace detail
 
 inline void Waiter::wake() {
-  MOTE_ASSERT(task_ != nullptr);
+  MOTE_ASSERT(task_ != nullptr && "wake() of a Waiter in which no task waits: call notify(), which looks first");
   awaited_ = 0;
   task_->queue();
 }
@@ -2905,6 +3035,8 @@ class TaskStore : public ListNode {
   Scheduler* scheduler() const { return scheduler_; }
   const TaskType& type() const { return *type_; }
   WaitQueue& vacancy() { return vacancy_; }
+  void set_source_file(const char* file) { source_file_ = file; }
+  const char* source_file() const { return source_file_; }
 
   // Called for the first task, or the first one of this scheduler.
   void bind(Scheduler& scheduler, void* storage, const TaskType& type) {
@@ -2945,9 +3077,10 @@ class TaskStore : public ListNode {
   Scheduler* scheduler_ = nullptr;  // null: it has had no task yet
   void* slots_ = nullptr;
   const TaskType* type_ = nullptr;
-  TaskHeader* free_ = nullptr;  // linked by `next` alone
-  WaitQueue vacancy_;           // tasks that wait for a free slot
-  std::uint32_t stride_ = 0;    // from one slot to the next, in bytes
+  TaskHeader* free_ = nullptr;         // linked by `next` alone
+  WaitQueue vacancy_;                  // tasks that wait for a free slot
+  const char* source_file_ = nullptr;  // of the tasks' step(); null: not known
+  std::uint32_t stride_ = 0;           // from one slot to the next, in bytes
   std::uint32_t used_ = 0;
   std::uint32_t fresh_ = 0;
 };
@@ -2996,19 +3129,25 @@ class Task : detail::TaskHeader {
   Result<void> set_priority(std::uint32_t level);
 
   bool is_alive() const { return is_live(); }
-  // T::name if the task's type T has one. Else the type as the compiler spells it, which ends in a ']' that is not part
-  // of the name: "Echo]".
+  // T::name if the task's type T has one. Else the type's name with its namespaces and arguments, "app::Client" or
+  // "Filter<3>"; left out are anonymous namespaces, and functions that it is local to. Of a coroutine the name of the
+  // function that awaits. O(1).
   const char* name() const {
     if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
     return store->type().name(const_cast<Task&>(*this));
   }
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
+  // The source file of its step(), as it was given to the compiler. Null before the first step of such a task, and of
+  // coroutines and plain classes: only MOTE_BEGIN notes it.
+  const char* file() const;  // defined in scheduler.hpp
   // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
   // its first one, and after wake()), or has ended. Of several things, as in first_of(), the one that is named first.
   const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
+  // All of that in one line, for a log: "task Echo at echo.cpp:31 waits for data". O(length).
+  Text describe() const;  // defined in scheduler.hpp
  protected:
   constexpr Task() = default;
  private:
@@ -3472,6 +3611,15 @@ namespace detail {
 
 inline std::atomic<std::uint32_t> schedulers_started{0};  // of this process
 
+// Without NDEBUG: overwrites the stack on which the next step runs. A local variable that an await was expected to keep
+// then visibly has another value, where by chance it would often have had the same. Not inlined: its frame has to lie
+// where that of the step will.
+[[gnu::noinline]] inline void poison_stack() {
+  unsigned char stack[2048];
+  ::memset(stack, 0xa5, sizeof stack);
+  asm volatile("" : : "r"(stack) : "memory");  // else the compiler leaves it out
+}
+
 // The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, the
 // statistics and the observer. A reactor is one object written in layers, each a class that derives from the one below,
 // so that they share all of this without a pointer from one to the other. This class is the lowest.
@@ -3588,7 +3736,7 @@ class Scheduler : Pinned {
 
   // Ends a task at once, wherever it waits. It must not be the running one.
   [[gnu::noinline]] void destroy(TaskHeader& task) {
-    MOTE_ASSERT(&task != current_);
+    MOTE_ASSERT(&task != current_ && "a task destroys its own pool or reactor: let it return done() instead");
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
     OnException restore([this, outer] { destroying_ = outer; });
     ++stats_.tasks_destroyed;
@@ -3608,6 +3756,22 @@ class Scheduler : Pinned {
   void cancel_all_tasks() { static_cast<void>(end_all_tasks(false)); }
   // Destroys all tasks but the running one. Returns how many there were.
   std::uint32_t destroy_all_tasks() { return end_all_tasks(true); }
+
+  // While it exists, a violated MOTE_ASSERT names the task that is running. With NDEBUG it does nothing. A run may be
+  // nested in that of another reactor: then the inner one is asked.
+  class Testimony {
+   public:
+    explicit Testimony(const Scheduler& scheduler) {
+      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler});
+    }
+    Testimony(const Testimony&) = delete;
+    Testimony& operator=(const Testimony&) = delete;
+    ~Testimony() {
+      if constexpr (finds_mistakes) witness = outer_;
+    }
+   private:
+    Witness outer_{};
+  };
 
   // ---- priorities ----
 
@@ -3707,6 +3871,7 @@ class Scheduler : Pinned {
       task->budget = task->share;
       task->waits_for = nullptr;
       ++stats_.steps;
+      if constexpr (finds_mistakes) poison_stack();
       const Step step = measured_ == nullptr ? task->step(*task) : measured_(*task);
       if (step.is_pending()) {
         task->since = now_;
@@ -3804,12 +3969,18 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    char line[256];
-    const char* const name = task.name();
-    const int name_length = static_cast<int>(::strcspn(name, ";]"));  // of a type as the compiler spells it
-    ::snprintf(line, sizeof line, "mote: task %.*s failed after line %u: %s\n", name_length, name,
-               static_cast<unsigned>(task.line()), error.message());
-    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
+    Text line;
+    line.add("mote: task ").add(task.name()).add(" failed");
+    if (task.line() != 0) line.add(" after ").add_place(task.file(), task.line());
+    line.add(": ").add(error.message()).add("\n");
+    static_cast<void>(System::write(STDERR_FILENO, line.c_str(), line.size()));
+  }
+  [[gnu::cold]] static void tell(const void* self, Text& line) {
+    TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;
+    if (header == nullptr) return;
+    const Task& task = TaskAccess::task(*header);
+    line.add("; in task ").add(task.name());
+    if (task.line() != 0) line.add(", at or after its await at ").add_place(task.file(), task.line());
   }
 
   void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
@@ -3836,6 +4007,16 @@ inline const char* Task::waits_for() const {
   const bool is_suspended = is_live() && !linked() && !store->scheduler()->is_running(*this);
   return is_suspended ? TaskHeader::waits_for : nullptr;
 }
+inline const char* Task::file() const { return store->source_file(); }
+inline Text Task::describe() const {
+  Text text;
+  text.add("task ").add(name());
+  if (line() != 0) text.add(" at ").add_place(file(), line());
+  if (!is_alive()) return text.add(" has ended");
+  if (const char* const what = waits_for(); what != nullptr) return text.add(" waits for ").add(what);
+  if (store->scheduler()->is_running(*this)) return text.add(" is running");
+  return text.add(linked() ? " is ready" : " waits");
+}
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
@@ -3854,8 +4035,10 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 struct StateMachineAccess;
 
-// The source line of an await. Not an integer, so that a `switch` of the user's around an await does not compile.
-enum class Line : std::uint32_t {};
+// The source line of an await, in the switch that MOTE_BEGIN opens. It is no integer, so that a `switch` of the user's
+// around an await does not compile; its name is what the error says.
+enum class AwaitInsideOfASwitchWriteIfAndElse : std::uint32_t {};
+using Line = AwaitInsideOfASwitchWriteIfAndElse;
 }  // namespace detail
 
 // Base of a task that is written from top to bottom, as one function step() with awaits in it:
@@ -3866,10 +4049,9 @@ enum class Line : std::uint32_t {};
 //     MOTE_END();
 //   }
 //
-// It is a switch over source lines, so whatever must survive an await is a member. An initialised local variable that
-// an await would jump past does not compile; one without initialiser, as `char b[8];`, does, and loses its value. One
-// await on a line, and none inside of a `switch`. An early return ends the task. task() and reactor() may be called
-// from the first step on, not in the constructor.
+// It is a switch over source lines, so whatever must survive an await is a member. One await on a line, and none inside
+// of a `switch`. An early return ends the task. task() and reactor() may be called from the first step on, not in the
+// constructor. The macros say at MOTE_BEGIN which error means what.
 // Size on a 32-bit board: 4 bytes.
 class StateMachine : detail::Pinned {
  public:
@@ -3882,50 +4064,86 @@ class StateMachine : detail::Pinned {
 };
 
 namespace detail {
-// For the pool: sets the task of a state machine. For the macros: the line at which a task goes on.
+// For the pool: sets the task of a state machine. For the macros: the task, and the line at which it goes on.
 struct StateMachineAccess {
   static void set_task(StateMachine& machine, Task& task) { machine.task_ = &task; }
+  static Task& task(const StateMachine& machine) { return machine.task(); }
+  template <class T, class = std::enable_if_t<!std::is_base_of<StateMachine, T>::value>> static Task& task(const T&) {
+    static_assert(std::is_base_of<StateMachine, T>::value,
+                  "MOTE_BEGIN() stands in step() of a class that derives from mote::StateMachine, publicly");
+    __builtin_unreachable();
+  }
   static std::uint32_t& line(Task& task) { return TaskAccess::header(task).line; }
+  static void begin(Task& task, const char* file) { TaskAccess::header(task).store->set_source_file(file); }
 };
 }  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
 
+// What the compiler says of a mistake, and what it means. The words stand in the names of macros, labels and types.
+//
+//   MOTE_BEGIN_is_missing_in_this_function...   the function does not begin with MOTE_BEGIN(); or the await stands in a
+//                                               helper function or a lambda (make that a task that is joined, or an
+//                                               operation), or in a coroutine, where it is written co_await
+//   MOTE_BEGIN_or_MOTE_END_is_missing_...       where it is MOTE_END, a '}' is looked for to the end of the file
+//   AwaitInsideOfASwitchWriteIfAndElse          a `switch` of yours is around the await
+//   ..._JUMPS_PAST_A_LOCAL_VARIABLE_...         an initialised local variable is there before and after the await: make
+//                                               it a member, or put braces around the statements that it is for. (Some
+//                                               other errors of an await show this name, too.)
+//   only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line  write each on a line of its own
+//   "MOTE_BEGIN() stands in step() of a class that derives from mote::StateMachine", "co_await in a function that
+//   returns a Step", "write_all() and read_exactly() shrink the view that they are given": as they say
+//
+// What no compiler says: a local variable without initialiser, as `char b[8];`, that is used after an await in its
+// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with clang-query.
+// And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss is seen at once.
+
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
-// The label makes a second await on the same line an error that says what is wrong.
-#define MOTE_DETAIL_SUSPENSION_POINT() \
-  case ::mote::detail::Line{__LINE__}: \
-    MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+// The name is what compilers show where a jump to this `case` would pass the initialisation of a variable.
+#define MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(line) case ::mote::detail::Line{line}
+#define MOTE_DETAIL_SUSPENSION_POINT()                                          \
+  MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(__LINE__) \
+      : MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+// What only MOTE_BEGIN declares: the task. In a lambda that name can be seen, but no label can.
+#define MOTE_DETAIL_TASK MOTE_BEGIN_is_missing_in_this_function_and_a_coroutine_has_co_await
+#define MOTE_DETAIL_NOTE_LINE()                                          \
+  ::mote::detail::StateMachineAccess::line(MOTE_DETAIL_TASK) = __LINE__; \
+  if (false) goto MOTE_BEGIN_is_missing_in_this_function
 
 // step() begins with MOTE_BEGIN() and ends with MOTE_END().
-#define MOTE_BEGIN()                                                                   \
-  ::mote::Task& mote_task = this->task();                                              \
-  switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(mote_task)}) { \
-    default: /* for -Wswitch-default: there is no other */                             \
-    case ::mote::detail::Line{}:
-#define MOTE_END() \
-  }                \
+#define MOTE_BEGIN()                                                                          \
+  ::mote::Task& MOTE_DETAIL_TASK = ::mote::detail::StateMachineAccess::task(*this);           \
+  if (false) goto MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function;                         \
+  MOTE_BEGIN_is_missing_in_this_function:                                                     \
+  __attribute__((unused));                                                                    \
+  switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(MOTE_DETAIL_TASK)}) { \
+    default: /* for -Wswitch-default: there is no other */                                    \
+    case ::mote::detail::Line{}:                                                              \
+      ::mote::detail::StateMachineAccess::begin(MOTE_DETAIL_TASK, __FILE__)
+#define MOTE_END()                                    \
+  }                                                   \
+  MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function: \
   return ::mote::done()
 // Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                                \
-  do {                                                                         \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__;            \
-    [[fallthrough]];                                                           \
-    MOTE_DETAIL_SUSPENSION_POINT();                                            \
-    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), mote_task); \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);              \
-    ::mote::detail::Assignment::make(result, *mote_poll);                      \
+#define MOTE_AWAIT(result, ...)                                                       \
+  do {                                                                                \
+    MOTE_DETAIL_NOTE_LINE();                                                          \
+    [[fallthrough]];                                                                  \
+    MOTE_DETAIL_SUSPENSION_POINT();                                                   \
+    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), MOTE_DETAIL_TASK); \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);                     \
+    ::mote::detail::Assignment::make(result, *mote_poll);                             \
   } while (false)
 // Lets all other tasks run, and goes on in the next turn.
-#define MOTE_YIELD()                                                \
-  do {                                                              \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
-    mote_task.wake();                                               \
-    return ::mote::Step(::mote::pending);                           \
-    MOTE_DETAIL_SUSPENSION_POINT();                                 \
+#define MOTE_YIELD()                      \
+  do {                                    \
+    MOTE_DETAIL_NOTE_LINE();              \
+    MOTE_DETAIL_TASK.wake();              \
+    return ::mote::Step(::mote::pending); \
+    MOTE_DETAIL_SUSPENSION_POINT();       \
   } while (false)
 
 #endif  // MOTE_TASK_STATE_MACHINE_HPP
@@ -4052,6 +4270,95 @@ struct HandleAccess {
 #endif  // MOTE_TASK_TASK_HANDLE_HPP
 
 // =====================================================================================================================
+// include/mote/task/type_name.hpp
+// =====================================================================================================================
+// The name of a type as text, made by the compiler.
+#ifndef MOTE_TASK_TYPE_NAME_HPP
+#define MOTE_TASK_TYPE_NAME_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a function:
+//
+//   g++     constexpr const char* mote::v0_1::detail::spelling() [with T = app::{anonymous}::Echo]
+//           ... [with T = run(int)::Echo; other = ...]
+//   clang   const char *mote::detail::spelling() [T = app::(anonymous namespace)::Echo], and [T = Echo]
+//
+// The name is what follows the `=`, without anonymous namespaces and without functions: "app::Echo" and "Echo".
+template <class T> constexpr const char* spelling() { return __PRETTY_FUNCTION__; }
+
+struct TypeNameReader {
+  const char* at;  // what is to be read next
+  int depth = 0;   // brackets of all kinds that are open
+
+  constexpr bool sees(const char* word) const {
+    std::size_t i = 0;
+    while (word[i] != '\0' && at[i] == word[i]) ++i;
+    return word[i] == '\0';
+  }
+  constexpr bool is_at_end() const { return *at == '\0' || (depth == 0 && (*at == ']' || *at == ';')); }
+  constexpr bool is_at_scope() const { return depth == 0 && sees("::"); }
+  constexpr void advance() {
+    if (*at == '<' || *at == '(' || *at == '[' || *at == '{') ++depth;
+    if (*at == '>' || *at == ')' || *at == ']' || *at == '}') --depth;
+    ++at;
+  }
+  constexpr bool skip(const char* word) {
+    if (!sees(word)) return false;
+    for (; *word != '\0'; ++word) ++at;
+    return true;
+  }
+  constexpr bool skip_anonymous() {
+    return skip("{anonymous}::") || skip("(anonymous namespace)::") || skip("<unnamed>::");
+  }
+};
+
+// Where the name begins: after the last function that the class is local to.
+constexpr const char* begin_of_type_name(const char* spelt) {
+  while (*spelt != '=') ++spelt;
+  TypeNameReader reader{spelt + 2};
+  const char* begin = reader.at;
+  bool is_function = false;  // what has been read since the last `::`
+  while (!reader.is_at_end()) {
+    if (reader.skip_anonymous()) continue;
+    if (reader.is_at_scope()) {
+      if (is_function) begin = reader.at + 2;
+      is_function = false;
+    }
+    const bool is_lambda = reader.depth == 0 && reader.sees("<lambda");
+    is_function = is_function || is_lambda || (reader.depth == 0 && *reader.at == '(');
+    reader.advance();
+  }
+  return begin;
+}
+// Copies the name to `name`, if that is not null. Returns its length.
+constexpr std::size_t copy_type_name(const char* spelt, char* name) {
+  TypeNameReader reader{begin_of_type_name(spelt)};
+  std::size_t length = 0;
+  while (!reader.is_at_end()) {
+    if (reader.skip_anonymous()) continue;
+    if (name != nullptr) name[length] = *reader.at;
+    ++length;
+    reader.advance();
+  }
+  return length;
+}
+
+template <class T> struct TypeName {
+  char text[copy_type_name(spelling<T>(), nullptr) + 1] = {};
+  constexpr TypeName() { copy_type_name(spelling<T>(), text); }
+};
+template <class T> inline constexpr TypeName<T> type_name{};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TYPE_NAME_HPP
+
+// =====================================================================================================================
 // include/mote/task/task_pool.hpp
 // =====================================================================================================================
 // Room for tasks of one type.
@@ -4062,12 +4369,9 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
-template <class T> constexpr const char* spelt_name() { return __builtin_strchr(__PRETTY_FUNCTION__, '=') + 2; }
-
 // The name of a task of type T: T::name, if there is one.
 template <class T, class = void> struct TaskName {
-  static const char* of(const T&) { return spelt_name<T>(); }
+  static const char* of(const T&) { return type_name<T>.text; }
 };
 template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
   static const char* of(const T&) { return T::name; }
@@ -4125,6 +4429,23 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
       }
       return claimed;
     });
+  }
+  // The object of a task of this pool, while it lives: to read what it has got so far, to give it something, to call
+  // its functions. Null where the task has ended (also from its destructor on), the handle is empty or was dropped, or
+  // the task is of another pool. So it may be asked again at any time; the pointer itself is good until the task ends,
+  // which it may do in its next step: keep the handle, not the pointer. To change what the task awaits meanwhile, as
+  // moving its stream away, makes that operation return ECANCELED. O(1).
+  T* find(const TaskHandle& handle) { return find(handle.get()); }
+  T* find(Task* task) {  // of TaskRef::get(), and what Reactor::for_each_task() gives; null is allowed
+    if (task == nullptr || !task->is_alive()) return nullptr;
+    detail::TaskHeader& header = detail::TaskAccess::header(*task);
+    return header.store == this ? &object(header) : nullptr;
+  }
+  // Calls visit(T&) for each task that lives. What is spawned meanwhile may be visited or not. O(high_water()).
+  template <class Visit> void for_each(Visit&& visit) {
+    for (std::uint32_t i = 0; i < fresh(); ++i) {
+      if (at(i).is_live()) visit(object(at(i)));
+    }
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held
@@ -4630,7 +4951,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
 
   [[gnu::always_inline]] void dispatch(const Ready& ready) {
     const auto offset = static_cast<std::uint32_t>(ready.token);
-    MOTE_ASSERT(offset <= capacity_ * sizeof(Slot) && offset % sizeof(Slot) == 0);
+    MOTE_ASSERT(offset <= capacity_ * sizeof(Slot) && offset % sizeof(Slot) == 0 &&
+                "a token that is not mote's: a Selector of your own must report the tokens that it was given");
     auto* const table = static_cast<char*>(static_cast<void*>(slots_));
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(table + offset));
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);
@@ -5203,10 +5525,12 @@ class Loop : LoopWords, public DescriptorTable {
   // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
-    MOTE_ASSERT(holds_ != 0);
+    MOTE_ASSERT(holds_ != 0 && "release() without hold(): each hold() of GracefulShutdown has one release()");
     --holds_;
   }
   bool is_held() const { return holds_ != 0; }
+  // Whether tasks are left, but nothing that could wake them.
+  bool is_deadlocked() const { return stats().tasks != 0 && nothing_can_happen(); }
   // Counts nodes of the inbox that are no reason to go on running.
   void add_background() { ++background_; }
   void remove_background() { --background_; }
@@ -5354,11 +5678,12 @@ class Loop : LoopWords, public DescriptorTable {
   // A run, which an exception may leave, too.
   class Run {
    public:
-    [[gnu::always_inline]] explicit Run(Loop& loop) : loop_(loop) { loop_.enter(); }
+    [[gnu::always_inline]] explicit Run(Loop& loop) : testimony_(loop), loop_(loop) { loop_.enter(); }
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
     [[gnu::always_inline]] ~Run() { loop_.leave(); }
    private:
+    Testimony testimony_;
     Loop& loop_;
   };
   void enter() {
@@ -5675,7 +6000,7 @@ class Reactor : detail::Loop {
   //   ENOMEM, ENOSPC   the kernel's limits.
   //   EMFILE, ENFILE   the system's limits, while the set has to be made anew, which a run or a fork could not do.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
-    MOTE_ASSERT(handler);
+    MOTE_ASSERT(handler && "Reactor::add() needs a handler: Handler::of<...>(), or a function object that lives on");
     Slot* slot = nullptr;
     if (const Result<void> claimed = claim(fd, slot); !claimed) return claimed.error();
     const Result<void> added = set_handler(*slot, interest, handler);
@@ -5770,6 +6095,24 @@ class Reactor : detail::Loop {
   // so far).
   template <class F> void for_each_task(F&& visit) {
     Loop::for_each_task([&visit](detail::TaskHeader& task) { visit(detail::TaskAccess::task(task)); });
+  }
+  // What a run that failed is to tell: of EDEADLK the first task that waits for what cannot come, by name and place,
+  // and how many others there are; else Error::message(). For example "task Echo at echo.cpp:31 waits for what cannot
+  // come: an event (and 2 more)". O(slots of pools used so far).
+  Text describe(Error error) {
+    Text text;
+    if (error != EDEADLK || !is_deadlocked()) return text.add(error.message());
+    std::uint32_t others = stats().tasks;
+    for_each_task([&text, &others](Task& task) {
+      if (text.size() != 0 || task.waits_for() == nullptr) return;
+      --others;
+      text.add("task ").add(task.name());
+      if (task.line() != 0) text.add(" at ").add_place(task.file(), task.line());
+      text.add(" waits for what cannot come: ").add(task.waits_for());
+    });
+    if (text.size() == 0) return text.add(error.message());  // a task that has suspended itself without saying for what
+    if (others != 0) text.add(" (and ").add_number(others).add(" more)");
+    return text;
   }
   // O(slots of pools used so far).
   void cancel_all_tasks() { Loop::cancel_all_tasks(); }
@@ -5924,7 +6267,7 @@ class Timer : detail::TimerNode {
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
   void rearm(AnyDuration delay) {
-    MOTE_ASSERT(loop_ != nullptr);
+    MOTE_ASSERT(loop_ != nullptr && "rearm() of a Timer that has never been armed: arm() it first");
     const Instant moved = saturating_add(loop_->now(), delay);
     if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
       return start(*loop_, moved, period_, callback_);
@@ -6092,7 +6435,9 @@ class TaskTimer : detail::TaskUse {
         return true;
       }
     } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
-      MOTE_ASSERT(!is_own);  // a task must not use it for two things at once
+      MOTE_ASSERT(
+          !is_own &&
+          "two parts of one await use one TaskTimer: give each a timer of its own");  // a task must not use it for two things at once
       return false;
     }
     start(context, time, use);
@@ -6395,7 +6740,7 @@ class SourceBase : SlotOwner {
     if (slot_ != nullptr) return Error(Reason::already_open);
     Slot* slot = nullptr;
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
-    MOTE_ASSERT(slot != nullptr);
+    MOTE_ASSERT(slot != nullptr && "claim() has succeeded without a slot: a mistake of mote's, please report it");
     slot_ = slot;
     loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);
@@ -6580,9 +6925,10 @@ inline namespace MOTE_NAMESPACE {
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
 // that its library closes is registered with Reactor::add().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
-// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
-// ECANCELED, and let the task run.
+// Movable, at any time: an operation that is pending on the object that it is moved from (or over) returns ECANCELED in
+// its task's next step, and the new object has all that was there. It becomes empty if the reactor is destroyed first;
+// tasks that wait for it then get ECANCELED, too. It must not be destroyed while another task's operation on it is
+// pending: close() it, which makes that operation return ECANCELED, and let the task run.
 // Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
@@ -6656,7 +7002,7 @@ class Source : protected detail::SourceBase {
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(detail::Reason::not_open);
-    MOTE_ASSERT(handler);
+    MOTE_ASSERT(handler && "Source::watch() needs a handler: to stop watching, close() or release() it");
     if (slot_->is_reading() || slot_->is_writing()) return Error(detail::Reason::operation_pending);
     slot_->reader.clear();
     slot_->writer.clear();
@@ -6952,7 +7298,15 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 struct StreamAccess;
-}
+
+// What write_all() and read_exactly() return for a temporary: an error that says what to write.
+template <class View> struct ViewWithoutName {
+  static_assert(sizeof(View) == 0,
+                "write_all() and read_exactly() shrink the view that they are given, attempt by attempt, so it needs a "
+                "name: a member `mote::ByteView reply;` (or `mote::ByteSpan wanted;`) that is assigned before");
+  Poll<Result<void>> poll(Task&);
+};
+}  // namespace detail
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
@@ -7021,7 +7375,8 @@ class Stream : public Source {
       return {};
     });
   }
-  void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
+  // Not for a temporary: it would begin anew at each attempt.
+  template <class View = ByteSpan> detail::ViewWithoutName<View> read_exactly(View&& temporary);
   // Sends all bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the
   // bytes. After an error the view holds what was not sent.
   // Errors, beside those above:
@@ -7043,7 +7398,7 @@ class Stream : public Source {
       return error == 0 ? Result<void>() : detail::ErrorAccess::error(error);
     });
   }
-  void write_all(ByteView&& bytes) = delete;
+  template <class View = ByteView> detail::ViewWithoutName<View> write_all(View&& temporary);
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
   // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
   // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
@@ -7241,7 +7596,8 @@ class Stream : public Source {
     detail::Loop& loop = detail::ReactorAccess::loop(context.task().reactor());
     const Result<void> opened = register_as(loop, std::move(fd), flags);
     if (!opened) return opened;
-    MOTE_ASSERT(slot_ != nullptr);
+    MOTE_ASSERT(slot_ != nullptr &&
+                "register_as() has succeeded without a slot: a mistake of mote's, please report it");
     if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
     slot_->write_state |= Slot::must_wait;
     const int error = System::error();
@@ -10096,6 +10452,7 @@ template <class Op> struct OperationAwaiter : Awaiter {
 
   OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
+    if constexpr (finds_mistakes) TaskAccess::header(*chain.current_task).line = line;  // for a violated MOTE_ASSERT
   }
   ~OperationAwaiter() {
     if (!taken_) leave();
@@ -10459,6 +10816,11 @@ template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` a
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
+
+// A step() is no coroutine: this says what to write in the place of co_await.
+template <class... A> struct std::coroutine_traits<mote::Step, A...> {
+  static_assert(sizeof...(A) == SIZE_MAX, "co_await in a function that returns a Step: write MOTE_AWAIT(result, ...)");
+};
 
 #endif  // C++20
 

@@ -27,6 +27,8 @@ struct Job : mote::StateMachine {
   }
 };
 '''
+# A class with the members of TASK, and what else it has.
+MEMBERS = TASK[:TASK.index('  mote::Step step()')] + '%s};\n'
 FUNCTION = '''
 #include <mote.hpp>
 void use(mote::Reactor& reactor, mote::Stream& stream) {
@@ -73,6 +75,83 @@ class Compiling(unittest.TestCase):
                      'jump to case label', 'jump bypasses variable initialization',
                      "cannot jump from switch statement to this case label")
 
+    def refuses_in_words(self, words, source, *options):
+        fine, messages = self.compile(source, *options)
+        self.assertFalse(fine)
+        self.assertIn(words, messages)
+
+    def test_a_jump_past_an_initialised_local_is_refused_in_words(self):
+        words = 'WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER'
+        for local in ('int count = 3;', 'mote::Text text;', 'auto& self = *this;'):
+            with self.subTest(local=local):
+                self.refuses_in_words(words, TASK % f'''
+                    {local}
+                    MOTE_AWAIT(done, timer.sleep({{}}));''')
+                self.refuses_in_words(words, TASK % f'''
+                    if (got) {{
+                      {local}
+                      MOTE_YIELD();
+                    }}''')
+        self.refuses_in_words(words, TASK % '''
+            for (char byte : bytes)
+              MOTE_AWAIT(done, timer.sleep(std::chrono::seconds(byte)));''')
+
+    def test_an_await_inside_of_a_switch_is_refused_in_words(self):
+        for value in ('bytes[0]', 'got ? 1u : 2u', 'mote::Outcome().kind', 'bool(got)'):
+            for await_ in ('MOTE_AWAIT(done, timer.sleep({}));', 'MOTE_YIELD();'):
+                with self.subTest(value=value, await_=await_):
+                    self.refuses_in_words('AwaitInsideOfASwitchWriteIfAndElse', TASK % f'''
+                        switch ({value}) {{
+                          default:
+                            {await_}
+                        }}''')
+
+    def test_an_await_without_a_begin_is_refused_in_words(self):
+        words = 'MOTE_BEGIN_is_missing_in_this_function_and_a_coroutine_has_co_await'
+        for await_ in ('MOTE_AWAIT(done, timer.sleep({}));', 'MOTE_YIELD();'):
+            with self.subTest(await_=await_):
+                self.refuses_in_words(words, MEMBERS % f'void help() {{\n{await_}\n}}\n')
+                self.refuses_in_words(words, MEMBERS % f'mote::Step help() {{\n{await_}\n}}\n')
+                self.refuses_in_words(words, MEMBERS % f'mote::Step step() {{\n{await_}\nMOTE_END();\n}}\n')
+        self.refuses_in_words(words, '''
+            #include <mote.hpp>
+            mote::Co<void> nap(mote::FrameSource&, mote::TaskTimer& timer, mote::Result<void>& slept) {
+              MOTE_AWAIT(slept, timer.sleep({}));
+              co_return;
+            }''', '-std=c++20')
+
+    def test_an_await_in_a_lambda_is_refused_in_words(self):
+        self.refuses_in_words('MOTE_BEGIN_is_missing_in_this_function', TASK % '''
+            {
+              auto nap = [this] {
+                MOTE_AWAIT(done, timer.sleep({}));
+                return mote::done();
+              };
+              static_cast<void>(nap);
+            }''')
+
+    def test_a_begin_without_an_end_is_refused_in_words(self):
+        words = 'MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function'
+        inside = MEMBERS % 'mote::Step step() {\nMOTE_BEGIN();\nMOTE_YIELD();\n}\n'
+        outside = MEMBERS % 'mote::Step step();' + 'mote::Step Job::step() {\nMOTE_BEGIN();\nMOTE_YIELD();\n}\n'
+        for source in (inside, outside):
+            self.refuses_in_words(words, source)
+            self.refuses_in_words(words, source + 'int main() {}\n')
+        self.refuses_in_words(words, MEMBERS % 'mote::Step step() {\nMOTE_END();\n}\n')
+
+    def test_a_begin_outside_of_a_state_machine_is_refused_in_words(self):
+        self.refuses_in_words('of a class that derives from mote::StateMachine', '''
+            #include <mote.hpp>
+            struct Job {
+              mote::Step step() {
+                MOTE_BEGIN();
+                MOTE_END();
+              }
+            };''')
+
+    def test_co_await_in_a_step_is_refused_in_words(self):
+        self.refuses_in_words('write MOTE_AWAIT(result, ...)', TASK % 'co_await timer.sleep({});', '-std=c++20')
+
     def test_two_awaits_on_one_line_are_refused_by_name(self):
         for first, second in (('MOTE_AWAIT(done, timer.sleep({}));', 'MOTE_AWAIT(done, timer.sleep({}));'),
                               ('MOTE_AWAIT(done, timer.sleep({}));', 'MOTE_YIELD();'),
@@ -82,9 +161,10 @@ class Compiling(unittest.TestCase):
 
     def test_a_temporary_that_would_begin_anew_is_refused(self):
         for operation in ('write_all(mote::bytes_of("hello"))', 'write_all({bytes, 3})', 'read_exactly({bytes, 3})',
-                          'read_exactly(mote::ByteSpan(bytes))'):
+                          'read_exactly(mote::ByteSpan(bytes))', 'write_all(bytes)', 'read_exactly(bytes)',
+                          'write_all("hello")'):
             with self.subTest(operation=operation):
-                self.refuses(TASK % f'MOTE_AWAIT(done, stream.{operation});', 'deleted', 'no matching', 'ambiguous')
+                self.refuses_in_words('so it needs a name', TASK % f'MOTE_AWAIT(done, stream.{operation});')
 
     def test_a_result_that_is_dropped_is_warned_of(self):
         for call in ('reactor.run();', 'reactor.run_once();', 'stream.shutdown_write();', 'reactor.enable_wakeups();'):

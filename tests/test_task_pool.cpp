@@ -341,3 +341,121 @@ ON_BOTH_SELECTORS("tasks: none is spawned in the midst of a destruction") {
   CHECK(refused == 1);
   CHECK(pool.size() == 0);
 }
+
+// ------------------------------------------------------------------------------------------------ the objects
+
+namespace {
+
+// Counts up once in each step, and ends when it is told to.
+struct Meter : StateMachine {
+  TaskPool<Meter, 3>& pool;
+  bool& found_by_destructor;
+  int value = 0;
+  bool over = false;
+  TaskHandle* handle = nullptr;  // its own
+
+  Meter(TaskPool<Meter, 3>& from, bool& found) : pool(from), found_by_destructor(found) {}
+  ~Meter() {
+    if (handle != nullptr) found_by_destructor = pool.find(*handle) != nullptr;
+  }
+  Step step() {
+    MOTE_BEGIN();
+    while (!over) {
+      ++value;
+      MOTE_YIELD();
+    }
+    MOTE_END();
+  }
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS("tasks: the object is found by its handle while the task lives, and not any more") {
+  test::Loop<S> loop;
+  TaskPool<Meter, 3> pool, others;
+  bool found = true;
+  Result<TaskHandle> first = pool.spawn(loop, pool, found);
+  Result<TaskHandle> second = pool.spawn(loop, pool, found);
+  REQUIRE(first);
+  REQUIRE(second);
+  Meter* const meter = pool.find(*first);
+  REQUIRE(meter != nullptr);  // also before its first step
+  CHECK(meter->value == 0);
+  CHECK(pool.find(*second) != meter);
+  CHECK(pool.find(first->get()) == meter);
+  CHECK(pool.find(mote::TaskRef(*first->get()).get()) == meter);
+  CHECK(others.find(*first) == nullptr);  // of another pool
+  CHECK(pool.find(TaskHandle()) == nullptr);
+  CHECK(pool.find(static_cast<Task*>(nullptr)) == nullptr);
+  turn(loop, 2);
+  CHECK(meter->value == 2);
+  meter->handle = &*first;
+  meter->over = true;
+  turn(loop);
+  CHECK_FALSE(found);  // its destructor is running
+  CHECK(first->outcome().kind == Outcome::Kind::done);
+  CHECK(pool.find(*first) == nullptr);  // the slot is still held, for the outcome
+  CHECK(pool.find(*second)->value == 3);
+  REQUIRE(second->destroy());
+  CHECK(pool.find(*second) == nullptr);
+}
+
+ON_BOTH_SELECTORS("tasks: a stale name does not find the task that has the slot by now") {
+  test::Loop<S> loop;
+  TaskPool<Meter, 3> pool;
+  bool found = true;
+  mote::TaskRef stale;
+  {
+    Result<TaskHandle> old = pool.spawn(loop, pool, found);
+    REQUIRE(old);
+    stale = mote::TaskRef(*old->get());
+    CHECK(pool.find(stale.get()) == pool.find(*old));
+    REQUIRE(old->destroy());
+    CHECK(pool.find(stale.get()) == nullptr);
+  }
+  Result<TaskHandle> fresh = pool.spawn(loop, pool, found);
+  REQUIRE(fresh);
+  CHECK(pool.find(*fresh) != nullptr);
+  CHECK(pool.find(stale.get()) == nullptr);
+  TaskHandle moved = std::move(*fresh);
+  CHECK(pool.find(*fresh) == nullptr);
+  CHECK(pool.find(moved) != nullptr);
+}
+
+ON_BOTH_SELECTORS(
+    "tasks: for_each() visits the objects that live, and they may be ended, and others spawned, meanwhile") {
+  test::Loop<S> loop;
+  TaskPool<Meter, 3> pool;
+  bool found = true;
+  int visits = 0;
+  pool.for_each([&](Meter&) { ++visits; });
+  CHECK(visits == 0);
+  TaskHandle handles[3];
+  for (int i = 0; i < 2; ++i) {
+    Result<TaskHandle> handle = pool.spawn(loop, pool, found);
+    REQUIRE(handle);
+    handles[i] = std::move(*handle);
+    pool.find(handles[i])->value = i + 1;
+  }
+  int sum = 0;
+  pool.for_each([&](Meter& meter) { sum += meter.value; });
+  CHECK(sum == 3);
+  REQUIRE(handles[0].destroy());
+  pool.for_each([&](Meter& meter) {
+    if (++visits > 1) return;
+    CHECK(meter.value == 2);
+    REQUIRE(handles[1].destroy());
+    Result<TaskHandle> handle = pool.spawn(loop, pool, found);
+    REQUIRE(handle);
+    handles[2] = std::move(*handle);
+  });
+  CHECK(visits >= 1);
+  // In the dump of all tasks, those of a pool are told apart.
+  int mine = 0, all = 0;
+  loop.for_each_task([&](Task& task) {
+    ++all;
+    if (pool.find(&task) != nullptr) ++mine;
+  });
+  CHECK(all == 1);
+  CHECK(mine == 1);
+}

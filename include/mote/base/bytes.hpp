@@ -10,6 +10,7 @@
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 
 namespace mote {
@@ -34,7 +35,7 @@ template <class Byte> class BasicBytes {
   constexpr std::size_t size() const { return size_; }
   constexpr bool empty() const { return size_ == 0; }
   constexpr Byte& operator[](std::size_t i) const {
-    MOTE_ASSERT(i < size_);
+    MOTE_ASSERT(i < size_ && "an index past the end of a ByteView or ByteSpan: compare it with size()");
     return data_[i];
   }
   constexpr Byte* begin() const { return data_; }
@@ -42,7 +43,7 @@ template <class Byte> class BasicBytes {
 
   // Drops the first n bytes from the view; no byte is moved.
   void drop_front(std::size_t n) {
-    MOTE_ASSERT(n <= size_);
+    MOTE_ASSERT(n <= size_ && "drop_front() of more bytes than there are: compare with size()");
     data_ += n;
     size_ -= n;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
-// Configuration: the version, the namespace, how violated invariants are reported, and fixed bounds and times.
+// Configuration: the version, the namespace, and fixed bounds and times.
 #ifndef MOTE_BASE_CONFIG_HPP
 #define MOTE_BASE_CONFIG_HPP
 
@@ -12,17 +12,6 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #define MOTE_VERSION_MAJOR 0
 #define MOTE_VERSION_MINOR 1
 #define MOTE_VERSION_PATCH 0
-
-// States an invariant of the library. Define it before the first include to report violations in your own way. It must
-// be an expression of type void and must have no side effects. By default a violation traps; with NDEBUG nothing is
-// checked.
-#ifndef MOTE_ASSERT
-#ifdef NDEBUG
-#define MOTE_ASSERT(condition) static_cast<void>(0)
-#else
-#define MOTE_ASSERT(condition) ((condition) ? static_cast<void>(0) : __builtin_trap())
-#endif
-#endif
 
 // Bounds and times that a program may set: define these before the first include, as plain decimal numbers, for all of
 // the program's files. What each is for says the constant in mote::limits that is made of it.

@@ -5,6 +5,7 @@
 #ifndef MOTE_BASE_LIST_HPP
 #define MOTE_BASE_LIST_HPP
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/pinned.hpp>
 
@@ -77,7 +78,7 @@ struct ListBase {
 
   // `position` is a node of this list, or its head. The list must be a ring.
   void insert_after(ListNode& position, ListNode& node) {
-    MOTE_ASSERT(!node.linked());
+    MOTE_ASSERT(!node.linked() && "it is in a list already: an object was used by another thread, or was overwritten");
     node.prev = &position;
     node.next = position.next;
     position.next->prev = &node;

@@ -7,6 +7,7 @@
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
@@ -32,7 +33,7 @@ template <class T> class [[nodiscard]] Poll {
 
   constexpr bool ready() const { return ready_; }
   constexpr T& operator*() {
-    MOTE_ASSERT(ready_);
+    MOTE_ASSERT(ready_ && "a pending Poll has no value: test ready() first");
     return value_;
   }
   constexpr T* operator->() { return &**this; }
@@ -69,7 +70,7 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
 
   constexpr bool ready() const { return value_ || value_.error() != detail::suspended; }
   constexpr Result<T>& operator*() {
-    MOTE_ASSERT(ready());
+    MOTE_ASSERT(ready() && "a pending Poll has no value: test ready() first");
     return value_;
   }
   constexpr Result<T>* operator->() { return &**this; }

@@ -9,6 +9,7 @@
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 
@@ -53,7 +54,9 @@ template <class T> constexpr detail::Value<std::decay_t<T>> value(T&& given) { r
 template <class T> class [[nodiscard]] Result {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   template <class U = T, class = std::enable_if_t<!detail::is_int<U> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
@@ -68,15 +71,15 @@ template <class T> class [[nodiscard]] Result {
   constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() & {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return value_;
   }
   constexpr const T& operator*() const& {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return value_;
   }
   constexpr T&& operator*() && {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return static_cast<T&&>(value_);
   }
   constexpr T* operator->() { return &**this; }
@@ -103,7 +106,9 @@ template <class T> class [[nodiscard]] Result {
 template <> class [[nodiscard]] Result<void> {
  public:
   constexpr Result() : error_(0) {}
-  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
@@ -117,14 +122,16 @@ template <> class [[nodiscard]] Result<void> {
 template <class T> class [[nodiscard]] Result<T&> {
  public:
   constexpr Result() = default;
-  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) { MOTE_ASSERT(error_ != 0); }
+  constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
+    MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
+  }
   constexpr Result(T& value) : value_(&value), error_(0) {}
 
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
 
   constexpr T& operator*() const {
-    MOTE_ASSERT(error_ == 0);
+    MOTE_ASSERT(error_ == 0 && "a failed Result has no value: test it first, its error() says why");
     return *value_;
   }
   constexpr T* operator->() const { return &**this; }

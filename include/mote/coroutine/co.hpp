@@ -22,6 +22,7 @@
 #include <mote/coroutine/chain.hpp>
 #include <mote/coroutine/frame_allocator.hpp>
 #include <mote/coroutine/promise.hpp>
+#include <mote/task/step.hpp>
 #include <mote/task/task.hpp>
 
 namespace mote {
@@ -237,6 +238,11 @@ template <> struct Promise<void> : PromiseOf<void> {  // it cannot `co_return` a
 }  // namespace detail
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
+
+// A step() is no coroutine: this says what to write in the place of co_await.
+template <class... A> struct std::coroutine_traits<mote::Step, A...> {
+  static_assert(sizeof...(A) == SIZE_MAX, "co_await in a function that returns a Step: write MOTE_AWAIT(result, ...)");
+};
 
 #endif  // C++20
 

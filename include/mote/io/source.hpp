@@ -12,6 +12,7 @@
 
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
@@ -33,9 +34,10 @@ inline namespace MOTE_NAMESPACE {
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
 // that its library closes is registered with Reactor::add().
 //
-// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
-// must not be destroyed while another task's operation on it is pending: close() it, which makes that operation return
-// ECANCELED, and let the task run.
+// Movable, at any time: an operation that is pending on the object that it is moved from (or over) returns ECANCELED in
+// its task's next step, and the new object has all that was there. It becomes empty if the reactor is destroyed first;
+// tasks that wait for it then get ECANCELED, too. It must not be destroyed while another task's operation on it is
+// pending: close() it, which makes that operation return ECANCELED, and let the task run.
 // Size on a 32-bit board: 16 bytes.
 class Source : protected detail::SourceBase {
  public:
@@ -109,7 +111,7 @@ class Source : protected detail::SourceBase {
   //   EMFILE, ENFILE  the system's limits, while the set has to be made anew (after a fork): try again.
   Result<void> watch(Interest interest, Handler handler) {
     if (slot_ == nullptr) return Error(detail::Reason::not_open);
-    MOTE_ASSERT(handler);
+    MOTE_ASSERT(handler && "Source::watch() needs a handler: to stop watching, close() or release() it");
     if (slot_->is_reading() || slot_->is_writing()) return Error(detail::Reason::operation_pending);
     slot_->reader.clear();
     slot_->writer.clear();

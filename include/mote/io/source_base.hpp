@@ -9,6 +9,7 @@
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
@@ -55,7 +56,7 @@ class SourceBase : SlotOwner {
     if (slot_ != nullptr) return Error(Reason::already_open);
     Slot* slot = nullptr;
     if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
-    MOTE_ASSERT(slot != nullptr);
+    MOTE_ASSERT(slot != nullptr && "claim() has succeeded without a slot: a mistake of mote's, please report it");
     slot_ = slot;
     loop_ = &loop;
     slot->flags = static_cast<std::uint16_t>(flags);

@@ -12,6 +12,7 @@
 #include <cstddef>  // size_t, ptrdiff_t
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/bytes.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
@@ -34,7 +35,15 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 struct StreamAccess;
-}
+
+// What write_all() and read_exactly() return for a temporary: an error that says what to write.
+template <class View> struct ViewWithoutName {
+  static_assert(sizeof(View) == 0,
+                "write_all() and read_exactly() shrink the view that they are given, attempt by attempt, so it needs a "
+                "name: a member `mote::ByteView reply;` (or `mote::ByteSpan wanted;`) that is assigned before");
+  Poll<Result<void>> poll(Task&);
+};
+}  // namespace detail
 
 // A stream of bytes: a socket, a pipe, a terminal. Writing to a socket that the peer has closed fails with EPIPE and
 // never raises SIGPIPE; for pipes there is no such choice: ignore the signal, as daemons do. What is in the error queue
@@ -103,7 +112,8 @@ class Stream : public Source {
       return {};
     });
   }
-  void read_exactly(ByteSpan&& buffer) = delete;  // it would begin anew at each attempt
+  // Not for a temporary: it would begin anew at each attempt.
+  template <class View = ByteSpan> detail::ViewWithoutName<View> read_exactly(View&& temporary);
   // Sends all bytes of the view, which shrinks as they are sent: a named object that outlives the await, as must the
   // bytes. After an error the view holds what was not sent.
   // Errors, beside those above:
@@ -125,7 +135,7 @@ class Stream : public Source {
       return error == 0 ? Result<void>() : detail::ErrorAccess::error(error);
     });
   }
-  void write_all(ByteView&& bytes) = delete;
+  template <class View = ByteView> detail::ViewWithoutName<View> write_all(View&& temporary);
   // Connects an empty stream to an endpoint, which outlives the await. After any error, a cancellation or a timeout
   // included, the stream is empty again, but for EISCONN and EBUSY. What a task has begun that has ended since is
   // dropped by the next connect(), which begins anew; but the coroutine that has begun it goes on with it when another
@@ -323,7 +333,8 @@ class Stream : public Source {
     detail::Loop& loop = detail::ReactorAccess::loop(context.task().reactor());
     const Result<void> opened = register_as(loop, std::move(fd), flags);
     if (!opened) return opened;
-    MOTE_ASSERT(slot_ != nullptr);
+    MOTE_ASSERT(slot_ != nullptr &&
+                "register_as() has succeeded without a slot: a mistake of mote's, please report it");
     if (System::connect(slot_->fd, endpoint.address(), endpoint.size()) == 0) return {};
     slot_->write_state |= Slot::must_wait;
     const int error = System::error();

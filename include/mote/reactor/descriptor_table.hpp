@@ -10,6 +10,7 @@
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/exceptions.hpp>
@@ -215,7 +216,8 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
 
   [[gnu::always_inline]] void dispatch(const Ready& ready) {
     const auto offset = static_cast<std::uint32_t>(ready.token);
-    MOTE_ASSERT(offset <= capacity_ * sizeof(Slot) && offset % sizeof(Slot) == 0);
+    MOTE_ASSERT(offset <= capacity_ * sizeof(Slot) && offset % sizeof(Slot) == 0 &&
+                "a token that is not mote's: a Selector of your own must report the tokens that it was given");
     auto* const table = static_cast<char*>(static_cast<void*>(slots_));
     Slot& slot = *static_cast<Slot*>(static_cast<void*>(table + offset));
     if (slot.generation != static_cast<std::uint32_t>(ready.token >> 32)) return drop_stale_event(slot);

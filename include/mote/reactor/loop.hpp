@@ -12,6 +12,7 @@
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/exceptions.hpp>
@@ -96,10 +97,12 @@ class Loop : LoopWords, public DescriptorTable {
   // Counts work that is no task, for a draining run to wait for.
   void hold() { ++holds_; }
   void release_hold() {
-    MOTE_ASSERT(holds_ != 0);
+    MOTE_ASSERT(holds_ != 0 && "release() without hold(): each hold() of GracefulShutdown has one release()");
     --holds_;
   }
   bool is_held() const { return holds_ != 0; }
+  // Whether tasks are left, but nothing that could wake them.
+  bool is_deadlocked() const { return stats().tasks != 0 && nothing_can_happen(); }
   // Counts nodes of the inbox that are no reason to go on running.
   void add_background() { ++background_; }
   void remove_background() { --background_; }
@@ -247,11 +250,12 @@ class Loop : LoopWords, public DescriptorTable {
   // A run, which an exception may leave, too.
   class Run {
    public:
-    [[gnu::always_inline]] explicit Run(Loop& loop) : loop_(loop) { loop_.enter(); }
+    [[gnu::always_inline]] explicit Run(Loop& loop) : testimony_(loop), loop_(loop) { loop_.enter(); }
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
     [[gnu::always_inline]] ~Run() { loop_.leave(); }
    private:
+    Testimony testimony_;
     Loop& loop_;
   };
   void enter() {

@@ -8,9 +8,11 @@
 
 #include <cstdint>  // integers of fixed width
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
+#include <mote/base/text.hpp>
 #include <mote/reactor/loop.hpp>
 #include <mote/reactor/slot.hpp>
 #include <mote/selector/interest.hpp>
@@ -97,7 +99,7 @@ class Reactor : detail::Loop {
   //   ENOMEM, ENOSPC   the kernel's limits.
   //   EMFILE, ENFILE   the system's limits, while the set has to be made anew, which a run or a fork could not do.
   Result<Registration> add(int fd, Interest interest, Handler handler) {
-    MOTE_ASSERT(handler);
+    MOTE_ASSERT(handler && "Reactor::add() needs a handler: Handler::of<...>(), or a function object that lives on");
     Slot* slot = nullptr;
     if (const Result<void> claimed = claim(fd, slot); !claimed) return claimed.error();
     const Result<void> added = set_handler(*slot, interest, handler);
@@ -192,6 +194,24 @@ class Reactor : detail::Loop {
   // so far).
   template <class F> void for_each_task(F&& visit) {
     Loop::for_each_task([&visit](detail::TaskHeader& task) { visit(detail::TaskAccess::task(task)); });
+  }
+  // What a run that failed is to tell: of EDEADLK the first task that waits for what cannot come, by name and place,
+  // and how many others there are; else Error::message(). For example "task Echo at echo.cpp:31 waits for what cannot
+  // come: an event (and 2 more)". O(slots of pools used so far).
+  Text describe(Error error) {
+    Text text;
+    if (error != EDEADLK || !is_deadlocked()) return text.add(error.message());
+    std::uint32_t others = stats().tasks;
+    for_each_task([&text, &others](Task& task) {
+      if (text.size() != 0 || task.waits_for() == nullptr) return;
+      --others;
+      text.add("task ").add(task.name());
+      if (task.line() != 0) text.add(" at ").add_place(task.file(), task.line());
+      text.add(" waits for what cannot come: ").add(task.waits_for());
+    });
+    if (text.size() == 0) return text.add(error.message());  // a task that has suspended itself without saying for what
+    if (others != 0) text.add(" (and ").add_number(others).add(" more)");
+    return text;
   }
   // O(slots of pools used so far).
   void cancel_all_tasks() { Loop::cancel_all_tasks(); }

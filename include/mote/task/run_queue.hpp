@@ -4,6 +4,7 @@
 #ifndef MOTE_TASK_RUN_QUEUE_HPP
 #define MOTE_TASK_RUN_QUEUE_HPP
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/list.hpp>
 
@@ -20,7 +21,7 @@ struct RunQueue : List<TaskHeader> {
   bool empty() const { return head_.next == &head_; }
 
   void push(ListNode& node) {
-    MOTE_ASSERT(!node.linked() && head_.linked());
+    MOTE_ASSERT(!node.linked() && head_.linked() && "a task was queued by another thread: use a Waker or a Mailbox");
     ListNode* const last = head_.prev;
     node.next = &head_;
     head_.prev = &node;

@@ -5,7 +5,6 @@
 #define MOTE_TASK_SCHEDULER_HPP
 
 #include <errno.h>   // errno and its names
-#include <stdio.h>   // snprintf
 #include <string.h>  // memory and strings
 #include <unistd.h>  // read, write, close, getpid, STDERR_FILENO
 
@@ -13,12 +12,14 @@
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/exceptions.hpp>
 #include <mote/base/list.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
+#include <mote/base/text.hpp>
 #include <mote/system/clock.hpp>
 #include <mote/system/system.hpp>
 #include <mote/task/observation.hpp>
@@ -34,6 +35,15 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 
 inline std::atomic<std::uint32_t> schedulers_started{0};  // of this process
+
+// Without NDEBUG: overwrites the stack on which the next step runs. A local variable that an await was expected to keep
+// then visibly has another value, where by chance it would often have had the same. Not inlined: its frame has to lie
+// where that of the step will.
+[[gnu::noinline]] inline void poison_stack() {
+  unsigned char stack[2048];
+  ::memset(stack, 0xa5, sizeof stack);
+  asm volatile("" : : "r"(stack) : "memory");  // else the compiler leaves it out
+}
 
 // The part of a reactor that steps tasks: run queues, the pools that tasks lie in, the clock as it was last read, the
 // statistics and the observer. A reactor is one object written in layers, each a class that derives from the one below,
@@ -151,7 +161,7 @@ class Scheduler : Pinned {
 
   // Ends a task at once, wherever it waits. It must not be the running one.
   [[gnu::noinline]] void destroy(TaskHeader& task) {
-    MOTE_ASSERT(&task != current_);
+    MOTE_ASSERT(&task != current_ && "a task destroys its own pool or reactor: let it return done() instead");
     const bool outer = std::exchange(destroying_, true);  // its destructor spawns no others
     OnException restore([this, outer] { destroying_ = outer; });
     ++stats_.tasks_destroyed;
@@ -171,6 +181,22 @@ class Scheduler : Pinned {
   void cancel_all_tasks() { static_cast<void>(end_all_tasks(false)); }
   // Destroys all tasks but the running one. Returns how many there were.
   std::uint32_t destroy_all_tasks() { return end_all_tasks(true); }
+
+  // While it exists, a violated MOTE_ASSERT names the task that is running. With NDEBUG it does nothing. A run may be
+  // nested in that of another reactor: then the inner one is asked.
+  class Testimony {
+   public:
+    explicit Testimony(const Scheduler& scheduler) {
+      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler});
+    }
+    Testimony(const Testimony&) = delete;
+    Testimony& operator=(const Testimony&) = delete;
+    ~Testimony() {
+      if constexpr (finds_mistakes) witness = outer_;
+    }
+   private:
+    Witness outer_{};
+  };
 
   // ---- priorities ----
 
@@ -270,6 +296,7 @@ class Scheduler : Pinned {
       task->budget = task->share;
       task->waits_for = nullptr;
       ++stats_.steps;
+      if constexpr (finds_mistakes) poison_stack();
       const Step step = measured_ == nullptr ? task->step(*task) : measured_(*task);
       if (step.is_pending()) {
         task->since = now_;
@@ -367,12 +394,18 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    char line[256];
-    const char* const name = task.name();
-    const int name_length = static_cast<int>(::strcspn(name, ";]"));  // of a type as the compiler spells it
-    ::snprintf(line, sizeof line, "mote: task %.*s failed after line %u: %s\n", name_length, name,
-               static_cast<unsigned>(task.line()), error.message());
-    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
+    Text line;
+    line.add("mote: task ").add(task.name()).add(" failed");
+    if (task.line() != 0) line.add(" after ").add_place(task.file(), task.line());
+    line.add(": ").add(error.message()).add("\n");
+    static_cast<void>(System::write(STDERR_FILENO, line.c_str(), line.size()));
+  }
+  [[gnu::cold]] static void tell(const void* self, Text& line) {
+    TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;
+    if (header == nullptr) return;
+    const Task& task = TaskAccess::task(*header);
+    line.add("; in task ").add(task.name());
+    if (task.line() != 0) line.add(", at or after its await at ").add_place(task.file(), task.line());
   }
 
   void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
@@ -398,6 +431,16 @@ inline Result<void> Task::set_priority(std::uint32_t level) { return store->sche
 inline const char* Task::waits_for() const {
   const bool is_suspended = is_live() && !linked() && !store->scheduler()->is_running(*this);
   return is_suspended ? TaskHeader::waits_for : nullptr;
+}
+inline const char* Task::file() const { return store->source_file(); }
+inline Text Task::describe() const {
+  Text text;
+  text.add("task ").add(name());
+  if (line() != 0) text.add(" at ").add_place(file(), line());
+  if (!is_alive()) return text.add(" has ended");
+  if (const char* const what = waits_for(); what != nullptr) return text.add(" waits for ").add(what);
+  if (store->scheduler()->is_running(*this)) return text.add(" is running");
+  return text.add(linked() ? " is ready" : " waits");
 }
 
 }  // namespace MOTE_NAMESPACE

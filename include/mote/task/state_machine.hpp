@@ -4,7 +4,8 @@
 #ifndef MOTE_TASK_STATE_MACHINE_HPP
 #define MOTE_TASK_STATE_MACHINE_HPP
 
-#include <cstdint>  // integers of fixed width
+#include <cstdint>      // integers of fixed width
+#include <type_traits>  // checks at compile time
 
 #include <mote/base/config.hpp>
 #include <mote/base/pinned.hpp>
@@ -19,8 +20,10 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 struct StateMachineAccess;
 
-// The source line of an await. Not an integer, so that a `switch` of the user's around an await does not compile.
-enum class Line : std::uint32_t {};
+// The source line of an await, in the switch that MOTE_BEGIN opens. It is no integer, so that a `switch` of the user's
+// around an await does not compile; its name is what the error says.
+enum class AwaitInsideOfASwitchWriteIfAndElse : std::uint32_t {};
+using Line = AwaitInsideOfASwitchWriteIfAndElse;
 }  // namespace detail
 
 // Base of a task that is written from top to bottom, as one function step() with awaits in it:
@@ -31,10 +34,9 @@ enum class Line : std::uint32_t {};
 //     MOTE_END();
 //   }
 //
-// It is a switch over source lines, so whatever must survive an await is a member. An initialised local variable that
-// an await would jump past does not compile; one without initialiser, as `char b[8];`, does, and loses its value. One
-// await on a line, and none inside of a `switch`. An early return ends the task. task() and reactor() may be called
-// from the first step on, not in the constructor.
+// It is a switch over source lines, so whatever must survive an await is a member. One await on a line, and none inside
+// of a `switch`. An early return ends the task. task() and reactor() may be called from the first step on, not in the
+// constructor. The macros say at MOTE_BEGIN which error means what.
 // Size on a 32-bit board: 4 bytes.
 class StateMachine : detail::Pinned {
  public:
@@ -47,50 +49,86 @@ class StateMachine : detail::Pinned {
 };
 
 namespace detail {
-// For the pool: sets the task of a state machine. For the macros: the line at which a task goes on.
+// For the pool: sets the task of a state machine. For the macros: the task, and the line at which it goes on.
 struct StateMachineAccess {
   static void set_task(StateMachine& machine, Task& task) { machine.task_ = &task; }
+  static Task& task(const StateMachine& machine) { return machine.task(); }
+  template <class T, class = std::enable_if_t<!std::is_base_of<StateMachine, T>::value>> static Task& task(const T&) {
+    static_assert(std::is_base_of<StateMachine, T>::value,
+                  "MOTE_BEGIN() stands in step() of a class that derives from mote::StateMachine, publicly");
+    __builtin_unreachable();
+  }
   static std::uint32_t& line(Task& task) { return TaskAccess::header(task).line; }
+  static void begin(Task& task, const char* file) { TaskAccess::header(task).store->set_source_file(file); }
 };
 }  // namespace detail
 
 }  // namespace MOTE_NAMESPACE
 }  // namespace mote
 
+// What the compiler says of a mistake, and what it means. The words stand in the names of macros, labels and types.
+//
+//   MOTE_BEGIN_is_missing_in_this_function...   the function does not begin with MOTE_BEGIN(); or the await stands in a
+//                                               helper function or a lambda (make that a task that is joined, or an
+//                                               operation), or in a coroutine, where it is written co_await
+//   MOTE_BEGIN_or_MOTE_END_is_missing_...       where it is MOTE_END, a '}' is looked for to the end of the file
+//   AwaitInsideOfASwitchWriteIfAndElse          a `switch` of yours is around the await
+//   ..._JUMPS_PAST_A_LOCAL_VARIABLE_...         an initialised local variable is there before and after the await: make
+//                                               it a member, or put braces around the statements that it is for. (Some
+//                                               other errors of an await show this name, too.)
+//   only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line  write each on a line of its own
+//   "MOTE_BEGIN() stands in step() of a class that derives from mote::StateMachine", "co_await in a function that
+//   returns a Step", "write_all() and read_exactly() shrink the view that they are given": as they say
+//
+// What no compiler says: a local variable without initialiser, as `char b[8];`, that is used after an await in its
+// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with clang-query.
+// And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss is seen at once.
+
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
-// The label makes a second await on the same line an error that says what is wrong.
-#define MOTE_DETAIL_SUSPENSION_POINT() \
-  case ::mote::detail::Line{__LINE__}: \
-    MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+// The name is what compilers show where a jump to this `case` would pass the initialisation of a variable.
+#define MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(line) case ::mote::detail::Line{line}
+#define MOTE_DETAIL_SUSPENSION_POINT()                                          \
+  MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(__LINE__) \
+      : MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+// What only MOTE_BEGIN declares: the task. In a lambda that name can be seen, but no label can.
+#define MOTE_DETAIL_TASK MOTE_BEGIN_is_missing_in_this_function_and_a_coroutine_has_co_await
+#define MOTE_DETAIL_NOTE_LINE()                                          \
+  ::mote::detail::StateMachineAccess::line(MOTE_DETAIL_TASK) = __LINE__; \
+  if (false) goto MOTE_BEGIN_is_missing_in_this_function
 
 // step() begins with MOTE_BEGIN() and ends with MOTE_END().
-#define MOTE_BEGIN()                                                                   \
-  ::mote::Task& mote_task = this->task();                                              \
-  switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(mote_task)}) { \
-    default: /* for -Wswitch-default: there is no other */                             \
-    case ::mote::detail::Line{}:
-#define MOTE_END() \
-  }                \
+#define MOTE_BEGIN()                                                                          \
+  ::mote::Task& MOTE_DETAIL_TASK = ::mote::detail::StateMachineAccess::task(*this);           \
+  if (false) goto MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function;                         \
+  MOTE_BEGIN_is_missing_in_this_function:                                                     \
+  __attribute__((unused));                                                                    \
+  switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(MOTE_DETAIL_TASK)}) { \
+    default: /* for -Wswitch-default: there is no other */                                    \
+    case ::mote::detail::Line{}:                                                              \
+      ::mote::detail::StateMachineAccess::begin(MOTE_DETAIL_TASK, __FILE__)
+#define MOTE_END()                                    \
+  }                                                   \
+  MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function: \
   return ::mote::done()
 // Waits until the operation completes, and assigns what it returns to `result`. The operation is made anew for each
 // attempt, so it must name only what outlives the await.
-#define MOTE_AWAIT(result, ...)                                                \
-  do {                                                                         \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__;            \
-    [[fallthrough]];                                                           \
-    MOTE_DETAIL_SUSPENSION_POINT();                                            \
-    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), mote_task); \
-    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);              \
-    ::mote::detail::Assignment::make(result, *mote_poll);                      \
+#define MOTE_AWAIT(result, ...)                                                       \
+  do {                                                                                \
+    MOTE_DETAIL_NOTE_LINE();                                                          \
+    [[fallthrough]];                                                                  \
+    MOTE_DETAIL_SUSPENSION_POINT();                                                   \
+    auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), MOTE_DETAIL_TASK); \
+    if (!mote_poll.ready()) return ::mote::Step(::mote::pending);                     \
+    ::mote::detail::Assignment::make(result, *mote_poll);                             \
   } while (false)
 // Lets all other tasks run, and goes on in the next turn.
-#define MOTE_YIELD()                                                \
-  do {                                                              \
-    ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
-    mote_task.wake();                                               \
-    return ::mote::Step(::mote::pending);                           \
-    MOTE_DETAIL_SUSPENSION_POINT();                                 \
+#define MOTE_YIELD()                      \
+  do {                                    \
+    MOTE_DETAIL_NOTE_LINE();              \
+    MOTE_DETAIL_TASK.wake();              \
+    return ::mote::Step(::mote::pending); \
+    MOTE_DETAIL_SUSPENSION_POINT();       \
   } while (false)
 
 #endif  // MOTE_TASK_STATE_MACHINE_HPP

@@ -6,6 +6,7 @@
 
 #include <cstdint>  // integers of fixed width
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
@@ -16,7 +17,9 @@ inline namespace MOTE_NAMESPACE {
 // What one step of a task returns: `pending`, done() or failed(error).
 struct [[nodiscard]] Step {
   constexpr Step(Pending) : code(-1) {}
-  constexpr explicit Step(int ended_with) : code(ended_with) { MOTE_ASSERT(code >= 0); }
+  constexpr explicit Step(int ended_with) : code(ended_with) {
+    MOTE_ASSERT(code >= 0 && "a Step of a negative number: write mote::failed(mote::Error(EIO)), or mote::done()");
+  }
   constexpr bool is_pending() const { return code < 0; }
 
   int code;  // less than 0: pending; 0: done; else the Error that the task failed with, as it is stored

@@ -8,6 +8,7 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/result.hpp>
+#include <mote/base/text.hpp>
 #include <mote/system/clock.hpp>
 #include <mote/task/task_header.hpp>
 #include <mote/task/task_store.hpp>
@@ -43,19 +44,25 @@ class Task : detail::TaskHeader {
   Result<void> set_priority(std::uint32_t level);
 
   bool is_alive() const { return is_live(); }
-  // T::name if the task's type T has one. Else the type as the compiler spells it, which ends in a ']' that is not part
-  // of the name: "Echo]".
+  // T::name if the task's type T has one. Else the type's name with its namespaces and arguments, "app::Client" or
+  // "Filter<3>"; left out are anonymous namespaces, and functions that it is local to. Of a coroutine the name of the
+  // function that awaits. O(1).
   const char* name() const {
     if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
     return store->type().name(const_cast<Task&>(*this));
   }
   // The source line at which it is suspended; 0 before the first.
   std::uint32_t line() const { return TaskHeader::line; }
+  // The source file of its step(), as it was given to the compiler. Null before the first step of such a task, and of
+  // coroutines and plain classes: only MOTE_BEGIN notes it.
+  const char* file() const;  // defined in scheduler.hpp
   // What it waits for, in words; null while it waits for nothing: it is stepped, is queued for its next step (as before
   // its first one, and after wake()), or has ended. Of several things, as in first_of(), the one that is named first.
   const char* waits_for() const;  // defined in scheduler.hpp
   // Since when it has been suspended, as far as the reactor looked at the clock then.
   Instant since() const { return TaskHeader::since; }
+  // All of that in one line, for a log: "task Echo at echo.cpp:31 waits for data". O(length).
+  Text describe() const;  // defined in scheduler.hpp
  protected:
   constexpr Task() = default;
  private:

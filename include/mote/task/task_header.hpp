@@ -6,6 +6,7 @@
 
 #include <cstdint>  // integers of fixed width
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/list.hpp>
@@ -113,7 +114,7 @@ struct TaskHeader : ListNode {
       cancel_held = true;
       acknowledge_cancellation();
     }
-    MOTE_ASSERT(shields != UINT8_MAX);
+    MOTE_ASSERT(shields != UINT8_MAX && "a task holds 255 shields: destroy some before you make another");
     ++shields;
   }
   void lower_shield() {
@@ -186,7 +187,7 @@ inline TaskHeader* RunQueue::pop() {
 }  // namespace detail
 
 inline void Waiter::wake() {
-  MOTE_ASSERT(task_ != nullptr);
+  MOTE_ASSERT(task_ != nullptr && "wake() of a Waiter in which no task waits: call notify(), which looks first");
   awaited_ = 0;
   task_->queue();
 }

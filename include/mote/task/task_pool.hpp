@@ -25,17 +25,15 @@
 #include <mote/task/task_handle.hpp>
 #include <mote/task/task_header.hpp>
 #include <mote/task/task_store.hpp>
+#include <mote/task/type_name.hpp>
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The compiler's name of this function has the type's name at its end: "... [with T = Echo]" or "... [T = Echo]".
-template <class T> constexpr const char* spelt_name() { return __builtin_strchr(__PRETTY_FUNCTION__, '=') + 2; }
-
 // The name of a task of type T: T::name, if there is one.
 template <class T, class = void> struct TaskName {
-  static const char* of(const T&) { return spelt_name<T>(); }
+  static const char* of(const T&) { return type_name<T>.text; }
 };
 template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
   static const char* of(const T&) { return T::name; }
@@ -93,6 +91,23 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
       }
       return claimed;
     });
+  }
+  // The object of a task of this pool, while it lives: to read what it has got so far, to give it something, to call
+  // its functions. Null where the task has ended (also from its destructor on), the handle is empty or was dropped, or
+  // the task is of another pool. So it may be asked again at any time; the pointer itself is good until the task ends,
+  // which it may do in its next step: keep the handle, not the pointer. To change what the task awaits meanwhile, as
+  // moving its stream away, makes that operation return ECANCELED. O(1).
+  T* find(const TaskHandle& handle) { return find(handle.get()); }
+  T* find(Task* task) {  // of TaskRef::get(), and what Reactor::for_each_task() gives; null is allowed
+    if (task == nullptr || !task->is_alive()) return nullptr;
+    detail::TaskHeader& header = detail::TaskAccess::header(*task);
+    return header.store == this ? &object(header) : nullptr;
+  }
+  // Calls visit(T&) for each task that lives. What is spawned meanwhile may be visited or not. O(high_water()).
+  template <class Visit> void for_each(Visit&& visit) {
+    for (std::uint32_t i = 0; i < fresh(); ++i) {
+      if (at(i).is_live()) visit(object(at(i)));
+    }
   }
   static constexpr std::uint32_t capacity() { return N; }
   std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held

@@ -38,6 +38,8 @@ class TaskStore : public ListNode {
   Scheduler* scheduler() const { return scheduler_; }
   const TaskType& type() const { return *type_; }
   WaitQueue& vacancy() { return vacancy_; }
+  void set_source_file(const char* file) { source_file_ = file; }
+  const char* source_file() const { return source_file_; }
 
   // Called for the first task, or the first one of this scheduler.
   void bind(Scheduler& scheduler, void* storage, const TaskType& type) {
@@ -78,9 +80,10 @@ class TaskStore : public ListNode {
   Scheduler* scheduler_ = nullptr;  // null: it has had no task yet
   void* slots_ = nullptr;
   const TaskType* type_ = nullptr;
-  TaskHeader* free_ = nullptr;  // linked by `next` alone
-  WaitQueue vacancy_;           // tasks that wait for a free slot
-  std::uint32_t stride_ = 0;    // from one slot to the next, in bytes
+  TaskHeader* free_ = nullptr;         // linked by `next` alone
+  WaitQueue vacancy_;                  // tasks that wait for a free slot
+  const char* source_file_ = nullptr;  // of the tasks' step(); null: not known
+  std::uint32_t stride_ = 0;           // from one slot to the next, in bytes
   std::uint32_t used_ = 0;
   std::uint32_t fresh_ = 0;
 };

@@ -9,6 +9,7 @@
 #include <cstdint>  // integers of fixed width
 #include <utility>  // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
@@ -103,7 +104,9 @@ class TaskTimer : detail::TaskUse {
         return true;
       }
     } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
-      MOTE_ASSERT(!is_own);  // a task must not use it for two things at once
+      MOTE_ASSERT(
+          !is_own &&
+          "two parts of one await use one TaskTimer: give each a timer of its own");  // a task must not use it for two things at once
       return false;
     }
     start(context, time, use);

@@ -7,6 +7,7 @@
 #include <chrono>   // Duration and Instant
 #include <cstdint>  // integers of fixed width
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/exceptions.hpp>
@@ -52,7 +53,7 @@ class Timer : detail::TimerNode {
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
   void rearm(AnyDuration delay) {
-    MOTE_ASSERT(loop_ != nullptr);
+    MOTE_ASSERT(loop_ != nullptr && "rearm() of a Timer that has never been armed: arm() it first");
     const Instant moved = saturating_add(loop_->now(), delay);
     if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
       return start(*loop_, moved, period_, callback_);

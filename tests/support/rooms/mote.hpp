@@ -3,6 +3,7 @@
 #ifndef MOTE_HPP
 #define MOTE_HPP
 
+#include <mote/base/assert.hpp>
 #include <mote/base/bytes.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
@@ -13,6 +14,7 @@
 #include <mote/base/poll.hpp>
 #include <mote/base/reason.hpp>
 #include <mote/base/result.hpp>
+#include <mote/base/text.hpp>
 #include <mote/base/timing_wheel.hpp>
 #include <mote/coroutine/chain.hpp>
 #include <mote/coroutine/co.hpp>
@@ -77,6 +79,7 @@
 #include <mote/task/task_ref.hpp>
 #include <mote/task/task_store.hpp>
 #include <mote/task/task_use.hpp>
+#include <mote/task/type_name.hpp>
 #include <mote/task/wait_queue.hpp>
 #include <mote/task/waiter.hpp>
 #include <mote/thread/mailbox.hpp>

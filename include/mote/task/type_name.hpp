@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+// Copyright (c) 2026 The mote authors
+// The name of a type as text, made by the compiler.
+#ifndef MOTE_TASK_TYPE_NAME_HPP
+#define MOTE_TASK_TYPE_NAME_HPP
+
+#include <cstddef>  // size_t, ptrdiff_t
+
+#include <mote/base/config.hpp>
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+namespace detail {
+
+// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a function:
+//
+//   g++     constexpr const char* mote::v0_1::detail::spelling() [with T = app::{anonymous}::Echo]
+//           ... [with T = run(int)::Echo; other = ...]
+//   clang   const char *mote::detail::spelling() [T = app::(anonymous namespace)::Echo], and [T = Echo]
+//
+// The name is what follows the `=`, without anonymous namespaces and without functions: "app::Echo" and "Echo".
+template <class T> constexpr const char* spelling() { return __PRETTY_FUNCTION__; }
+
+struct TypeNameReader {
+  const char* at;  // what is to be read next
+  int depth = 0;   // brackets of all kinds that are open
+
+  constexpr bool sees(const char* word) const {
+    std::size_t i = 0;
+    while (word[i] != '\0' && at[i] == word[i]) ++i;
+    return word[i] == '\0';
+  }
+  constexpr bool is_at_end() const { return *at == '\0' || (depth == 0 && (*at == ']' || *at == ';')); }
+  constexpr bool is_at_scope() const { return depth == 0 && sees("::"); }
+  constexpr void advance() {
+    if (*at == '<' || *at == '(' || *at == '[' || *at == '{') ++depth;
+    if (*at == '>' || *at == ')' || *at == ']' || *at == '}') --depth;
+    ++at;
+  }
+  constexpr bool skip(const char* word) {
+    if (!sees(word)) return false;
+    for (; *word != '\0'; ++word) ++at;
+    return true;
+  }
+  constexpr bool skip_anonymous() {
+    return skip("{anonymous}::") || skip("(anonymous namespace)::") || skip("<unnamed>::");
+  }
+};
+
+// Where the name begins: after the last function that the class is local to.
+constexpr const char* begin_of_type_name(const char* spelt) {
+  while (*spelt != '=') ++spelt;
+  TypeNameReader reader{spelt + 2};
+  const char* begin = reader.at;
+  bool is_function = false;  // what has been read since the last `::`
+  while (!reader.is_at_end()) {
+    if (reader.skip_anonymous()) continue;
+    if (reader.is_at_scope()) {
+      if (is_function) begin = reader.at + 2;
+      is_function = false;
+    }
+    const bool is_lambda = reader.depth == 0 && reader.sees("<lambda");
+    is_function = is_function || is_lambda || (reader.depth == 0 && *reader.at == '(');
+    reader.advance();
+  }
+  return begin;
+}
+// Copies the name to `name`, if that is not null. Returns its length.
+constexpr std::size_t copy_type_name(const char* spelt, char* name) {
+  TypeNameReader reader{begin_of_type_name(spelt)};
+  std::size_t length = 0;
+  while (!reader.is_at_end()) {
+    if (reader.skip_anonymous()) continue;
+    if (name != nullptr) name[length] = *reader.at;
+    ++length;
+    reader.advance();
+  }
+  return length;
+}
+
+template <class T> struct TypeName {
+  char text[copy_type_name(spelling<T>(), nullptr) + 1] = {};
+  constexpr TypeName() { copy_type_name(spelling<T>(), text); }
+};
+template <class T> inline constexpr TypeName<T> type_name{};
+
+}  // namespace detail
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_TASK_TYPE_NAME_HPP
