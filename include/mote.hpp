@@ -5425,7 +5425,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // What tables of all sizes have in common. The entries lie in the derived class.
-class ForeignDescriptorsBase : detail::Pinned {
+class ForeignDescriptorsBase {
  public:
   // Called with a descriptor and what is ready of it.
   using Callback = Delegate<void(int fd, Readiness readiness)>;
@@ -8475,7 +8475,7 @@ inline namespace MOTE_NAMESPACE {
 // answer would pass as the new one's. A completion must not move, and may be destroyed before the task that awaits it.
 // T must be default-constructible, and its moves must not throw.
 // Size: a Result<T>, and 12 bytes on a 32-bit board.
-template <class T = void> class Completion : detail::Pinned {
+template <class T = void> class Completion {
  public:
   constexpr Completion() = default;
 

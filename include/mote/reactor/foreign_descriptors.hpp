@@ -12,7 +12,6 @@
 #include <mote/base/config.hpp>
 #include <mote/base/delegate.hpp>
 #include <mote/base/error.hpp>
-#include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
 #include <mote/reactor/loop.hpp>
 #include <mote/reactor/reactor.hpp>
@@ -23,7 +22,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // What tables of all sizes have in common. The entries lie in the derived class.
-class ForeignDescriptorsBase : detail::Pinned {
+class ForeignDescriptorsBase {
  public:
   // Called with a descriptor and what is ready of it.
   using Callback = Delegate<void(int fd, Readiness readiness)>;

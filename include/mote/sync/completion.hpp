@@ -12,7 +12,6 @@
 
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
-#include <mote/base/pinned.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/base/result.hpp>
 #include <mote/task/operation.hpp>
@@ -30,7 +29,7 @@ inline namespace MOTE_NAMESPACE {
 // answer would pass as the new one's. A completion must not move, and may be destroyed before the task that awaits it.
 // T must be default-constructible, and its moves must not throw.
 // Size: a Result<T>, and 12 bytes on a 32-bit board.
-template <class T = void> class Completion : detail::Pinned {
+template <class T = void> class Completion {
  public:
   constexpr Completion() = default;
 
