@@ -68,8 +68,8 @@ class GracefulShutdown {
   // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
   // Errors: those of Signals::open(), but EDEADLK. ENXIO also where the reactor has gone.
   Result<void> open() {
-    if (open_) return {};
     if (loop_.loop == nullptr) return Error(ENXIO);
+    if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
     const Result<void> opened =
         signals_.open(detail::ReactorAccess::reactor(loop()), signals_wanted_, callback, Signals::Blocked::unblock);
