@@ -8518,7 +8518,7 @@ template <class T = void> class Completion {
     if (state_ == State::unset) return Error(EAGAIN);
     if (state_ == State::taken) return Error(ENODATA);
     state_ = State::taken;
-    return std::exchange(answer_, Result<T>());
+    return std::move(answer_);
   }
 
   WaitQueue queue_;

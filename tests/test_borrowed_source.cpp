@@ -56,6 +56,8 @@ ON_BOTH_SELECTORS("borrowed: closed while a task waits: that gets ECANCELED, and
   turn(loop);
   CHECK(error_of(task->result) == ECANCELED);
   CHECK(test::is_open(pair.a.get()));
+  test::send_text(pair.b.get(), "x");
+  CHECK(test::turns(loop) == 0);  // it is in the selector no more
   REQUIRE(source.open(loop, pair.a.get()));
   CHECK(*test::await(loop, [&] { return source.ready(Interest::write); }) == Readiness::writable);
 }
