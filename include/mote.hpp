@@ -44,17 +44,19 @@
 //                poll_context, operation, task_use, scheduler, state_machine, task_handle, type_name, task_pool,
 //                task_ref
 //   reactor    the loop: Reactor and its storage, the descriptor table, turns
-//                slot, descriptor_numbers, descriptor_table, wake_cell, loop, reactor, static_reactor
+//                slot, descriptor_numbers, descriptor_table, wake_cell, loop, reactor, foreign_descriptors,
+//                static_reactor
 //   time       Timer for callbacks, TaskTimer for tasks
 //                timer, task_timer
 //   io         sockets and other descriptors that tasks read and write
-//                endpoint, source_base, source, transfer, datagram, stream, line_reader, listener
+//                endpoint, source_base, source, borrowed_source, transfer, datagram, stream, line_reader, listener
 //   device     what firmware talks to
 //                serial_port
 //   thread     waking the loop from other threads and signal handlers
 //                waker, mailbox, signal_set, signals
 //   sync       what tasks use among themselves: to wait for each other, for several things, for a limited time
-//                parts, all_of, channel, event, first_of, mutex, semaphore, shield, task_group, watchdog, with_timeout
+//                parts, all_of, channel, completion, event, first_of, mutex, semaphore, shield, task_group, watchdog,
+//                with_timeout
 //   shutdown   how a program ends with grace
 //                graceful_shutdown
 //   coroutine  C++20: the same operations with co_await, on frames from static pools
@@ -70,6 +72,7 @@
 #include <arpa/inet.h>    // inet_pton, inet_ntop
 #include <errno.h>        // errno and its names
 #include <fcntl.h>        // open, fcntl, O_*
+#include <limits.h>       // INT_MAX
 #include <net/if.h>       // if_nametoindex, if_indextoname: scopes of IPv6 addresses
 #include <netinet/in.h>   // sockaddr_in, sockaddr_in6
 #include <netinet/tcp.h>  // TCP_NODELAY, keep-alive options
@@ -543,6 +546,8 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(selector_not_open, EBADF, 2, "the selector has not been opened")              \
   X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                \
   X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")          \
+  X(reactor_has_gone, ENXIO, 2, "the reactor has been destroyed")                 \
+  X(table_not_open, ENXIO, 3, "the table of descriptors is not open")             \
   X(already_open, EBUSY, 2, "it is open already")                                 \
   X(already_running, EBUSY, 3, "the reactor is running already")                  \
   X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")            \
@@ -558,6 +563,7 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(mailbox_full, ENOBUFS, 6, "the mailbox is full")                              \
   X(group_full, ENOBUFS, 7, "the task group is full")                             \
   X(frame_pool_full, ENOBUFS, 8, "the frame pool is full")                        \
+  X(foreign_table_full, ENOBUFS, 9, "the table of foreign descriptors is full")   \
   X(deadlock, EDEADLK, 1, "every task waits for what cannot come")                \
   X(signal_is_blocked, EDEADLK, 2, "a signal of the set is blocked")              \
   X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already") \
@@ -572,6 +578,9 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                  \
   X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")  \
   X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")          \
+  X(no_answer, EINVAL, 10, "EAGAIN is no answer")                                 \
+  X(answer_is_set, EALREADY, 1, "the answer has been set already")                \
+  X(answer_is_taken, ENODATA, 3, "the answer has been taken already")             \
   X(task_has_ended, ESRCH, 1, "the task has ended")                               \
   X(channel_closed, EPIPE, 1, "the channel is closed")                            \
   X(channel_drained, ENODATA, 1, "the channel is closed and empty")               \
@@ -636,7 +645,9 @@ inline constexpr int suspended_code = 0xf00;
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code < detail::suspended_code); }
+  constexpr Error(int code) : stored_(code) {
+    MOTE_ASSERT(code > 0 && code < detail::suspended_code && "an Error is made of an errno value, which is never 0");
+  }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
 
@@ -2124,7 +2135,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   }
 
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
-    const int most = capacity > most_events ? int{most_events} : static_cast<int>(capacity);
+    const int most = capacity > most_events ? most_events : static_cast<int>(capacity);
     auto* const events = reinterpret_cast<epoll_event*>(ready);  // written by the kernel alone
     const bool timed = timeout != unlimited && timeout > Duration::zero();
     const int n = timed ? wait_timed(events, most, timeout)
@@ -2146,7 +2157,8 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   }
   int on_descriptor() const { return set_.get(); }
  private:
-  static constexpr std::uint16_t most_events = 4096;  // of one wait; far below what the kernel refuses with EINVAL
+  // Of one wait: more the kernel refuses with EINVAL. It is beyond 134 million, and no process has so many descriptors.
+  static constexpr int most_events = static_cast<int>(INT_MAX / sizeof(epoll_event));
   static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10);
   static_assert(EPOLLRDHUP == 0x2000, "Interest and Readiness have the kernel's values");
   static_assert(sizeof(Ready) == sizeof(epoll_event) && offsetof(Ready, token) == offsetof(epoll_event, data),
@@ -4579,12 +4591,13 @@ struct Slot {
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
-    blocking = 0x80,       // not ours to make non-blocking: used only when reported ready
-    is_stream = 0x100,     // a socket of type SOCK_STREAM
-    is_tcp = 0x200,        // and of our making: a short read means that nothing is left, so edge triggering is enough
-    numbered = 0x400,      // it holds its descriptor's number: see DescriptorNumbers
-    told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
-    error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
+    blocking = 0x80,        // not ours to make non-blocking: used only when reported ready
+    is_stream = 0x100,      // a socket of type SOCK_STREAM
+    is_tcp = 0x200,         // and of our making: a short read means that nothing is left, so edge triggering is enough
+    numbered = 0x400,       // it holds its descriptor's number: see DescriptorNumbers
+    told = 0x800,           // its handler has been told of what it had not asked for, and has not been set anew since
+    error_stands = 0x1000,  // an error is reported that no read or write takes away: it is in the error queue
+    borrowed = 0x2000       // its owner does not close the descriptor
   };
   // What the next attempt at reading or writing does. With none of these bits it tries at once.
   enum DirectionState : std::uint8_t {
@@ -4704,6 +4717,7 @@ struct TableWords {
 // their number:
 //   - A slot of Reactor::add(), from then to its release: its descriptor is not the reactor's, and may be closed by
 //     somebody else. The number comes back, and no call by the old registration may touch a new one.
+//   - A slot of a descriptor that is borrowed, for the same reason.
 //   - Any slot that is not in the selector though it could be: it is always ready, or muted. (Not while a stream is
 //     being connected, nor the wake-up descriptor's.)
 // The others need not: each owns its descriptor, and where two have the same one, the selector says so.
@@ -4866,6 +4880,15 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     close_owner_ = close_owner;
   }
   void close_listeners() { close_owners(Slot::listening); }  // O(slots used so far)
+  // For a slot whose descriptor is borrowed: from now on no other slot may use its number.
+  // Errors:
+  //   EEXIST  another slot holds the number.
+  Result<void> borrow(Slot& slot) {
+    if (is_number_taken(slot)) return Error(EEXIST);
+    slot.set(Slot::borrowed);
+    hold_number(slot);
+    return {};
+  }
 
   // ---- what the kernel knows ----
 
@@ -5208,7 +5231,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
     if (!any(slot.wanted) && !slot.handler) {
       leave_but_stay_named(slot);
-      give_number_back(slot);
+      if (!is_foreign(slot)) give_number_back(slot);
       return {};
     }
     const Result<void> updated = add_or_modify(slot);
@@ -5237,8 +5260,10 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     hold_number(slot);
     return update_always_ready(slot);
   }
-  // Whether it is one of Reactor::add(): the descriptor is not the reactor's.
-  static bool is_foreign(const Slot& slot) { return slot.handler && slot.owner == nullptr; }
+  // Whether the descriptor is not the reactor's: it is one of Reactor::add(), or borrowed.
+  static bool is_foreign(const Slot& slot) {
+    return (slot.handler && slot.owner == nullptr) || slot.is(Slot::borrowed);
+  }
   // O(slots used so far); called only where the selector returns EEXIST.
   [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {
@@ -5465,7 +5490,7 @@ class Loop;
 // The layers above plug in by hooks. They are null until the first object of the layer is used, so that a program that
 // does not use it does not link its code.
 
-// Fires the timers that are due; with `fire` false it cancels all timers.
+// Fires the timers that are due; with `fire` false it cancels all timers, which then refer to no loop.
 using ExpireHook = void (*)(Loop&, bool fire);
 // What can happen to the inbox, and to each node of it.
 enum class InboxEvent {
@@ -5479,6 +5504,11 @@ using InboxHook = void (*)(Loop&, InboxEvent);
 struct InboxNode : ListNode {
   using Hook = void (*)(InboxNode&, InboxEvent);
   Hook hook = nullptr;  // null: no object, but a mark in the list
+};
+// A reference to a loop, of an object that may outlive it: null from the loop's end on.
+struct LoopReference : ListNode {
+  ~LoopReference() { unlink(); }
+  Loop* loop = nullptr;
 };
 // The base of the objects from which coroutine frames are taken. The loop only keeps the pointer.
 struct FrameStore {};
@@ -5538,6 +5568,8 @@ class Loop : LoopWords, public DescriptorTable {
   // ---- time ----
 
   TimingWheel& wheel() { return wheel_; }
+  // Timers that are not armed, but were armed in this loop last: they are told when it goes.
+  List<TimerNode>& idle_timers() { return idle_timers_; }
   std::uint32_t next_timer_order() { return ++timer_order_; }
   void set_expire_hook(ExpireHook expire) { expire_timers_ = expire; }
   // While timers are fired: the deadlines up to this one are due. Else Instant().
@@ -5617,6 +5649,11 @@ class Loop : LoopWords, public DescriptorTable {
 
   // ---- the rest ----
 
+  void add_reference(LoopReference& reference) {
+    reference.unlink();
+    reference.loop = this;
+    references_.push_back(reference);
+  }
   int pollable_descriptor() const { return is_open() ? selector().descriptor() : -1; }
   void set_frame_store(FrameStore* store) { frame_store_ = store; }
   FrameStore* frame_store() const { return frame_store_; }
@@ -5638,6 +5675,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::close);
     if (expire_timers_ != nullptr) expire_timers_(*this, false);
     close_owners(0);
+    while (LoopReference* const reference = references_.pop_front()) reference->loop = nullptr;
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
@@ -5909,6 +5947,8 @@ class Loop : LoopWords, public DescriptorTable {
   InboxHook serve_inbox_ = nullptr;
   FrameStore* frame_store_ = nullptr;
   List<InboxNode> inbox_;
+  List<LoopReference> references_;
+  List<TimerNode> idle_timers_;
   TimingWheel wheel_;
 };
 
@@ -6160,6 +6200,163 @@ inline auto& StateMachine::reactor() const { return task_->reactor(); }
 #endif  // MOTE_REACTOR_REACTOR_HPP
 
 // =====================================================================================================================
+// include/mote/reactor/foreign_descriptors.hpp
+// =====================================================================================================================
+// ForeignDescriptors: the descriptors of a library that owns them, by number.
+#ifndef MOTE_REACTOR_FOREIGN_DESCRIPTORS_HPP
+#define MOTE_REACTOR_FOREIGN_DESCRIPTORS_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// What tables of all sizes have in common. The entries lie in the derived class.
+class ForeignDescriptorsBase {
+ public:
+  // Called with a descriptor and what is ready of it.
+  using Callback = Delegate<void(int fd, Readiness readiness)>;
+
+  // What the library wants of a descriptor: from now on the callback is called while that is ready, as of
+  // Reactor::add(), which says what is told of hang-ups and errors. Interest::none ends that, and is no error where the
+  // descriptor is not in the table. After another error all is as before.
+  //
+  // The kernel is told in any case, since the library may have closed the descriptor and opened another one of the same
+  // number. A library that tells the same again and again is compared with interest() first.
+  // Errors:
+  //   ENXIO    open() has not been called, or the reactor has gone.
+  //   EBADF    fd is not open. If it was in the table, it is closed by now: forget() it.
+  //   EEXIST   the number is registered in another place, or tasks wait for it.
+  //   ENOBUFS  this table is full, or the reactor's: see Config::descriptors.
+  //   EINVAL, ELOOP, ENOMEM, ENOSPC, EMFILE, ENFILE   as of Reactor::add().
+  // O(N).
+  Result<void> watch(int fd, Interest interest) {
+    if (loop_.loop == nullptr) return Error(detail::Reason::table_not_open);
+    Entry* const entry = find(fd);
+    if (!any(interest)) {
+      if (entry != nullptr) remove(*entry);
+      return {};
+    }
+    return entry != nullptr ? change(*entry, interest) : add(fd, interest);
+  }
+  // For a descriptor that the library has closed before it told: ends its registration without a system call. No effect
+  // where it is not in the table. O(N).
+  void forget(int fd) {
+    Entry* const entry = find(fd);
+    if (entry == nullptr) return;
+    if (loop_.loop != nullptr) static_cast<void>(reactor().forget(entry->registration));
+    entry->registration = {};
+  }
+  // Ends all registrations; open() makes it usable again. No effect where it is not open. O(N).
+  void close() {
+    for (std::uint32_t i = 0; i < capacity_; ++i) {
+      if (entries_[i].registration) remove(entries_[i]);
+    }
+    loop_.unlink();
+    loop_.loop = nullptr;
+  }
+  bool is_open() const { return loop_.loop != nullptr; }
+  // What is watched of a descriptor; none: it is not in the table. O(N).
+  Interest interest(int fd) const {
+    const Entry* const entry = find(fd);
+    return entry != nullptr ? entry->interest : Interest::none;
+  }
+ protected:
+  struct Entry {
+    void on_ready(Readiness readiness) {
+      const Callback callback = table->callback_;  // it may end this registration, or destroy the table
+      callback(fd, readiness);
+    }
+
+    ForeignDescriptorsBase* table = nullptr;
+    Registration registration;  // empty: the entry is free
+    int fd = 0;
+    Interest interest = Interest::none;
+  };
+
+  constexpr ForeignDescriptorsBase() = default;
+  ~ForeignDescriptorsBase() { close(); }
+  Result<void> open(Reactor& reactor, Callback callback, Entry* entries, std::uint32_t capacity) {
+    MOTE_ASSERT(callback && "a table of foreign descriptors needs a callback");
+    if (is_open()) return Error(detail::Reason::already_open);
+    if (!reactor.is_open()) return Error(detail::Reason::reactor_not_open);
+    for (std::uint32_t i = 0; i < capacity; ++i) entries[i] = {};  // of a reactor that has gone
+    entries_ = entries;
+    capacity_ = capacity;
+    callback_ = callback;
+    detail::ReactorAccess::loop(reactor).add_reference(loop_);
+    return {};
+  }
+ private:
+  Reactor& reactor() const { return detail::ReactorAccess::reactor(*loop_.loop); }
+
+  Entry* find(int fd) const {
+    for (std::uint32_t i = 0; i < capacity_; ++i) {
+      if (entries_[i].registration && entries_[i].fd == fd) return &entries_[i];
+    }
+    return nullptr;
+  }
+  Entry* find_free() const {
+    for (std::uint32_t i = 0; i < capacity_; ++i) {
+      if (!entries_[i].registration) return &entries_[i];
+    }
+    return nullptr;
+  }
+  Result<void> add(int fd, Interest interest) {
+    Entry* const entry = find_free();
+    if (entry == nullptr) return Error(detail::Reason::foreign_table_full);
+    const Result<Registration> added = reactor().add(fd, interest, Handler::of<&Entry::on_ready>(*entry));
+    if (!added) return added.error();
+    *entry = {this, *added, fd, interest};
+    return {};
+  }
+  Result<void> change(Entry& entry, Interest interest) {
+    const Result<void> changed = reactor().modify(entry.registration, interest);
+    if (changed) entry.interest = interest;
+    return changed;
+  }
+  void remove(Entry& entry) {
+    if (loop_.loop != nullptr) static_cast<void>(reactor().remove(entry.registration));
+    entry.registration = {};
+  }
+
+  detail::LoopReference loop_;
+  Callback callback_;
+  Entry* entries_ = nullptr;
+  std::uint32_t capacity_ = 0;
+};
+
+// The descriptors of a library that opens and closes them itself (libcurl, c-ares, hiredis, libmosquitto): a table from
+// a descriptor's number to its registration. The library's hook calls watch() with what it wants; the callback hands
+// what is ready back to it. How this goes with four libraries is in docs/foreign-libraries.md.
+//
+// Before a library closes a descriptor it says so, and the hook calls watch(fd, Interest::none). Of one that tells
+// only afterwards the hook calls forget(fd). Of one that does not tell at all, but opens another one of the same number
+// and asks for that, watch() sees to it. Until then the number is taken: whoever else registers it gets EEXIST.
+//
+// In the callback all calls are allowed, for this descriptor and for others, and so is destroying the table: after
+// watch(fd, none) and forget() no event of that registration is delivered any more, even if it has been received. It
+// must not move, and may outlive the reactor. N descriptors at a time.
+// Size: 20 * N, and 28 bytes on a 32-bit board.
+template <std::size_t N> class ForeignDescriptors : public ForeignDescriptorsBase {
+  static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 descriptors");
+ public:
+  constexpr ForeignDescriptors() = default;
+
+  // Errors:
+  //   EBUSY  it is open already: close() it first.
+  //   ENXIO  the reactor is not open.
+  Result<void> open(Reactor& reactor, Callback callback) {
+    return ForeignDescriptorsBase::open(reactor, callback, storage_, N);
+  }
+ private:
+  Entry storage_[N];
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_REACTOR_FOREIGN_DESCRIPTORS_HPP
+
+// =====================================================================================================================
 // include/mote/reactor/static_reactor.hpp
 // =====================================================================================================================
 // StaticReactor: a reactor with its storage.
@@ -6235,14 +6432,17 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
-// It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
-// has been called: a periodic timer goes on, another one is over.
+// It must not move; its destructor cancels it, and so does the end of its reactor. Timers that are due fire in order of
+// deadline, equal ones in order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// A callback that throws has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
   using Callback = Delegate<void()>;
-  ~Timer() { cancel(); }
+  ~Timer() {
+    cancel();
+    unlink();  // from the timers that are not armed
+  }
 
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
   void arm(Reactor& reactor, AnyDuration delay, Callback callback) {
@@ -6266,27 +6466,30 @@ class Timer : detail::TimerNode {
   }
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
+  // No effect where the reactor has been destroyed: it is not armed then.
   void rearm(AnyDuration delay) {
-    MOTE_ASSERT(loop_ != nullptr && "rearm() of a Timer that has never been armed: arm() it first");
+    MOTE_ASSERT(callback_ && "rearm() of a Timer that has never been armed: arm() it first");
+    if (loop_ == nullptr) return;
     const Instant moved = saturating_add(loop_->now(), delay);
-    if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
+    if (!armed_ || moved < deadline() || deadline() <= loop_->firing_until()) {
       return start(*loop_, moved, period_, callback_);
     }
     TimerNode::deadline = moved.time_since_epoch().count();
     order = loop_->next_timer_order();
   }
   bool cancel() {  // whether it was armed
-    if (!linked()) return false;
-    loop_->wheel().erase(*this);
+    if (!armed_) return false;
+    disarm();
     return true;
   }
-  bool armed() const { return linked(); }
+  bool armed() const { return armed_; }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
   Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
   std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
-    cancel();
+    leave_list();
+    armed_ = true;
     loop_ = &loop;
     period_ = period;
     callback_ = callback;
@@ -6295,6 +6498,19 @@ class Timer : detail::TimerNode {
     order = loop.next_timer_order();
     loop.wheel().insert(*this, loop.last_known_time().time_since_epoch().count());
     if (loop.wheel().count() > loop.stats().timers_high) loop.stats().timers_high = loop.wheel().count();
+  }
+  void disarm() {
+    leave_list();
+    loop_->idle_timers().push_back(*this);
+  }
+  // Leaves the wheel, or the timers that are not armed. It is in one of them from when it was armed first until its
+  // loop goes.
+  void leave_list() {
+    if (std::exchange(armed_, false)) {
+      loop_->wheel().erase(*this);
+    } else {
+      unlink();
+    }
   }
   // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
@@ -6307,23 +6523,32 @@ class Timer : detail::TimerNode {
     const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
     while (loop.wheel().expire(until, due)) {
       while (detail::TimerNode* const node = due.front()) {
+        Timer& timer = *static_cast<Timer*>(node);
         if (fire) {
           ++loop.stats().timers_fired;
-          static_cast<Timer*>(node)->fire();
+          timer.fire();
         } else {
-          loop.wheel().erase(*node);
+          timer.disarm();
         }
       }
     }
     put_back.dismiss();
     loop.set_firing_until(Instant());
     loop.wheel().refresh();
+    if (!fire) forget(loop);
+  }
+  // The loop goes.
+  static void forget(detail::Loop& loop) {
+    while (detail::TimerNode* const node = loop.idle_timers().pop_front()) static_cast<Timer*>(node)->loop_ = nullptr;
   }
   void fire() {
-    cancel();
     const Callback callback = callback_;  // the callback may destroy this timer
     missed_ = 0;
-    if (period_ != 0) start_next_period(callback);
+    if (period_ != 0) {
+      start_next_period(callback);
+    } else {
+      disarm();
+    }
     callback();
   }
   void start_next_period(Callback callback) {
@@ -6339,6 +6564,7 @@ class Timer : detail::TimerNode {
   std::int64_t period_ = 0;  // in nanoseconds; 0: once
   Callback callback_;
   std::uint32_t missed_ = 0;
+  bool armed_ = false;  // in the loop's wheel
 };
 
 }  // namespace MOTE_NAMESPACE
@@ -6758,13 +6984,18 @@ class SourceBase : SlotOwner {
     return other.register_as(loop, std::move(fd), flags);
   }
   // Operations that are pending get ECANCELED. It is left to the kernel to end the registration, which saves a system
-  // call.
+  // call; but a descriptor that is borrowed goes on, and is not closed.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
-    const Fd fd(slot.fd);  // closed at the end
+    Fd fd(slot.fd);  // closed at the end
     interrupt_operations(slot);
-    loop_->forget_in_selector(slot);
+    if (slot.is(Slot::borrowed)) {
+      fd.release();
+      loop_->remove_from_selector(slot);
+    } else {
+      loop_->forget_in_selector(slot);
+    }
     loop_->release(slot);
   }
   // Returns the descriptor, no longer registered.
@@ -6923,7 +7154,7 @@ inline namespace MOTE_NAMESPACE {
 // Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no epoll_ctl: the
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
-// that its library closes is registered with Reactor::add().
+// that its library closes is for BorrowedSource, where tasks await it, or for ForeignDescriptors and Reactor::add().
 //
 // Movable, at any time: an operation that is pending on the object that it is moved from (or over) returns ECANCELED in
 // its task's next step, and the new object has all that was there. It becomes empty if the reactor is destroyed first;
@@ -6942,20 +7173,13 @@ class Source : protected detail::SourceBase {
   //   ENXIO    the reactor is not open.
   Result<void> open(Reactor& reactor, Fd&& fd) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
-    int type = 0;
-    socklen_t size = sizeof type;
-    const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-    if (!is_socket && System::error() != ENOTSOCK) return detail::last_error();  // EBADF
-    termios settings;
-    const bool is_tty = !is_socket && System::tcgetattr(fd.get(), &settings) == 0;
+    unsigned flags = 0;
+    if (const Result<void> known = find_kind(fd.get(), flags); !known) return known;
     const bool is_shared = fd.get() >= 0 && fd.get() <= STDERR_FILENO;
     if (!is_shared) {
       if (const Result<void> made = make_non_blocking(fd.get()); !made) return made;
     }
-    unsigned flags = 0;
-    if (is_socket) flags |= Slot::is_socket;
-    if (is_socket && type == SOCK_STREAM) flags |= Slot::is_stream;
-    if (is_tty) flags |= Slot::is_tty;
+    const bool is_socket = (flags & Slot::is_socket) != 0;
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
@@ -7031,6 +7255,22 @@ class Source : protected detail::SourceBase {
   //   ENOTCONN  it is not connected, or not any more.
   //   ENOBUFS   the system's limit.
   Result<Endpoint> peer_endpoint() const { return ask_for_endpoint(&System::getpeername); }
+ protected:
+  // Which kind of descriptor it is, as flags of a slot.
+  // Errors:
+  //   EBADF  it is not open.
+  static Result<void> find_kind(int fd, unsigned& flags) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    const bool is_socket = System::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    if (!is_socket && System::error() != ENOTSOCK) return detail::last_error();  // EBADF
+    termios settings;
+    const bool is_tty = !is_socket && System::tcgetattr(fd, &settings) == 0;
+    if (is_socket) flags |= Slot::is_socket;
+    if (is_socket && type == SOCK_STREAM) flags |= Slot::is_stream;
+    if (is_tty) flags |= Slot::is_tty;
+    return {};
+  }
  private:
   Result<Readiness> try_ready(Interest interest) {
     constexpr Interest reading = Interest::read | Interest::priority;
@@ -7065,6 +7305,65 @@ class Source : protected detail::SourceBase {
 }  // namespace mote
 
 #endif  // MOTE_IO_SOURCE_HPP
+
+// =====================================================================================================================
+// include/mote/io/borrowed_source.hpp
+// =====================================================================================================================
+// BorrowedSource: the readiness of a descriptor that belongs to somebody else, for tasks.
+#ifndef MOTE_IO_BORROWED_SOURCE_HPP
+#define MOTE_IO_BORROWED_SOURCE_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// The readiness of a descriptor that a library owns (a database's socket, an MQTT client's), for a task to await. It
+// never closes the descriptor, never reads from it, and leaves O_NONBLOCK as it is. For callbacks, or a library with
+// many descriptors, see ForeignDescriptors.
+//
+// close() it before the library closes the descriptor. Where the library tells only afterwards, close() it then: nobody
+// is told by the kernel that a descriptor was closed (epoll(7) says nothing, poll(2) reports it, and ready() then gives
+// EBADF), so until close() a task may wait in vain; it gets ECANCELED. Until then nobody else can register the number.
+//
+// It can be moved, and becomes empty if the reactor is destroyed first; tasks that wait for it then get ECANCELED. It
+// must not be destroyed while another task's operation on it is pending: close() it, and let the task run.
+// Size on a 32-bit board: 16 bytes.
+class BorrowedSource : Source {
+ public:
+  // Registers a descriptor, which stays its owner's. No system call but the questions what it is.
+  // Errors:
+  //   EBUSY    it is open already: close() it first.
+  //   EBADF    fd is not an open descriptor.
+  //   EEXIST   the number is borrowed already, or registered with Reactor::add().
+  //   ENOBUFS  the table is full: see Config::descriptors.
+  //   ENXIO    the reactor is not open.
+  Result<void> open(Reactor& reactor, int fd) {
+    if (slot_ != nullptr) return Error(detail::Reason::already_open);
+    unsigned flags = 0;
+    if (const Result<void> known = find_kind(fd, flags); !known) return known;
+    Fd borrowed(fd);
+    Result<void> opened = register_as(detail::ReactorAccess::loop(reactor), std::move(borrowed), flags);
+    borrowed.release();
+    if (!opened) return opened;
+    opened = loop_->borrow(*slot_);
+    if (!opened) SourceBase::release().release();
+    return opened;
+  }
+  // Ends the registration, and leaves the descriptor open. A task that waits gets ECANCELED, once, also where it is
+  // opened again before the task is stepped. Has no effect on one that is not open. Wakes all tasks that wait for a
+  // free slot of the table: O(waiting tasks).
+  void close() { Source::close(); }
+
+  using Source::fd;       // -1: it is not open
+  using Source::is_open;  // not whether its owner has closed the descriptor
+  using Source::reactor;
+  // As Source::ready(), with its errors. EEXIST also where a Source of this reactor waits for the same number.
+  using Source::ready;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_BORROWED_SOURCE_HPP
 
 // =====================================================================================================================
 // include/mote/io/transfer.hpp
@@ -9014,6 +9313,80 @@ template <class T, std::size_t N> class Channel : detail::Pinned {
 #endif  // MOTE_SYNC_CHANNEL_HPP
 
 // =====================================================================================================================
+// include/mote/sync/completion.hpp
+// =====================================================================================================================
+// Completion: the answer of a callback, for a task to await.
+#ifndef MOTE_SYNC_COMPLETION_HPP
+#define MOTE_SYNC_COMPLETION_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+// One answer: a library's callback sets it, a task awaits it, whichever comes first. Both are in the loop's thread: for
+// an answer of another thread use a Mailbox, or a Waker.
+//
+// The task may be cancelled, or give up after a time limit; the answer then stays until somebody takes it or calls
+// reset(). Before reset() make sure that the library will not call back for the former request any more: its late
+// answer would pass as the new one's. A completion must not move, and may be destroyed before the task that awaits it.
+// T must be default-constructible, and its moves must not throw.
+// Size: a Result<T>, and 12 bytes on a 32-bit board.
+template <class T = void> class Completion {
+ public:
+  constexpr Completion() = default;
+
+  // Sets the answer: a value, or an Error. The task that waits goes on in its next step.
+  // Errors:
+  //   EALREADY  it has been set already, and not been reset() since: the first answer stays.
+  //   EINVAL    the answer is the error EAGAIN, which means that there is none yet.
+  Result<void> set(Result<T> answer) {
+    if (state_ != State::unset) return Error(detail::Reason::answer_is_set);
+    const bool is_none = !answer && (answer.error() == EAGAIN || answer.error() == detail::suspended);
+    if (is_none) return Error(detail::Reason::no_answer);
+    answer_ = std::move(answer);
+    state_ = State::set;
+    queue_.notify();
+    return {};
+  }
+  template <class U = T, class = std::enable_if_t<std::is_void<U>::value>> Result<void> set() {
+    return set(Result<void>());
+  }
+  // Waits for the answer and takes it, once. An answer that is there wins over a cancellation.
+  // Errors, besides the one that was set:
+  //   ECANCELED  the task was cancelled, or the completion was destroyed.
+  //   ENODATA    the answer has been taken already: reset() it.
+  //   ENOBUFS    the task waits in limits::queues_per_task queues already.
+  auto wait() {
+    return detail::make_operation<T>([this](PollContext context) {
+      return context.attempt(queue_, "a completion", [this](bool) { return take(); });
+    });
+  }
+  // For the next request: there is no answer any more, and set() may be called again. Tasks that wait go on waiting.
+  void reset() {
+    state_ = State::unset;
+    answer_ = Result<T>();
+  }
+  bool is_set() const { return state_ != State::unset; }  // also after it has been taken
+ private:
+  enum class State : std::uint8_t { unset, set, taken };
+
+  Result<T> take() {
+    if (state_ == State::unset) return Error(EAGAIN);
+    if (state_ == State::taken) return Error(detail::Reason::answer_is_taken);
+    state_ = State::taken;
+    return std::move(answer_);
+  }
+
+  WaitQueue queue_;
+  State state_ = State::unset;
+  Result<T> answer_;
+};
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_SYNC_COMPLETION_HPP
+
+// =====================================================================================================================
 // include/mote/sync/event.hpp
 // =====================================================================================================================
 // Event: a flag to wait for.
@@ -9825,27 +10198,30 @@ struct ShutdownReport {
 // end all the same. In a forked child it goes on after Reactor::after_fork_in_child(), as when a daemon opens
 // everything before it forks.
 //
-// It must not move. Everything is for the loop's thread.
-// Size on a 32-bit board: 160 bytes.
+// It must not move. Everything is for the loop's thread. The reactor may be destroyed first.
+// Size on a 32-bit board: 168 bytes.
 class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& wanted, AnyDuration grace = std::chrono::seconds(2),
                    AnyDuration cleanup = std::chrono::milliseconds(500))
-      : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(wanted), grace_(grace), cleanup_(cleanup) {}
+      : signals_wanted_(wanted), grace_(grace), cleanup_(cleanup) {
+    detail::ReactorAccess::loop(reactor).add_reference(loop_);
+  }
   ~GracefulShutdown() {
     if (open_) close();
   }
 
   // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
-  // Errors: those of Signals::open(), but EDEADLK.
+  // Errors: those of Signals::open(), but EDEADLK. ENXIO also where the reactor has gone.
   Result<void> open() {
+    if (loop_.loop == nullptr) return Error(detail::Reason::reactor_has_gone);
     if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
     const Result<void> opened =
-        signals_.open(detail::ReactorAccess::reactor(loop_), signals_wanted_, callback, Signals::Blocked::unblock);
+        signals_.open(detail::ReactorAccess::reactor(loop()), signals_wanted_, callback, Signals::Blocked::unblock);
     if (!opened) return opened;
     open_ = true;
-    loop_.add_background();
+    loop().add_background();
     return {};
   }
   // Gives the signals back.
@@ -9860,7 +10236,7 @@ class GracefulShutdown {
   // Errors: those of open() and of Reactor::run().
   // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
-    if (loop_.is_running()) return Error(detail::Reason::already_running);
+    if (loop_.loop != nullptr && loop().is_running()) return Error(detail::Reason::already_running);
     const Result<void> opened = open();
     if (!opened) return opened.error();
     ShutdownReport report;
@@ -9890,9 +10266,14 @@ class GracefulShutdown {
   bool requested() const { return requests_ != 0; }                   // for tasks that would never end by themselves
   void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for work that is no task
   // From hold() to release(), work that is no task counts as one: the shutdown waits for it.
-  void hold() { loop_.hold(); }
-  void release() { loop_.release_hold(); }
+  void hold() {
+    if (loop_.loop != nullptr) loop().hold();
+  }
+  void release() {
+    if (loop_.loop != nullptr) loop().release_hold();
+  }
  private:
+  detail::Loop& loop() const { return *loop_.loop; }  // where the reactor has not gone
   enum class Phase : std::uint8_t { serve, drain, clean_up };
   struct Progress {
     Phase phase = Phase::serve;
@@ -9903,7 +10284,7 @@ class GracefulShutdown {
   void detach() {
     if (!open_) return;
     open_ = false;
-    if (signals_.is_open()) loop_.remove_background();  // else the reactor has gone already
+    if (signals_.is_open()) loop().remove_background();  // else the reactor has gone already
     requests_ = 0;
     if (!detail::has_exceptions) return;
     report_left_ = {};
@@ -9913,10 +10294,10 @@ class GracefulShutdown {
   void advance(int signal) {
     ++requests_;
     if (requests_ == 1) signal_ = signal;
-    if (requests_ > requests_allowed_) loop_.stop_here();
+    if (requests_ > requests_allowed_) loop().stop_here();
   }
   bool is_forced() const { return requests_ > 1; }
-  bool has_work() const { return loop_.stats().tasks != 0 || loop_.is_held(); }
+  bool has_work() const { return loop().stats().tasks != 0 || loop().is_held(); }
 
   Result<void> run_phases(ShutdownReport& report, Progress& progress) {
     if (detail::has_exceptions && progress.phase != Phase::serve) return go_on(report, progress);
@@ -9945,7 +10326,7 @@ class GracefulShutdown {
     return ran;
   }
   void begin() {
-    loop_.close_listeners();
+    loop().close_listeners();
     if (on_begin_) on_begin_();
   }
   // The grace period, which a second request ends; and then what has to be done with the tasks that remain.
@@ -9953,41 +10334,41 @@ class GracefulShutdown {
     const Result<void> drained = run_phase(duration, 1, report.drained);
     if (!drained || !has_work()) return drained;
     enter_phase(progress, Phase::clean_up, cleanup_);
-    loop_.cancel_all_tasks();
+    loop().cancel_all_tasks();
     return clean_up(report, cleanup_);
   }
   // The clean-up period. A second request ends it; if that has come already, the tasks have one turn.
   Result<void> clean_up(ShutdownReport& report, Duration duration) {
     const Result<void> cleaned_up = is_forced() ? run_phase(Duration::zero(), UINT32_MAX, report.cancelled)
                                                 : run_phase(duration, 1, report.cancelled);
-    if (cleaned_up) report.destroyed = loop_.destroy_all_tasks();
+    if (cleaned_up) report.destroyed = loop().destroy_all_tasks();
     return cleaned_up;
   }
   // Runs until all is done, the time is up, or there have been more than `requests` requests. Adds to `ended` how
   // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
-    const std::uint64_t before = loop_.stats().tasks_ended;
+    const std::uint64_t before = loop().stats().tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // unlimited: the end of time
     requests_allowed_ = requests;
-    if (requested()) loop_.set_flag(detail::draining);
+    if (requested()) loop().set_flag(detail::draining);
     detail::OnException leave([this, before, &ended] {
-      if (requests_ > requests_allowed_) loop_.forget_stop();  // this phase is over: the next one is not to be ended
+      if (requests_ > requests_allowed_) loop().forget_stop();  // this phase is over: the next one is not to be ended
       leave_phase(before, ended);
     });
     Result<void> ran;
-    if (requests_ <= requests_allowed_) ran = loop_.run_until(end);
+    if (requests_ <= requests_allowed_) ran = loop().run_until(end);
     leave.dismiss();
     leave_phase(before, ended);
     return ran;
   }
   [[gnu::always_inline]] void leave_phase(std::uint64_t ended_before, std::uint32_t& ended) {
     requests_allowed_ = UINT32_MAX;
-    loop_.clear_flag(detail::draining);
-    ended += static_cast<std::uint32_t>(loop_.stats().tasks_ended - ended_before);
+    loop().clear_flag(detail::draining);
+    ended += static_cast<std::uint32_t>(loop().stats().tasks_ended - ended_before);
   }
 
   bool open_ = false;
-  detail::Loop& loop_;
+  detail::LoopReference loop_;
   SignalSet signals_wanted_;
   Duration grace_;
   Duration cleanup_;

@@ -2,6 +2,7 @@
 // Rooms: selector/selector.hpp, selector/selector_base.hpp, selector/epoll_selector.hpp, selector/poll_selector.hpp,
 // selector/default_selector.hpp, selector/milliseconds.hpp.
 // A selector used alone, as the comment of Selector promises; and a user's own selector under a reactor.
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -165,6 +166,37 @@ ON_BOTH_SELECTORS("selector: remove keeps all the others, whichever goes first")
       if (i != gone) CHECK(selector.remove(pairs[i].a.get()));
     }
   }
+}
+
+ON_BOTH_SELECTORS("selector: all that are ready are told in one wait, as far as the caller has room") {
+  rlimit limit, raised;
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &limit) == 0);
+  raised = limit;
+  raised.rlim_cur = raised.rlim_max;
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &raised) == 0);
+  constexpr std::size_t count = 6000;
+  const bool has_room = raised.rlim_cur == RLIM_INFINITY || raised.rlim_cur > count + 100;
+  if (has_room) {
+    static typename S::template Selector<count> selector;
+    static Ready ready[8192];
+    REQUIRE(selector.open());
+    std::vector<mote::Fd> events;
+    for (std::size_t i = 0; i < count; ++i) {
+      events.emplace_back(::eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC));
+      REQUIRE(selector.add(events[i].get(), Interest::read, i));
+    }
+    std::vector<bool> seen(count);
+    const mote::Result<std::size_t> told = selector.wait(ready, mote::Duration::zero());
+    REQUIRE(told);
+    CHECK(*told == count);
+    for (std::size_t i = 0; i < *told; ++i) seen[static_cast<std::size_t>(std::uint64_t{ready[i].token})] = true;
+    CHECK(std::count(seen.begin(), seen.end(), true) == static_cast<std::ptrdiff_t>(count));
+    CHECK(*selector.wait(ready, 5000, mote::Duration::zero()) == 5000);
+    selector.close();
+  } else {
+    MESSAGE("left out: the process may not open so many descriptors");
+  }
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
 }
 
 ON_BOTH_SELECTORS("selector: forget takes a closed descriptor off the books, and its number can be added anew") {

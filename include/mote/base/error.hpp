@@ -7,6 +7,7 @@
 #include <errno.h>   // errno and its names
 #include <string.h>  // memory and strings
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/reason.hpp>
 
@@ -26,7 +27,9 @@ inline constexpr int suspended_code = 0xf00;
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
-  constexpr Error(int code) : stored_(code) { MOTE_ASSERT(code > 0 && code < detail::suspended_code); }
+  constexpr Error(int code) : stored_(code) {
+    MOTE_ASSERT(code > 0 && code < detail::suspended_code && "an Error is made of an errno value, which is never 0");
+  }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
 

@@ -28,6 +28,8 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(selector_not_open, EBADF, 2, "the selector has not been opened")              \
   X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                \
   X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")          \
+  X(reactor_has_gone, ENXIO, 2, "the reactor has been destroyed")                 \
+  X(table_not_open, ENXIO, 3, "the table of descriptors is not open")             \
   X(already_open, EBUSY, 2, "it is open already")                                 \
   X(already_running, EBUSY, 3, "the reactor is running already")                  \
   X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")            \
@@ -43,6 +45,7 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(mailbox_full, ENOBUFS, 6, "the mailbox is full")                              \
   X(group_full, ENOBUFS, 7, "the task group is full")                             \
   X(frame_pool_full, ENOBUFS, 8, "the frame pool is full")                        \
+  X(foreign_table_full, ENOBUFS, 9, "the table of foreign descriptors is full")   \
   X(deadlock, EDEADLK, 1, "every task waits for what cannot come")                \
   X(signal_is_blocked, EDEADLK, 2, "a signal of the set is blocked")              \
   X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already") \
@@ -57,6 +60,9 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                  \
   X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")  \
   X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")          \
+  X(no_answer, EINVAL, 10, "EAGAIN is no answer")                                 \
+  X(answer_is_set, EALREADY, 1, "the answer has been set already")                \
+  X(answer_is_taken, ENODATA, 3, "the answer has been taken already")             \
   X(task_has_ended, ESRCH, 1, "the task has ended")                               \
   X(channel_closed, EPIPE, 1, "the channel is closed")                            \
   X(channel_drained, ENODATA, 1, "the channel is closed and empty")               \

@@ -32,7 +32,7 @@ inline namespace MOTE_NAMESPACE {
 // Owns a descriptor in a reactor's table, and closes it when it is destroyed. Registering costs no epoll_ctl: the
 // kernel is told of it when something must be waited for. Streams, listeners and datagram sockets are Sources; a plain
 // Source serves any other descriptor (GPIO, inotify, CAN) by ready() or watch(). Nobody else may close it: a descriptor
-// that its library closes is registered with Reactor::add().
+// that its library closes is for BorrowedSource, where tasks await it, or for ForeignDescriptors and Reactor::add().
 //
 // Movable, at any time: an operation that is pending on the object that it is moved from (or over) returns ECANCELED in
 // its task's next step, and the new object has all that was there. It becomes empty if the reactor is destroyed first;
@@ -51,20 +51,13 @@ class Source : protected detail::SourceBase {
   //   ENXIO    the reactor is not open.
   Result<void> open(Reactor& reactor, Fd&& fd) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
-    int type = 0;
-    socklen_t size = sizeof type;
-    const bool is_socket = System::getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) == 0;
-    if (!is_socket && System::error() != ENOTSOCK) return detail::last_error();  // EBADF
-    termios settings;
-    const bool is_tty = !is_socket && System::tcgetattr(fd.get(), &settings) == 0;
+    unsigned flags = 0;
+    if (const Result<void> known = find_kind(fd.get(), flags); !known) return known;
     const bool is_shared = fd.get() >= 0 && fd.get() <= STDERR_FILENO;
     if (!is_shared) {
       if (const Result<void> made = make_non_blocking(fd.get()); !made) return made;
     }
-    unsigned flags = 0;
-    if (is_socket) flags |= Slot::is_socket;
-    if (is_socket && type == SOCK_STREAM) flags |= Slot::is_stream;
-    if (is_tty) flags |= Slot::is_tty;
+    const bool is_socket = (flags & Slot::is_socket) != 0;
     if (is_shared && !is_socket) flags |= Slot::blocking;  // sockets are used with MSG_DONTWAIT, whatever their number
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), flags);
   }
@@ -140,6 +133,22 @@ class Source : protected detail::SourceBase {
   //   ENOTCONN  it is not connected, or not any more.
   //   ENOBUFS   the system's limit.
   Result<Endpoint> peer_endpoint() const { return ask_for_endpoint(&System::getpeername); }
+ protected:
+  // Which kind of descriptor it is, as flags of a slot.
+  // Errors:
+  //   EBADF  it is not open.
+  static Result<void> find_kind(int fd, unsigned& flags) {
+    int type = 0;
+    socklen_t size = sizeof type;
+    const bool is_socket = System::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+    if (!is_socket && System::error() != ENOTSOCK) return detail::last_error();  // EBADF
+    termios settings;
+    const bool is_tty = !is_socket && System::tcgetattr(fd, &settings) == 0;
+    if (is_socket) flags |= Slot::is_socket;
+    if (is_socket && type == SOCK_STREAM) flags |= Slot::is_stream;
+    if (is_tty) flags |= Slot::is_tty;
+    return {};
+  }
  private:
   Result<Readiness> try_ready(Interest interest) {
     constexpr Interest reading = Interest::read | Interest::priority;

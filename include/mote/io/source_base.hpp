@@ -74,13 +74,18 @@ class SourceBase : SlotOwner {
     return other.register_as(loop, std::move(fd), flags);
   }
   // Operations that are pending get ECANCELED. It is left to the kernel to end the registration, which saves a system
-  // call.
+  // call; but a descriptor that is borrowed goes on, and is not closed.
   void close() {
     if (slot_ == nullptr) return;
     Slot& slot = *std::exchange(slot_, nullptr);
-    const Fd fd(slot.fd);  // closed at the end
+    Fd fd(slot.fd);  // closed at the end
     interrupt_operations(slot);
-    loop_->forget_in_selector(slot);
+    if (slot.is(Slot::borrowed)) {
+      fd.release();
+      loop_->remove_from_selector(slot);
+    } else {
+      loop_->forget_in_selector(slot);
+    }
     loop_->release(slot);
   }
   // Returns the descriptor, no longer registered.

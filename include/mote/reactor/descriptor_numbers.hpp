@@ -32,6 +32,7 @@ struct TableWords {
 // their number:
 //   - A slot of Reactor::add(), from then to its release: its descriptor is not the reactor's, and may be closed by
 //     somebody else. The number comes back, and no call by the old registration may touch a new one.
+//   - A slot of a descriptor that is borrowed, for the same reason.
 //   - Any slot that is not in the selector though it could be: it is always ready, or muted. (Not while a stream is
 //     being connected, nor the wake-up descriptor's.)
 // The others need not: each owns its descriptor, and where two have the same one, the selector says so.

@@ -131,6 +131,15 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     close_owner_ = close_owner;
   }
   void close_listeners() { close_owners(Slot::listening); }  // O(slots used so far)
+  // For a slot whose descriptor is borrowed: from now on no other slot may use its number.
+  // Errors:
+  //   EEXIST  another slot holds the number.
+  Result<void> borrow(Slot& slot) {
+    if (is_number_taken(slot)) return Error(EEXIST);
+    slot.set(Slot::borrowed);
+    hold_number(slot);
+    return {};
+  }
 
   // ---- what the kernel knows ----
 
@@ -473,7 +482,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     // The descriptor of a handler stays in the set without an interest, too, for hang-up and error.
     if (!any(slot.wanted) && !slot.handler) {
       leave_but_stay_named(slot);
-      give_number_back(slot);
+      if (!is_foreign(slot)) give_number_back(slot);
       return {};
     }
     const Result<void> updated = add_or_modify(slot);
@@ -502,8 +511,10 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     hold_number(slot);
     return update_always_ready(slot);
   }
-  // Whether it is one of Reactor::add(): the descriptor is not the reactor's.
-  static bool is_foreign(const Slot& slot) { return slot.handler && slot.owner == nullptr; }
+  // Whether the descriptor is not the reactor's: it is one of Reactor::add(), or borrowed.
+  static bool is_foreign(const Slot& slot) {
+    return (slot.handler && slot.owner == nullptr) || slot.is(Slot::borrowed);
+  }
   // O(slots used so far); called only where the selector returns EEXIST.
   [[gnu::cold]] bool is_in_set_elsewhere(const Slot& slot) const {
     for (const Slot* other = slots_; other <= slots_ + fresh_; ++other) {

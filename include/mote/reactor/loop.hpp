@@ -37,7 +37,7 @@ class Loop;
 // The layers above plug in by hooks. They are null until the first object of the layer is used, so that a program that
 // does not use it does not link its code.
 
-// Fires the timers that are due; with `fire` false it cancels all timers.
+// Fires the timers that are due; with `fire` false it cancels all timers, which then refer to no loop.
 using ExpireHook = void (*)(Loop&, bool fire);
 // What can happen to the inbox, and to each node of it.
 enum class InboxEvent {
@@ -51,6 +51,11 @@ using InboxHook = void (*)(Loop&, InboxEvent);
 struct InboxNode : ListNode {
   using Hook = void (*)(InboxNode&, InboxEvent);
   Hook hook = nullptr;  // null: no object, but a mark in the list
+};
+// A reference to a loop, of an object that may outlive it: null from the loop's end on.
+struct LoopReference : ListNode {
+  ~LoopReference() { unlink(); }
+  Loop* loop = nullptr;
 };
 // The base of the objects from which coroutine frames are taken. The loop only keeps the pointer.
 struct FrameStore {};
@@ -110,6 +115,8 @@ class Loop : LoopWords, public DescriptorTable {
   // ---- time ----
 
   TimingWheel& wheel() { return wheel_; }
+  // Timers that are not armed, but were armed in this loop last: they are told when it goes.
+  List<TimerNode>& idle_timers() { return idle_timers_; }
   std::uint32_t next_timer_order() { return ++timer_order_; }
   void set_expire_hook(ExpireHook expire) { expire_timers_ = expire; }
   // While timers are fired: the deadlines up to this one are due. Else Instant().
@@ -189,6 +196,11 @@ class Loop : LoopWords, public DescriptorTable {
 
   // ---- the rest ----
 
+  void add_reference(LoopReference& reference) {
+    reference.unlink();
+    reference.loop = this;
+    references_.push_back(reference);
+  }
   int pollable_descriptor() const { return is_open() ? selector().descriptor() : -1; }
   void set_frame_store(FrameStore* store) { frame_store_ = store; }
   FrameStore* frame_store() const { return frame_store_; }
@@ -210,6 +222,7 @@ class Loop : LoopWords, public DescriptorTable {
     if (serve_inbox_ != nullptr) serve_inbox_(*this, InboxEvent::close);
     if (expire_timers_ != nullptr) expire_timers_(*this, false);
     close_owners(0);
+    while (LoopReference* const reference = references_.pop_front()) reference->loop = nullptr;
   }
  private:
   std::uint64_t work_done() const { return stats().steps + stats().events + stats().timers_fired; }
@@ -481,6 +494,8 @@ class Loop : LoopWords, public DescriptorTable {
   InboxHook serve_inbox_ = nullptr;
   FrameStore* frame_store_ = nullptr;
   List<InboxNode> inbox_;
+  List<LoopReference> references_;
+  List<TimerNode> idle_timers_;
   TimingWheel wheel_;
 };
 

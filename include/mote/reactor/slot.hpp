@@ -41,12 +41,13 @@ struct Slot {
     is_socket = 0x10,
     is_tty = 0x20,
     connecting = 0x40,
-    blocking = 0x80,       // not ours to make non-blocking: used only when reported ready
-    is_stream = 0x100,     // a socket of type SOCK_STREAM
-    is_tcp = 0x200,        // and of our making: a short read means that nothing is left, so edge triggering is enough
-    numbered = 0x400,      // it holds its descriptor's number: see DescriptorNumbers
-    told = 0x800,          // its handler has been told of what it had not asked for, and has not been set anew since
-    error_stands = 0x1000  // an error is reported that no read or write takes away: it is in the error queue
+    blocking = 0x80,        // not ours to make non-blocking: used only when reported ready
+    is_stream = 0x100,      // a socket of type SOCK_STREAM
+    is_tcp = 0x200,         // and of our making: a short read means that nothing is left, so edge triggering is enough
+    numbered = 0x400,       // it holds its descriptor's number: see DescriptorNumbers
+    told = 0x800,           // its handler has been told of what it had not asked for, and has not been set anew since
+    error_stands = 0x1000,  // an error is reported that no read or write takes away: it is in the error queue
+    borrowed = 0x2000       // its owner does not close the descriptor
   };
   // What the next attempt at reading or writing does. With none of these bits it tries at once.
   enum DirectionState : std::uint8_t {

@@ -5,6 +5,7 @@
 #define MOTE_SELECTOR_EPOLL_SELECTOR_HPP
 
 #include <errno.h>      // errno and its names
+#include <limits.h>     // INT_MAX
 #include <string.h>     // memory and strings
 #include <sys/epoll.h>  // epoll
 
@@ -70,7 +71,7 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   }
 
   Result<std::size_t> on_wait(Ready* ready, std::size_t capacity, Duration timeout) {
-    const int most = capacity > most_events ? int{most_events} : static_cast<int>(capacity);
+    const int most = capacity > most_events ? most_events : static_cast<int>(capacity);
     auto* const events = reinterpret_cast<epoll_event*>(ready);  // written by the kernel alone
     const bool timed = timeout != unlimited && timeout > Duration::zero();
     const int n = timed ? wait_timed(events, most, timeout)
@@ -92,7 +93,8 @@ template <std::size_t N> class EpollSelector : public SelectorBase<EpollSelector
   }
   int on_descriptor() const { return set_.get(); }
  private:
-  static constexpr std::uint16_t most_events = 4096;  // of one wait; far below what the kernel refuses with EINVAL
+  // Of one wait: more the kernel refuses with EINVAL. It is beyond 134 million, and no process has so many descriptors.
+  static constexpr int most_events = static_cast<int>(INT_MAX / sizeof(epoll_event));
   static_assert(EPOLLIN == 0x01 && EPOLLPRI == 0x02 && EPOLLOUT == 0x04 && EPOLLERR == 0x08 && EPOLLHUP == 0x10);
   static_assert(EPOLLRDHUP == 0x2000, "Interest and Readiness have the kernel's values");
   static_assert(sizeof(Ready) == sizeof(epoll_event) && offsetof(Ready, token) == offsetof(epoll_event, data),

@@ -10,6 +10,7 @@
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>

@@ -6,6 +6,7 @@
 
 #include <chrono>   // Duration and Instant
 #include <cstdint>  // integers of fixed width
+#include <utility>  // move, forward, exchange
 
 #include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
@@ -21,14 +22,17 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
-// It must not move while armed; its destructor cancels it. Timers that are due fire in order of deadline, equal ones in
-// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
-// has been called: a periodic timer goes on, another one is over.
+// It must not move; its destructor cancels it, and so does the end of its reactor. Timers that are due fire in order of
+// deadline, equal ones in order of arming, and none before its time. All calls are allowed in every callback, and O(1).
+// A callback that throws has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
   using Callback = Delegate<void()>;
-  ~Timer() { cancel(); }
+  ~Timer() {
+    cancel();
+    unlink();  // from the timers that are not armed
+  }
 
   // Once, `delay` from now (the clock is read). Zero or less: in this turn or the next, after its events.
   void arm(Reactor& reactor, AnyDuration delay, Callback callback) {
@@ -52,27 +56,30 @@ class Timer : detail::TimerNode {
   }
   // Again, `delay` after the time at which this turn's events were received: the idle timeout. It must have been armed
   // before. A later deadline is only noted, and the clock is not read again: this is the cheapest operation there is.
+  // No effect where the reactor has been destroyed: it is not armed then.
   void rearm(AnyDuration delay) {
-    MOTE_ASSERT(loop_ != nullptr && "rearm() of a Timer that has never been armed: arm() it first");
+    MOTE_ASSERT(callback_ && "rearm() of a Timer that has never been armed: arm() it first");
+    if (loop_ == nullptr) return;
     const Instant moved = saturating_add(loop_->now(), delay);
-    if (!linked() || moved < deadline() || deadline() <= loop_->firing_until()) {
+    if (!armed_ || moved < deadline() || deadline() <= loop_->firing_until()) {
       return start(*loop_, moved, period_, callback_);
     }
     TimerNode::deadline = moved.time_since_epoch().count();
     order = loop_->next_timer_order();
   }
   bool cancel() {  // whether it was armed
-    if (!linked()) return false;
-    loop_->wheel().erase(*this);
+    if (!armed_) return false;
+    disarm();
     return true;
   }
-  bool armed() const { return linked(); }
+  bool armed() const { return armed_; }
   Instant deadline() const { return Instant(Duration(TimerNode::deadline)); }
   Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
   std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
-    cancel();
+    leave_list();
+    armed_ = true;
     loop_ = &loop;
     period_ = period;
     callback_ = callback;
@@ -81,6 +88,19 @@ class Timer : detail::TimerNode {
     order = loop.next_timer_order();
     loop.wheel().insert(*this, loop.last_known_time().time_since_epoch().count());
     if (loop.wheel().count() > loop.stats().timers_high) loop.stats().timers_high = loop.wheel().count();
+  }
+  void disarm() {
+    leave_list();
+    loop_->idle_timers().push_back(*this);
+  }
+  // Leaves the wheel, or the timers that are not armed. It is in one of them from when it was armed first until its
+  // loop goes.
+  void leave_list() {
+    if (std::exchange(armed_, false)) {
+      loop_->wheel().erase(*this);
+    } else {
+      unlink();
+    }
   }
   // The loop's hook: fires the timers that are due, or cancels all.
   static void expire(detail::Loop& loop, bool fire) {
@@ -93,23 +113,32 @@ class Timer : detail::TimerNode {
     const std::int64_t until = fire ? loop.last_known_time().time_since_epoch().count() : INT64_MAX;
     while (loop.wheel().expire(until, due)) {
       while (detail::TimerNode* const node = due.front()) {
+        Timer& timer = *static_cast<Timer*>(node);
         if (fire) {
           ++loop.stats().timers_fired;
-          static_cast<Timer*>(node)->fire();
+          timer.fire();
         } else {
-          loop.wheel().erase(*node);
+          timer.disarm();
         }
       }
     }
     put_back.dismiss();
     loop.set_firing_until(Instant());
     loop.wheel().refresh();
+    if (!fire) forget(loop);
+  }
+  // The loop goes.
+  static void forget(detail::Loop& loop) {
+    while (detail::TimerNode* const node = loop.idle_timers().pop_front()) static_cast<Timer*>(node)->loop_ = nullptr;
   }
   void fire() {
-    cancel();
     const Callback callback = callback_;  // the callback may destroy this timer
     missed_ = 0;
-    if (period_ != 0) start_next_period(callback);
+    if (period_ != 0) {
+      start_next_period(callback);
+    } else {
+      disarm();
+    }
     callback();
   }
   void start_next_period(Callback callback) {
@@ -125,6 +154,7 @@ class Timer : detail::TimerNode {
   std::int64_t period_ = 0;  // in nanoseconds; 0: once
   Callback callback_;
   std::uint32_t missed_ = 0;
+  bool armed_ = false;  // in the loop's wheel
 };
 
 }  // namespace MOTE_NAMESPACE

@@ -25,6 +25,7 @@
 #include <mote/coroutine/promise.hpp>
 #include <mote/coroutine/this_task.hpp>
 #include <mote/device/serial_port.hpp>
+#include <mote/io/borrowed_source.hpp>
 #include <mote/io/datagram.hpp>
 #include <mote/io/endpoint.hpp>
 #include <mote/io/line_reader.hpp>
@@ -35,6 +36,7 @@
 #include <mote/io/transfer.hpp>
 #include <mote/reactor/descriptor_numbers.hpp>
 #include <mote/reactor/descriptor_table.hpp>
+#include <mote/reactor/foreign_descriptors.hpp>
 #include <mote/reactor/loop.hpp>
 #include <mote/reactor/reactor.hpp>
 #include <mote/reactor/slot.hpp>
@@ -51,6 +53,7 @@
 #include <mote/shutdown/graceful_shutdown.hpp>
 #include <mote/sync/all_of.hpp>
 #include <mote/sync/channel.hpp>
+#include <mote/sync/completion.hpp>
 #include <mote/sync/event.hpp>
 #include <mote/sync/first_of.hpp>
 #include <mote/sync/mutex.hpp>
