@@ -1,5 +1,5 @@
 // mote - a complete single-threaded reactor for embedded Linux in one C++17 header: no heap, no exceptions.
-// Version 0.1.0
+// Version 0.2.0
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
 //
@@ -113,7 +113,7 @@
 static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 
 #define MOTE_VERSION_MAJOR 0
-#define MOTE_VERSION_MINOR 1
+#define MOTE_VERSION_MINOR 2
 #define MOTE_VERSION_PATCH 0
 
 // States an invariant of the library. Define it before the first include to report violations in your own way. It must
@@ -127,12 +127,12 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #endif
 #endif
 
-// The version is part of the namespace, so that two versions can be linked into one program. So is whether the system
-// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
+// The version is part of the namespace, so that any two versions can be linked into one program. So is whether the
+// system seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
 #ifdef MOTE_SYSTEM_HEADER
-#define MOTE_NAMESPACE v0_1_seam
+#define MOTE_NAMESPACE v0_2_0_seam
 #else
-#define MOTE_NAMESPACE v0_1
+#define MOTE_NAMESPACE v0_2_0
 #endif
 
 namespace mote {

@@ -10,7 +10,7 @@
 static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 
 #define MOTE_VERSION_MAJOR 0
-#define MOTE_VERSION_MINOR 1
+#define MOTE_VERSION_MINOR 2
 #define MOTE_VERSION_PATCH 0
 
 // States an invariant of the library. Define it before the first include to report violations in your own way. It must
@@ -24,12 +24,12 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #endif
 #endif
 
-// The version is part of the namespace, so that two versions can be linked into one program. So is whether the system
-// seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
+// The version is part of the namespace, so that any two can be linked into one program. So is whether the system seam has
+// been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
 #ifdef MOTE_SYSTEM_HEADER
-#define MOTE_NAMESPACE v0_1_seam
+#define MOTE_NAMESPACE v0_2_0_seam
 #else
-#define MOTE_NAMESPACE v0_1
+#define MOTE_NAMESPACE v0_2_0
 #endif
 
 namespace mote {
