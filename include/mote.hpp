@@ -127,8 +127,8 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 #endif
 #endif
 
-// The version is part of the namespace, so that any two versions can be linked into one program. So is whether the
-// system seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
+// The version is part of the namespace, so that any two can be linked into one program. So is whether the system seam has
+// been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp): both kinds can be linked into one program, too.
 #ifdef MOTE_SYSTEM_HEADER
 #define MOTE_NAMESPACE v0_2_0_seam
 #else

@@ -3,6 +3,7 @@
 what the README says of how it is used is there."""
 import ctypes
 import errno
+import json
 import os
 import pathlib
 import re
@@ -13,13 +14,14 @@ import sys
 import tempfile
 import unittest
 
-sys.path.insert(0, sys.path[0] + '/support')
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path[:0] = [sys.path[0] + '/support', str(ROOT / 'bench/support')]
+import comparison  # noqa: E402
 import process  # noqa: E402
 
 COMPILER = sys.argv[sys.argv.index('--') + 1:]
 del sys.argv[sys.argv.index('--'):]
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
 README = (ROOT / 'README.md').read_text()
 PROGRAM = README.split('<!-- program -->\n```cpp\n')[1].split('```')[0]
 CLIENTS = int(re.search(r'TaskPool<Client, (\d+)>', PROGRAM)[1])
@@ -212,13 +214,19 @@ class Pages(unittest.TestCase):
                 with self.subTest(page=page, link=link):
                     self.assertTrue((ROOT / link).exists())
 
+    def test_the_comparison_is_what_has_been_measured(self):
+        results = json.loads((ROOT / 'docs/bench/results.json').read_text())
+        for page, bench in (('README.md', 'bench'), ('docs/performance.md', '../bench')):
+            self.assertIn(f'-->\n{comparison.text(results, bench).strip()}\n<!-- comparison: end -->',
+                          (ROOT / page).read_text(), 'run bench/run report')
+
     def test_the_table_of_examples_is_complete(self):
         named = set(re.findall(r'^\| \[(\w+\.cpp)\]', README, re.MULTILINE))
         self.assertEqual(named, {file.name for file in (ROOT / 'examples').glob('*.cpp')})
 
     def test_prose_fits_its_lines(self):
         for page in ('README.md', 'CONTRIBUTING.md', 'SECURITY.md', 'CHANGELOG.md'):
-            prose = re.sub(r'^```.*?^```$|^\|.*$', '', (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+            prose = re.sub(r'^```.*?^```$|^ *\|.*$', '', (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
             self.assertEqual([line for line in prose.splitlines() if len(line) > 120], [], page)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The table that the README and docs/performance.md begin with: mote beside the event loops that an engineer knows. What
-is counted comes from what bench/run has measured, the rest is what the libraries' manuals say."""
+"""The table that the README and docs/performance.md begin with: mote beside the event loops that an engineer knows. The
+figures are what bench/run has measured; the rest is what the libraries' manuals and sources say."""
 import textwrap
 
 # HEAD: the contenders of which the figures are. Where there are two: callbacks or tasks, and coroutines.
@@ -51,7 +51,7 @@ def rows(results):
 
     return [
         *FACTS,
-        figures('server CPU per message, of a hand-written epoll loop\'s', ('times', 'ping_64', 'ratios', None, 'median'), 2),
+        figures("server CPU per message, of a hand-written loop's", ('times', 'ping_64', 'ratios', None, 'median'), 2),
         figures('instructions per message', ('counts', 'ping_64', None, 'instructions')),
         figures('system calls per message', ('counts', 'ping_64', None, 'system_calls'), 2),
         figures('heap calls of the whole process', ('counts', 'ping_64', None, 'heap_calls_in_all')),
@@ -62,10 +62,11 @@ def rows(results):
 NOTES = '''The figures are those of one echo server, written for each in the way that its manual teaches (see
 [bench/echo]({bench}/echo)), with 64 connections; of two, the first is that of tasks or callbacks, the second that of
 coroutines. Instructions are those in user space. Of the heap calls 64 are the server's own where the library leaves a
-connection's memory to it. Code is the server's `.text`, `-Os`, with what it takes of its library, above a program that only
-opens a listener; all is linked statically, the C++ runtime library, too, where it is needed. `bench/run counts sizes times
-report` measures all of it again, and [bench/README.md]({bench}/README.md) says where the libraries come from: libubox, of
-which uloop is a part, is not in Debian 12, and was built from its sources; its time has not been measured.'''
+connection's memory to it, and one is the C++ runtime library's where that is linked. Code is the server's `.text`,
+`-Os`, with what it takes of its library, above a program that only opens a listener; all is linked statically, the C++
+runtime library, too, where it is needed. `bench/run counts sizes times report` measures all of it again, and
+[bench/README.md]({bench}/README.md) says where the libraries come from: libubox, of which uloop is a part, is not in
+Debian 12, and was built from its sources; its time has not been measured.'''
 
 
 def table(results):
