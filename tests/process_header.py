@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The one header is what the rooms make of it, both can be used side by side, and the tools that see to it work."""
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -413,6 +414,43 @@ class Mixing(unittest.TestCase):
               static mote::TaskPool<Setter, 1> setters;
               return setters.spawn(reactor, event) && reactor.run();
             }''')
+        self.assertEqual(process.run([program]).returncode, 0)
+
+    def test_two_versions_run_in_one_program(self):
+        """Two patch versions, the newer one of another layout: neither is taken for the other."""
+        header = (ROOT / 'include/mote.hpp').read_text()
+        version = re.search(r'\bv(\d+_\d+)_(\d+)', header)
+        newer = header.replace(version[0], f'v{version[1]}_{int(version[2]) + 1}')
+        self.assertIn('struct Statistics {', newer)
+        newer = newer.replace('struct Statistics {', 'struct Statistics {\n  std::uint64_t newly_counted[8] = {};')
+        (self.at / 'newer.hpp').write_text(newer)
+        use = '''
+            namespace {
+            struct Sleeper : mote::StateMachine {
+              mote::TaskTimer timer;
+              mote::Result<void> slept;
+              mote::Step step() {
+                MOTE_BEGIN();
+                MOTE_AWAIT(slept, timer.sleep(std::chrono::milliseconds(1)));
+                MOTE_END();
+              }
+            };
+            mote::StaticReactor<> reactor;
+            mote::TaskPool<Sleeper, 4> sleepers;
+            }  // namespace
+            bool NAME() {
+              if (!reactor.open()) return false;
+              for (int i = 0; i < 4; ++i) {
+                if (!sleepers.spawn(reactor)) return false;
+              }
+              const bool ran = bool(mote::GracefulShutdown(reactor, {SIGTERM}).run());
+              return ran && reactor.stats().tasks_ended == 4;
+            }'''
+        program = str(self.at / 'program')
+        self.compile('-O1', '-o', program, f'-I{self.at}',
+                     older='#include <mote.hpp>\n' + use.replace('NAME', 'older'),
+                     newer='#include <newer.hpp>\n' + use.replace('NAME', 'newer'),
+                     main='bool older();\nbool newer();\nint main() { return older() && newer() ? 0 : 1; }\n')
         self.assertEqual(process.run([program]).returncode, 0)
 
 
