@@ -1,5 +1,5 @@
 // mote - a complete single-threaded reactor for embedded Linux in one C++17 header: no heap, no exceptions.
-// Version 0.1.0
+// Version 0.2.0
 // SPDX-License-Identifier: MIT
 // Copyright (c) 2026 The mote authors
 //
@@ -129,7 +129,7 @@
 static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 
 #define MOTE_VERSION_MAJOR 0
-#define MOTE_VERSION_MINOR 1
+#define MOTE_VERSION_MINOR 2
 #define MOTE_VERSION_PATCH 0
 
 // Bounds and times that a program may set: define these before the first include, as plain decimal numbers, for all of
@@ -161,9 +161,9 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 // versions can be linked into one program; files that were given different limits get along, each with its own; and
 // what one of them declares with mote's types and another one defines does not link.
 #ifdef MOTE_SYSTEM_HEADER
-#define MOTE_DETAIL_VERSION v0_1_seam
+#define MOTE_DETAIL_VERSION v0_2_0_seam
 #else
-#define MOTE_DETAIL_VERSION v0_1
+#define MOTE_DETAIL_VERSION v0_2_0
 #endif
 #if MOTE_LIMIT_OPERATIONS_PER_STEP == 32 && MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY == 16 &&                        \
     MOTE_LIMIT_ACCEPTS_PER_POLL == 16 && MOTE_LIMIT_QUEUES_PER_TASK == 3 && MOTE_LIMIT_TIMERS_PER_SCAN == 32 && \

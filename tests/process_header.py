@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The one header is what the rooms make of it, both can be used side by side, and the tools that see to it work."""
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
@@ -56,7 +57,7 @@ class Tree(unittest.TestCase):
 
     def refuses(self, tool, *reasons):
         """With status 1, and all of these words."""
-        done = self.run_tool(tool, *(['--check'] if tool != 'check_rooms' else []))
+        done = self.run_tool(tool, *(['--check'] if tool in ('amalgamate', 'layers') else []))
         self.assertEqual(done.returncode, 1, done.stdout)
         for reason in reasons:
             self.assertIn(reason, done.stderr)
@@ -130,7 +131,7 @@ class Amalgamating(Tree):
         self.assertFalse((self.root / 'include/mote.hpp').exists())
 
     def test_arguments_that_it_does_not_know_are_refused_with_its_usage(self):
-        for tool in ('amalgamate', 'layers', 'check_rooms'):
+        for tool in ('amalgamate', 'layers', 'check_rooms', 'check_versions'):
             done = self.run_tool(tool, '--no-such-option')
             self.assertEqual(done.returncode, 2)
             self.assertIn('usage:', done.stderr)
@@ -234,6 +235,57 @@ class Drawing(Tree):
         self.refuses('layers', 'has no place for the picture')
         self.write('docs/architecture.md', self.PAGE + self.PAGE)
         self.refuses('layers', 'has no place for the picture')
+
+
+class Versions(Tree):
+    PLACES = {
+        'include/mote/base/config.hpp': CONFIG + """
+#ifdef MOTE_SYSTEM_HEADER
+#define MOTE_NAMESPACE v1_2_3_seam
+#else
+#define MOTE_NAMESPACE v1_2_3
+#endif
+""",
+        'include/mote.hpp': '// mote\n// Version 1.2.3\n',
+        'meson.build': "project('mote', 'cpp',\n  version: '1.2.3',\n)\n",
+        'CMakeLists.txt': 'project(mote VERSION 1.2.3 LANGUAGES CXX)\n',
+        'CHANGELOG.md': '# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-01-01\n\n## [1.2.2] - 2025-01-01\n',
+        'README.md': '# mote\n\nThis is 1.2.3. Its namespace is `mote::v1_2_3`.\n',
+    }
+
+    def setUp(self):
+        super().setUp()
+        for path, text in self.PLACES.items():
+            self.write(path, text)
+
+    def test_every_place_that_names_the_version_names_the_same(self):
+        self.accepts('check_versions')
+        done = process.run([sys.executable, str(TOOLS / 'check_versions')])  # of this tree
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+
+    def test_a_place_that_names_another_version_is_refused(self):
+        for path, text in self.PLACES.items():
+            if path.endswith('config.hpp'):
+                continue
+            with self.subTest(path=path):
+                self.write(path, text.replace('1.2.3', '1.2.4'))
+                self.refuses('check_versions', f'{path}:1: names version 1.2.4, but include/mote/base/config.hpp 1.2.3')
+                self.write(path, text)
+
+    def test_a_namespace_of_another_version_is_refused(self):
+        path, text = next(iter(self.PLACES.items()))
+        for namespace in ('v1_2_3_seam', 'v1_2_3\n'):
+            with self.subTest(namespace=namespace):
+                self.write(path, text.replace(namespace, namespace.replace('3', '2')))
+                self.refuses('check_versions', 'names version 1.2.2, but')
+
+    def test_a_place_without_a_version_is_refused(self):
+        for path in self.PLACES:
+            with self.subTest(path=path):
+                text = (self.root / path).read_text()
+                self.write(path, 'nothing')
+                self.refuses('check_versions', f'{path}:1: names no version')
+                self.write(path, text)
 
 
 class Checking(Tree):
@@ -362,6 +414,43 @@ class Mixing(unittest.TestCase):
               static mote::TaskPool<Setter, 1> setters;
               return setters.spawn(reactor, event) && reactor.run();
             }''')
+        self.assertEqual(process.run([program]).returncode, 0)
+
+    def test_two_versions_run_in_one_program(self):
+        """Two patch versions, the newer one of another layout: neither is taken for the other."""
+        header = (ROOT / 'include/mote.hpp').read_text()
+        version = re.search(r'\bv(\d+_\d+)_(\d+)', header)
+        newer = header.replace(version[0], f'v{version[1]}_{int(version[2]) + 1}')
+        self.assertIn('struct Statistics {', newer)
+        newer = newer.replace('struct Statistics {', 'struct Statistics {\n  std::uint64_t newly_counted[8] = {};')
+        (self.at / 'newer.hpp').write_text(newer)
+        use = '''
+            namespace {
+            struct Sleeper : mote::StateMachine {
+              mote::TaskTimer timer;
+              mote::Result<void> slept;
+              mote::Step step() {
+                MOTE_BEGIN();
+                MOTE_AWAIT(slept, timer.sleep(std::chrono::milliseconds(1)));
+                MOTE_END();
+              }
+            };
+            mote::StaticReactor<> reactor;
+            mote::TaskPool<Sleeper, 4> sleepers;
+            }  // namespace
+            bool NAME() {
+              if (!reactor.open()) return false;
+              for (int i = 0; i < 4; ++i) {
+                if (!sleepers.spawn(reactor)) return false;
+              }
+              const bool ran = bool(mote::GracefulShutdown(reactor, {SIGTERM}).run());
+              return ran && reactor.stats().tasks_ended == 4;
+            }'''
+        program = str(self.at / 'program')
+        self.compile('-O1', '-o', program, f'-I{self.at}',
+                     older='#include <mote.hpp>\n' + use.replace('NAME', 'older'),
+                     newer='#include <newer.hpp>\n' + use.replace('NAME', 'newer'),
+                     main='bool older();\nbool newer();\nint main() { return older() && newer() ? 0 : 1; }\n')
         self.assertEqual(process.run([program]).returncode, 0)
 
 

@@ -30,6 +30,7 @@ PROGRAMS = {
     'mote_tasks_bare': ('echo/mote_tasks.cpp', [*QUIET, '-DBENCH_BARE'], []),
     'libev': ('echo/libev.cpp', QUIET, ['-lev', '-lm']),
     'libuev': ('echo/libuev.cpp', QUIET, ['-luev']),
+    'uloop': ('echo/uloop.cpp', QUIET, ['-lubox']),
     'libevent': ('echo/libevent.cpp', QUIET, ['-levent_core']),
     'libuv': ('echo/libuv.cpp', QUIET, ['-luv', '-lpthread', '-ldl', '-lrt']),
     'sd_event': ('echo/sd_event.cpp', QUIET, ['-lsystemd']),
@@ -57,7 +58,15 @@ def build(target, source, flags, libraries, out):
     return text_of(out), os.path.getsize(out)
 
 
-def measure(target, contenders, temporary, progress):
+def unpacked(target, directory):
+    """The options that find what has been unpacked there of Debian's packages of another architecture."""
+    if target != 'armhf' or directory is None:
+        return []
+    triplet = 'arm-linux-gnueabihf'
+    return [f'-I{directory}/usr/include', f'-I{directory}/usr/include/{triplet}', f'-L{directory}/usr/lib/{triplet}']
+
+
+def measure(target, contenders, temporary, progress, armhf=None):
     """By contender, in bytes: text (above an empty program), static_text (with its library, above a static program that
     opens a listener), static_file. Nothing where the target's compiler is missing."""
     result = {}
@@ -73,6 +82,8 @@ def measure(target, contenders, temporary, progress):
             continue
         progress(f'sizes: {target}, {name}')
         source, flags, libraries = PROGRAMS[name]
+        if libraries:
+            flags = [*flags, *unpacked(target, armhf)]
         entry = {}
         shared = build(target, source, flags, libraries, out)
         if shared is not None:

@@ -10,7 +10,7 @@
 static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 
 #define MOTE_VERSION_MAJOR 0
-#define MOTE_VERSION_MINOR 1
+#define MOTE_VERSION_MINOR 2
 #define MOTE_VERSION_PATCH 0
 
 // Bounds and times that a program may set: define these before the first include, as plain decimal numbers, for all of
@@ -42,9 +42,9 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 // versions can be linked into one program; files that were given different limits get along, each with its own; and
 // what one of them declares with mote's types and another one defines does not link.
 #ifdef MOTE_SYSTEM_HEADER
-#define MOTE_DETAIL_VERSION v0_1_seam
+#define MOTE_DETAIL_VERSION v0_2_0_seam
 #else
-#define MOTE_DETAIL_VERSION v0_1
+#define MOTE_DETAIL_VERSION v0_2_0
 #endif
 #if MOTE_LIMIT_OPERATIONS_PER_STEP == 32 && MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY == 16 &&                        \
     MOTE_LIMIT_ACCEPTS_PER_POLL == 16 && MOTE_LIMIT_QUEUES_PER_TASK == 3 && MOTE_LIMIT_TIMERS_PER_SCAN == 32 && \
