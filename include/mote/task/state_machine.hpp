@@ -61,7 +61,7 @@ struct StateMachineAccess {
 // The label makes a second await on the same line an error that says what is wrong.
 #define MOTE_DETAIL_SUSPENSION_POINT() \
   case ::mote::detail::Line{__LINE__}: \
-    MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+    MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((__unused__))
 
 // step() begins with MOTE_BEGIN() and ends with MOTE_END().
 #define MOTE_BEGIN()                                                                   \
@@ -77,7 +77,7 @@ struct StateMachineAccess {
 #define MOTE_AWAIT(result, ...)                                     \
   do {                                                              \
     ::mote::detail::StateMachineAccess::line(mote_task) = __LINE__; \
-    [[fallthrough]];                                                \
+    __attribute__((__fallthrough__));                               \
     MOTE_DETAIL_SUSPENSION_POINT();                                 \
     auto mote_poll = (__VA_ARGS__).poll(mote_task);                 \
     if (!mote_poll.ready()) return ::mote::Step(::mote::pending);   \
