@@ -533,9 +533,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// An errno value takes the low 12 bits: the highest that Linux has is 1133, on MIPS. The 4 bits above tell the reasons of
-// one errno value apart; 0 there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with
-// one instruction.
+// An errno value takes the low 12 bits: it ends at 4095. The 4 bits above tell the reasons of one errno value apart; 0
+// there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with one instruction.
 inline constexpr int code_bits = 0xfff;
 constexpr std::uint16_t reason(int code, int number) { return static_cast<std::uint16_t>(code | (number * 0x1000)); }
 
@@ -635,18 +634,18 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 struct ErrorAccess;
 
-// No errno value: see `suspended`. (One that ARM's comparison can hold.)
-inline constexpr int suspended_code = 0xf00;
+// What `suspended` is stored as: no errno value at all, with a number.
+inline constexpr int stored_suspended = reason(0, 1);
 }  // namespace detail
 
-// An errno value; no such number trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
+// An errno value, 1 to 4095; anything else trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
 // says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
   constexpr Error(int code) : stored_(code) {
-    MOTE_ASSERT(code > 0 && code < detail::suspended_code && "an Error is made of an errno value, which is never 0");
+    MOTE_ASSERT(code > 0 && code <= detail::code_bits && "an Error is made of an errno value, which is never 0");
   }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
@@ -666,7 +665,7 @@ class Error {
 
   // Where the compiler knows that it is compared with what never has a reason, that is one instruction.
   [[gnu::always_inline]] constexpr bool equals(int other) const {
-    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::suspended_code;
+    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::stored_suspended;
     if (__builtin_constant_p(other) && has_no_reason) return stored_ == other;
     return ((stored_ ^ other) & detail::code_bits) == 0;
   }
@@ -894,9 +893,6 @@ struct Assignment;
 // What mote::value() makes. T may be a reference: for a value that is moved into the Result at once.
 template <class T> struct Value { T value; };
 
-// An int, as the names of errno are.
-template <class U> inline constexpr bool is_int = std::is_same<std::decay_t<U>, int>::value;
-
 // Whether every U is a T as well: neither a sign, nor a digit, nor a fraction is lost.
 template <class T, class U, class = void> struct IsNumberWithin : std::false_type {};
 template <class T, class U>
@@ -904,9 +900,15 @@ struct IsNumberWithin<T, U, std::void_t<decltype(T{std::declval<U>()})>> : std::
 
 // Whether a U is taken as the value of a Result<T>.
 template <class T, class U>
-inline constexpr bool is_value_of = std::is_convertible<U, T>::value &&
-                                    (!std::is_arithmetic<T>::value || !std::is_arithmetic<std::decay_t<U>>::value ||
-                                     IsNumberWithin<T, std::decay_t<U>>::value);
+inline constexpr bool is_value_of =
+    std::conjunction_v<std::is_convertible<U, T>, std::disjunction<std::negation<std::is_arithmetic<T>>,
+                                                                   std::negation<std::is_arithmetic<std::decay_t<U>>>,
+                                                                   IsNumberWithin<T, std::decay_t<U>>>>;
+
+// Whether it is a number that says neither that it is a value nor that it is an error. The names of errno are ints.
+template <class T, class U>
+inline constexpr bool is_ambiguous = std::is_arithmetic<std::decay_t<U>>::value &&
+                                     (std::is_same<std::decay_t<U>, int>::value || !is_value_of<T, U>);
 
 }  // namespace detail
 
@@ -928,14 +930,14 @@ template <class T> class [[nodiscard]] Result {
   constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
     MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
   }
-  template <class U = T, class = std::enable_if_t<!detail::is_int<U> && detail::is_value_of<T, U&&> &&
+  template <class U = T, class = std::enable_if_t<!detail::is_ambiguous<T, U&&> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
   constexpr Result(U&& given) : value_(std::forward<U>(given)), error_(0) {}
   template <class U, class = std::enable_if_t<detail::is_value_of<T, U&&>>>
   constexpr Result(detail::Value<U>&& given) : value_(static_cast<U&&>(given.value)), error_(0) {}
   // Compilers show this line. (Not a default type argument: it would be the template above, declared again.)
-  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  template <class U, std::enable_if_t<detail::is_ambiguous<T, U&&>, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   constexpr explicit operator bool() const { return error_ == 0; }
@@ -980,7 +982,7 @@ template <> class [[nodiscard]] Result<void> {
   constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
     MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
   }
-  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
   constexpr explicit operator bool() const { return error_ == 0; }
@@ -1073,7 +1075,7 @@ namespace detail {
 
 // `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It never leaves
 // the library.
-inline constexpr Error suspended = ErrorAccess::error(suspended_code);
+inline constexpr Error suspended = ErrorAccess::error(stored_suspended);
 
 }  // namespace detail
 
@@ -1086,7 +1088,9 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Poll>::value &&
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
-  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value &&
+                                          !std::is_constructible<Result<T>, U&&>::value,
+                                      bool> = true>
   constexpr Poll(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.
@@ -4117,7 +4121,7 @@ struct StateMachineAccess {
 #define MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(line) case ::mote::detail::Line{line}
 #define MOTE_DETAIL_SUSPENSION_POINT()                                          \
   MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(__LINE__) \
-      : MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+      : MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((__unused__))
 // What only MOTE_BEGIN declares: the task. In a lambda that name can be seen, but no label can.
 #define MOTE_DETAIL_TASK MOTE_BEGIN_is_missing_in_this_function_and_a_coroutine_has_co_await
 #define MOTE_DETAIL_NOTE_LINE()                                          \
@@ -4129,7 +4133,7 @@ struct StateMachineAccess {
   ::mote::Task& MOTE_DETAIL_TASK = ::mote::detail::StateMachineAccess::task(*this);           \
   if (false) goto MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function;                         \
   MOTE_BEGIN_is_missing_in_this_function:                                                     \
-  __attribute__((unused));                                                                    \
+  __attribute__((__unused__));                                                                \
   switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(MOTE_DETAIL_TASK)}) { \
     default: /* for -Wswitch-default: there is no other */                                    \
     case ::mote::detail::Line{}:                                                              \
@@ -4143,7 +4147,7 @@ struct StateMachineAccess {
 #define MOTE_AWAIT(result, ...)                                                       \
   do {                                                                                \
     MOTE_DETAIL_NOTE_LINE();                                                          \
-    [[fallthrough]];                                                                  \
+    __attribute__((__fallthrough__));                                                 \
     MOTE_DETAIL_SUSPENSION_POINT();                                                   \
     auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), MOTE_DETAIL_TASK); \
     if (!mote_poll.ready()) return ::mote::Step(::mote::pending);                     \
@@ -11186,7 +11190,7 @@ template <class T> struct PromiseOf : PromiseBase {
 template <class T> struct Promise : PromiseOf<T> {
   template <class U = T> void return_value(U&& value) {
     // A Co<int> says itself that an int is its value.
-    if constexpr (std::is_same_v<T, int> && is_int<U>) this->keep(mote::value(value));
+    if constexpr (std::is_same_v<T, int> && std::is_same_v<std::decay_t<U>, int>) this->keep(mote::value(value));
     else this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
   }
 };

@@ -197,10 +197,46 @@ class Compiling(unittest.TestCase):
                 self.refuses(f'#include <mote.hpp>\n{owner} copy({owner}& original) {{ return original; }}',
                              'deleted', 'implicitly-deleted', 'no matching constructor')
 
-    def test_a_delegate_takes_no_temporary(self):
-        self.refuses(FUNCTION % 'mote::Timer timer; timer.arm(reactor, {}, [] {});', 'cannot convert',
-                     'could not convert', 'no viable conversion', 'cannot bind', 'no known conversion')
-        self.accepts(FUNCTION % 'auto tick = [] {}; mote::Timer timer; timer.arm(reactor, {}, tick);')
+    def test_a_temporary_lambda_with_captures_is_refused_in_words(self):
+        for lambda_ in ('[&count] { ++count; }', '[count]() mutable { ++count; }', '[=] { return count; }'):
+            with self.subTest(lambda_=lambda_):
+                self.refuses(FUNCTION % f'int count = 0; mote::Timer timer; timer.arm(reactor, {{}}, {lambda_});',
+                             'a temporary with captures would dangle: give the lambda a name')
+        self.accepts(FUNCTION % 'int count = 0; auto tick = [&count] { ++count; }; mote::Timer timer; '
+                                'timer.arm(reactor, {}, tick);')
+
+    def test_plain_functions_and_lambdas_without_captures_are_callbacks(self):
+        self.accepts('static void tick();\n' + FUNCTION % 'mote::Timer timer; timer.arm(reactor, {}, [] {}); '
+                     'timer.arm(reactor, {}, tick); timer.arm(reactor, {}, &tick);' + '\nstatic void tick() {}\n')
+
+    def test_an_errno_value_without_its_type_is_refused_in_words(self):
+        words = 'write mote::Error(EIO)'
+        kinds = ('int', 'std::size_t', 'long', 'short', 'char', 'bool', 'double', 'void', 'char*', 'std::uint16_t',
+                 'mote::Fd', 'mote::Duration')
+        for given in ('EIO', 'errno', '-EIO'):
+            fine, messages = self.compile('#include <mote.hpp>\n' + ''.join(
+                f'mote::Result<{kind}> f{number}() {{ return {given}; }}\n' for number, kind in enumerate(kinds)))
+            self.assertFalse(fine)
+            self.assertGreaterEqual(messages.count(words), len(kinds), messages)
+            for line, kind in enumerate(kinds, 2):
+                with self.subTest(kind=kind, given=given):
+                    self.assertRegex(messages, rf'\.cpp:{line}:\d+: error')
+        self.refuses('#include <mote.hpp>\nmote::Poll<mote::Result<int>> f() { return EIO; }', words)
+        self.refuses('#include <mote.hpp>\nmote::Result<std::size_t> f(ssize_t n) { return n; }', words)
+        self.refuses(FUNCTION % 'auto other = mote::operation<int>([](mote::PollContext) -> mote::Result<int> '
+                                '{ return EIO; }); static_cast<void>(other);', words)
+        self.refuses(FUNCTION % 'mote::Result<int> result; result = EIO;', 'deleted', 'ambiguous')
+        self.refuses(FUNCTION % 'mote::Result<int> result; if (result == EIO) return;', 'no match', 'invalid operands')
+
+    def test_errors_and_values_that_say_what_they_are_are_accepted(self):
+        self.accepts('''#include <mote.hpp>
+            mote::Result<int> error() { return mote::Error(EIO); }
+            mote::Result<int> five() { return mote::value(5); }
+            mote::Result<std::size_t> size() { return sizeof(int); }
+            mote::Result<bool> yes() { return true; }
+            mote::Result<double> half() { return 0.5; }
+            mote::Poll<mote::Result<int>> ready() { return mote::value(5); }
+            bool is_io(const mote::Result<int>& result) { return !result && result.error() == EIO; }''')
 
     def test_the_header_leaves_no_internal_macro_behind(self):
         done = process.run([*COMPILER, '-dM', '-E', '-x', 'c++', '-include', 'mote.hpp', '/dev/null'])
@@ -208,6 +244,7 @@ class Compiling(unittest.TestCase):
         names = {line.split()[1].split('(')[0] for line in done.stdout.splitlines() if 'define MOTE_' in line}
         public = {'MOTE_VERSION_MAJOR', 'MOTE_VERSION_MINOR', 'MOTE_VERSION_PATCH', 'MOTE_ASSERT',
                   'MOTE_SYSTEM', 'MOTE_BEGIN', 'MOTE_AWAIT', 'MOTE_YIELD', 'MOTE_END'}
+        public |= {name for name in names if name.startswith('MOTE_LIMIT_')}
         # What rooms need that are included behind the one header: their guards, and the namespace's name.
         rooms = {name for name in names if name.endswith('_HPP')} | {'MOTE_NAMESPACE'}
         unknown = {name for name in names - public - rooms if not name.startswith('MOTE_DETAIL_')}

@@ -178,7 +178,7 @@ class Failures(Style):
     def test_a_line_that_is_too_long_is_a_failure_too(self):
         echo = self.start(ECHO_FAILURES, '127.0.0.1:0')
         self.client().sendall(b'x' * 1000 + b'\n')
-        echo.expect('failed: Message too long')
+        echo.expect('failed: the line is longer than its reader')
 
     def test_beyond_capacity_clients_wait(self):
         self.start(ECHO_FAILURES, '[::1]:0')

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Rooms: base/delegate.hpp, base/bytes.hpp.
 // The types that refer to what is not theirs: callables and bytes.
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -125,8 +126,55 @@ TEST_CASE("delegate: takes arguments that can only be moved, and const objects")
   CHECK(Delegate<int(int)>(constant)(1) == 2);
 }
 
-TEST_CASE("delegate: is not made of a temporary, which would dangle") {
-  auto lambda = [] {};
+TEST_CASE("delegate: is not made of a temporary with captures, which would dangle") {
+  int seen = 0;
+  auto lambda = [&] { ++seen; };
+  auto changing = [seen]() mutable { ++seen; };
   CHECK(std::is_constructible<Delegate<void()>, decltype(lambda)&>::value);
+  CHECK(std::is_constructible<Delegate<void()>, const decltype(lambda)&>::value);
   CHECK_FALSE(std::is_constructible<Delegate<void()>, decltype(lambda)>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void()>, const decltype(lambda)>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void()>, decltype(changing)>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void()>, std::function<void()>>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void()>, int>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void()>, void (*)(int)>::value);
+  CHECK_FALSE(std::is_constructible<Delegate<void(int)>, decltype(lambda)&>::value);
+}
+
+TEST_CASE("delegate: takes plain functions and temporary lambdas without captures") {
+  const Delegate<int(int, int)> plain = add;
+  CHECK(plain(2, 3) == 5);
+  const Delegate<long(short, int)> converting = &add;
+  CHECK(converting(2, 4) == 6);
+  static int seen;
+  seen = 0;
+  const auto call = [](Delegate<void(int)> delegate) { delegate(4); };
+  call([](int n) { seen += n; });
+  CHECK(seen == 4);
+  call([](auto n) { seen += n; });
+  CHECK(seen == 8);
+  call(
+      [](long n) mutable noexcept { return seen += static_cast<int>(n); });  // converts what it takes, drops the result
+  CHECK(seen == 12);
+  const Delegate<void(MoveOnly)> moving = [](MoveOnly moved) { seen = moved.value; };
+  moving(MoveOnly(7));
+  CHECK(seen == 7);
+}
+
+TEST_CASE("delegate: of a lambda without captures outlives the lambda's name") {
+  Delegate<int()> delegate;
+  {
+    const auto five = [] { return 5; };
+    delegate = five;
+  }
+  CHECK(delegate() == 5);
+  Delegate<int()> other = delegate;
+  CHECK(other() == 5);
+}
+
+TEST_CASE("delegate: of a null function is empty") {
+  int (*none)(int, int) = nullptr;
+  CHECK_FALSE(Delegate<int(int, int)>(none));
+  none = add;
+  CHECK(Delegate<int(int, int)>(none));
 }

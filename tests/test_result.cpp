@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Rooms: base/result.hpp, base/error.hpp, base/poll.hpp, base/bytes.hpp.
+// Rooms: base/result.hpp, base/error.hpp, base/reason.hpp, base/poll.hpp, base/bytes.hpp.
 // What operations answer: errors, results, and what is not ready yet.
+#include <set>
 #include <string>
 
 #include "support/harness.hpp"
@@ -15,6 +16,73 @@ TEST_CASE("error: compares by code and has the C library's text") {
   CHECK(Error(EPIPE) != Error(EAGAIN));
   CHECK(Error(EPIPE).code() == EPIPE);
   CHECK(std::string(Error(EPIPE).message()) == ::strerror(EPIPE));
+}
+
+namespace {
+
+using mote::detail::Reason;
+
+// What each part of the library answers, as a user sees it.
+struct Idle : mote::StateMachine {
+  mote::Step step() { return mote::pending; }
+};
+
+}  // namespace
+
+TEST_CASE("error: what mote itself refuses has a text of its own, and the errno value as its code") {
+  const Error full = Reason::task_pool_full;
+  CHECK(std::string(full.message()) == "the task pool is full");
+  CHECK(full.code() == ENOBUFS);
+  CHECK(full == ENOBUFS);
+  CHECK(ENOBUFS == full);
+  CHECK(full == Error(ENOBUFS));
+  CHECK(full == Error(Reason::descriptor_table_full));
+  CHECK(full != ENXIO);
+  CHECK(full != EAGAIN);
+  CHECK(std::string(Error(ENOBUFS).message()) == ::strerror(ENOBUFS));
+  const volatile int code = ENOBUFS;  // not known to the compiler
+  CHECK(full == code);
+  CHECK_FALSE(full != code);
+  CHECK(sizeof(Error) == 4);
+  static_assert(Error(Reason::deadlock) == EDEADLK && Error(EDEADLK) == Reason::deadlock);
+}
+
+TEST_CASE("error: the reason stays with it through results, awaits' answers and outcomes") {
+  const Result<int> failed = Error(Reason::time_is_up);
+  const Result<void> copied = failed.error();
+  const Poll<Result<std::size_t>> polled = copied.error();
+  CHECK(std::string(copied.error().message()) == "the time is up");
+  CHECK(std::string(Poll<Result<std::size_t>>(polled)->error().message()) == "the time is up");
+  CHECK(mote::detail::ErrorAccess::error(mote::failed(copied.error()).code).message() == failed.error().message());
+}
+
+TEST_CASE("error: every reason has its own number, its own text, and an errno value") {
+  std::set<int> seen;
+  std::set<std::string> texts;
+  for (const int stored : mote::detail::reason_codes) {
+    const Error error = mote::detail::ErrorAccess::error(stored);
+    CHECK(seen.insert(stored).second);
+    CHECK(texts.insert(error.message()).second);
+    CHECK(error.code() > 0);
+    CHECK(error == error.code());
+    CHECK(error != EAGAIN);  // these two are compared without looking for a reason
+    CHECK(error != ECANCELED);
+    CHECK(std::string(error.message()) != ::strerror(error.code()));
+  }
+}
+
+TEST_CASE("error: a reactor that has not been opened, a full pool, a full table and a deadlock say so") {
+  mote::StaticReactor<> reactor;
+  mote::TaskPool<Idle, 1> pool;
+  CHECK(std::string(reactor.run().error().message()) == "the reactor has not been opened");
+  CHECK(reactor.run().error() == ENXIO);
+  REQUIRE(pool.spawn(reactor));  // may be made before the reactor is opened
+  CHECK(std::string(reactor.run_once().error().message()) == "the reactor has not been opened");
+  CHECK(std::string(pool.spawn(reactor).error().message()) == "the task pool is full");
+  REQUIRE(reactor.open());
+  const Result<void> stuck = reactor.run();
+  CHECK(stuck.error() == EDEADLK);
+  CHECK(std::string(stuck.error().message()) == "every task waits for what cannot come");
 }
 
 TEST_CASE("result: holds EAGAIN before anything has happened") {
@@ -106,6 +174,52 @@ TEST_CASE("result: without a value is success, or an error") {
   const Result<void> failure = Error(ENOBUFS);
   CHECK_FALSE(failure);
   CHECK(failure.error() == ENOBUFS);
+}
+
+TEST_CASE("result: of a number is not made of an int, which may be an error's number") {
+  CHECK_FALSE(std::is_constructible<Result<int>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<int>, int&>::value);  // as errno is
+  CHECK_FALSE(std::is_constructible<Result<int>, const int&>::value);
+  CHECK_FALSE(std::is_constructible<Result<std::size_t>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<long>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<bool>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<double>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<char>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<void>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<char*>, int>::value);
+  CHECK_FALSE(std::is_constructible<Poll<Result<int>>, int>::value);
+  CHECK_FALSE(std::is_constructible<Poll<Result<std::size_t>>, int>::value);
+  CHECK_FALSE(std::is_assignable<Result<int>&, int>::value);
+  // What has been wrapped by a constructor that is explicit: a descriptor 5, five nanoseconds.
+  CHECK_FALSE(std::is_constructible<Result<mote::Fd>, int>::value);
+  CHECK_FALSE(std::is_constructible<Result<mote::Duration>, int>::value);
+}
+
+TEST_CASE("result: takes a number that loses nothing, or that is said to be a value") {
+  const Result<int> five = mote::value(5);
+  CHECK(*five == 5);
+  const int six = 6;
+  const Result<int> copied = mote::value(six);
+  CHECK(*copied == 6);
+  CHECK(*Result<std::size_t>(std::size_t{7}) == 7);
+  CHECK(*Result<std::uint64_t>(std::uint32_t{8}) == 8);
+  CHECK(*Result<bool>(true));
+  CHECK(*Result<double>(0.5) == 0.5);
+  CHECK(*Result<double>(0.5f) == 0.5);
+  CHECK(*Result<char>('a') == 'a');
+  CHECK(*Result<long>(9L) == 9);
+  Poll<Result<int>> ready = mote::value(10);
+  REQUIRE(ready.ready());
+  CHECK(**ready == 10);
+  // A size of -1, as system calls return it; a part of a number.
+  CHECK_FALSE(std::is_constructible<Result<std::size_t>, ssize_t>::value);
+  CHECK_FALSE(std::is_constructible<Result<std::uint32_t>, std::int64_t>::value);
+  CHECK_FALSE(std::is_constructible<Result<std::uint8_t>, unsigned>::value);
+  CHECK_FALSE(std::is_constructible<Result<long>, double>::value);
+  CHECK_FALSE(
+      std::is_constructible<Result<unsigned>, decltype(mote::value(5))>::value);  // the value's type is T itself
+  const Result<MoveOnly> moved = mote::value(MoveOnly(4));
+  CHECK(moved->value == 4);
 }
 
 TEST_CASE("result: of a class is not made from an error's number by mistake") {

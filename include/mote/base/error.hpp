@@ -17,18 +17,18 @@ inline namespace MOTE_NAMESPACE {
 namespace detail {
 struct ErrorAccess;
 
-// No errno value: see `suspended`. (One that ARM's comparison can hold.)
-inline constexpr int suspended_code = 0xf00;
+// What `suspended` is stored as: no errno value at all, with a number.
+inline constexpr int stored_suspended = reason(0, 1);
 }  // namespace detail
 
-// An errno value; no such number trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
+// An errno value, 1 to 4095; anything else trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
 // says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
   constexpr Error() = default;  // EAGAIN
   constexpr Error(int code) : stored_(code) {
-    MOTE_ASSERT(code > 0 && code < detail::suspended_code && "an Error is made of an errno value, which is never 0");
+    MOTE_ASSERT(code > 0 && code <= detail::code_bits && "an Error is made of an errno value, which is never 0");
   }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
@@ -48,7 +48,7 @@ class Error {
 
   // Where the compiler knows that it is compared with what never has a reason, that is one instruction.
   [[gnu::always_inline]] constexpr bool equals(int other) const {
-    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::suspended_code;
+    const bool has_no_reason = other == EAGAIN || other == ECANCELED || other == detail::stored_suspended;
     if (__builtin_constant_p(other) && has_no_reason) return stored_ == other;
     return ((stored_ ^ other) & detail::code_bits) == 0;
   }

@@ -46,7 +46,7 @@ namespace detail {
 
 // `pending`, as an Error: an attempt that has noted the task as waiting returns it, and is made again. It never leaves
 // the library.
-inline constexpr Error suspended = ErrorAccess::error(suspended_code);
+inline constexpr Error suspended = ErrorAccess::error(stored_suspended);
 
 }  // namespace detail
 
@@ -59,7 +59,9 @@ template <class T> class [[nodiscard]] Poll<Result<T>> {
                                               !std::is_same<std::decay_t<U>, Poll>::value &&
                                               !std::is_same<std::decay_t<U>, Pending>::value>>
   constexpr Poll(U&& value) : value_(std::forward<U>(value)) {}
-  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value &&
+                                          !std::is_constructible<Result<T>, U&&>::value,
+                                      bool> = true>
   constexpr Poll(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   // As Result<T>::in_place(). Where `fill` returns detail::suspended, the Poll is pending.

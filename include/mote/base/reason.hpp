@@ -15,9 +15,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// An errno value takes the low 12 bits: the highest that Linux has is 1133, on MIPS. The 4 bits above tell the reasons of
-// one errno value apart; 0 there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with
-// one instruction.
+// An errno value takes the low 12 bits: it ends at 4095. The 4 bits above tell the reasons of one errno value apart; 0
+// there means none, an error of the kernel or of the user. 16 bits in all: ARM loads that with one instruction.
 inline constexpr int code_bits = 0xfff;
 constexpr std::uint16_t reason(int code, int number) { return static_cast<std::uint16_t>(code | (number * 0x1000)); }
 

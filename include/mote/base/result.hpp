@@ -23,9 +23,6 @@ struct Assignment;
 // What mote::value() makes. T may be a reference: for a value that is moved into the Result at once.
 template <class T> struct Value { T value; };
 
-// An int, as the names of errno are.
-template <class U> inline constexpr bool is_int = std::is_same<std::decay_t<U>, int>::value;
-
 // Whether every U is a T as well: neither a sign, nor a digit, nor a fraction is lost.
 template <class T, class U, class = void> struct IsNumberWithin : std::false_type {};
 template <class T, class U>
@@ -33,9 +30,15 @@ struct IsNumberWithin<T, U, std::void_t<decltype(T{std::declval<U>()})>> : std::
 
 // Whether a U is taken as the value of a Result<T>.
 template <class T, class U>
-inline constexpr bool is_value_of = std::is_convertible<U, T>::value &&
-                                    (!std::is_arithmetic<T>::value || !std::is_arithmetic<std::decay_t<U>>::value ||
-                                     IsNumberWithin<T, std::decay_t<U>>::value);
+inline constexpr bool is_value_of =
+    std::conjunction_v<std::is_convertible<U, T>, std::disjunction<std::negation<std::is_arithmetic<T>>,
+                                                                   std::negation<std::is_arithmetic<std::decay_t<U>>>,
+                                                                   IsNumberWithin<T, std::decay_t<U>>>>;
+
+// Whether it is a number that says neither that it is a value nor that it is an error. The names of errno are ints.
+template <class T, class U>
+inline constexpr bool is_ambiguous = std::is_arithmetic<std::decay_t<U>>::value &&
+                                     (std::is_same<std::decay_t<U>, int>::value || !is_value_of<T, U>);
 
 }  // namespace detail
 
@@ -57,14 +60,14 @@ template <class T> class [[nodiscard]] Result {
   constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
     MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
   }
-  template <class U = T, class = std::enable_if_t<!detail::is_int<U> && detail::is_value_of<T, U&&> &&
+  template <class U = T, class = std::enable_if_t<!detail::is_ambiguous<T, U&&> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
   constexpr Result(U&& given) : value_(std::forward<U>(given)), error_(0) {}
   template <class U, class = std::enable_if_t<detail::is_value_of<T, U&&>>>
   constexpr Result(detail::Value<U>&& given) : value_(static_cast<U&&>(given.value)), error_(0) {}
   // Compilers show this line. (Not a default type argument: it would be the template above, declared again.)
-  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  template <class U, std::enable_if_t<detail::is_ambiguous<T, U&&>, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
 
   constexpr explicit operator bool() const { return error_ == 0; }
@@ -109,7 +112,7 @@ template <> class [[nodiscard]] Result<void> {
   constexpr Result(Error error) : error_(detail::ErrorAccess::stored(error)) {
     MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
   }
-  template <class U, std::enable_if_t<detail::is_int<U>, bool> = true>
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
   constexpr explicit operator bool() const { return error_ == 0; }

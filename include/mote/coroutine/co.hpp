@@ -227,7 +227,7 @@ template <class T> struct PromiseOf : PromiseBase {
 template <class T> struct Promise : PromiseOf<T> {
   template <class U = T> void return_value(U&& value) {
     // A Co<int> says itself that an int is its value.
-    if constexpr (std::is_same_v<T, int> && is_int<U>) this->keep(mote::value(value));
+    if constexpr (std::is_same_v<T, int> && std::is_same_v<std::decay_t<U>, int>) this->keep(mote::value(value));
     else this->keep(Result<typename Unwrapped<T>::Type>(std::forward<U>(value)));
   }
 };

@@ -90,7 +90,7 @@ struct StateMachineAccess {
 #define MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(line) case ::mote::detail::Line{line}
 #define MOTE_DETAIL_SUSPENSION_POINT()                                          \
   MOTE_DETAIL_WHERE_THIS_JUMPS_PAST_A_LOCAL_VARIABLE_MAKE_IT_A_MEMBER(__LINE__) \
-      : MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((unused))
+      : MOTE_DETAIL_JOIN(only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line_, __LINE__) : __attribute__((__unused__))
 // What only MOTE_BEGIN declares: the task. In a lambda that name can be seen, but no label can.
 #define MOTE_DETAIL_TASK MOTE_BEGIN_is_missing_in_this_function_and_a_coroutine_has_co_await
 #define MOTE_DETAIL_NOTE_LINE()                                          \
@@ -102,7 +102,7 @@ struct StateMachineAccess {
   ::mote::Task& MOTE_DETAIL_TASK = ::mote::detail::StateMachineAccess::task(*this);           \
   if (false) goto MOTE_BEGIN_or_MOTE_END_is_missing_in_this_function;                         \
   MOTE_BEGIN_is_missing_in_this_function:                                                     \
-  __attribute__((unused));                                                                    \
+  __attribute__((__unused__));                                                                \
   switch (::mote::detail::Line{::mote::detail::StateMachineAccess::line(MOTE_DETAIL_TASK)}) { \
     default: /* for -Wswitch-default: there is no other */                                    \
     case ::mote::detail::Line{}:                                                              \
@@ -116,7 +116,7 @@ struct StateMachineAccess {
 #define MOTE_AWAIT(result, ...)                                                       \
   do {                                                                                \
     MOTE_DETAIL_NOTE_LINE();                                                          \
-    [[fallthrough]];                                                                  \
+    __attribute__((__fallthrough__));                                                 \
     MOTE_DETAIL_SUSPENSION_POINT();                                                   \
     auto mote_poll = ::mote::detail::poll_operation((__VA_ARGS__), MOTE_DETAIL_TASK); \
     if (!mote_poll.ready()) return ::mote::Step(::mote::pending);                     \
