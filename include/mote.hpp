@@ -181,6 +181,14 @@ constexpr bool expect_true(bool condition) { return __builtin_expect(condition, 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+namespace detail {
+// A path without its folders.
+inline const char* file_name(const char* path) {
+  const char* const slash = ::strrchr(path, '/');
+  return slash != nullptr ? slash + 1 : path;
+}
+}  // namespace detail
+
 // A line of text in a buffer of its own, with a NUL at its end: what describes a task or an error. What does not fit is
 // left out. It uses neither the heap nor the locale, so it can be made in any context.
 // Size: 260 bytes.
@@ -216,8 +224,7 @@ class Text {
   // "echo.cpp:31", of a path as the compiler gives it. Without a file (null): "line 31".
   Text& add_place(const char* file, std::uint32_t line) {
     if (file == nullptr) return add("line ").add_number(line);
-    const char* const slash = ::strrchr(file, '/');
-    return add(slash != nullptr ? slash + 1 : file).add(":").add_number(line);
+    return add(detail::file_name(file)).add(":").add_number(line);
   }
  private:
   std::uint32_t size_ = 0;
@@ -3540,11 +3547,12 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    Text line;
-    line.add("mote: task ").add(task.name()).add(" failed");
-    if (task.line() != 0) line.add(" after ").add_place(task.file(), task.line());
-    line.add(": ").add(error.message()).add("\n");
-    static_cast<void>(System::write(STDERR_FILENO, line.c_str(), line.size()));
+    char line[256];  // not a Text: programs that have no other use for one are smaller so
+    const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
+    const char between = task.file() != nullptr ? ':' : ' ';
+    ::snprintf(line, sizeof line, "mote: task %s failed after %s%c%u: %s\n", task.name(), file, between,
+               static_cast<unsigned>(task.line()), error.message());
+    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   [[gnu::cold]] static void tell(const void* self, Text& line) {
     TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;

@@ -5,6 +5,7 @@
 #define MOTE_TASK_SCHEDULER_HPP
 
 #include <errno.h>   // errno and its names
+#include <stdio.h>   // snprintf
 #include <string.h>  // memory and strings
 #include <unistd.h>  // read, write, close, getpid, STDERR_FILENO
 
@@ -393,11 +394,12 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    Text line;
-    line.add("mote: task ").add(task.name()).add(" failed");
-    if (task.line() != 0) line.add(" after ").add_place(task.file(), task.line());
-    line.add(": ").add(error.message()).add("\n");
-    static_cast<void>(System::write(STDERR_FILENO, line.c_str(), line.size()));
+    char line[256];  // not a Text: programs that have no other use for one are smaller so
+    const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
+    const char between = task.file() != nullptr ? ':' : ' ';
+    ::snprintf(line, sizeof line, "mote: task %s failed after %s%c%u: %s\n", task.name(), file, between,
+               static_cast<unsigned>(task.line()), error.message());
+    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   [[gnu::cold]] static void tell(const void* self, Text& line) {
     TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;
