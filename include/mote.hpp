@@ -277,6 +277,7 @@ constexpr bool finds_mistakes = true;
 struct Witness {
   void (*tell)(const void* self, Text& line) = nullptr;  // null: nobody
   const void* self = nullptr;
+  const std::uint32_t* line = nullptr;  // where a coroutine that runs notes its line; null: in its task
 };
 inline thread_local Witness witness{};
 
@@ -3340,7 +3341,7 @@ class Scheduler : Pinned {
   class Testimony {
    public:
     explicit Testimony(const Scheduler& scheduler) {
-      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler});
+      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler, nullptr});
     }
     Testimony(const Testimony&) = delete;
     Testimony& operator=(const Testimony&) = delete;
@@ -3559,7 +3560,8 @@ class Scheduler : Pinned {
     if (header == nullptr) return;
     const Task& task = TaskAccess::task(*header);
     line.add("; in task ").add(task.name());
-    if (task.line() != 0) line.add(", at or after its await at ").add_place(task.file(), task.line());
+    const std::uint32_t at = witness.line != nullptr ? *witness.line : task.line();
+    if (at != 0) line.add(", at or after its await at ").add_place(task.file(), at);
   }
 
   void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
@@ -9962,7 +9964,6 @@ template <class Op> struct OperationAwaiter : Awaiter {
 
   OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
-    if constexpr (finds_mistakes) TaskAccess::header(*chain.current_task).line = line;  // for a violated MOTE_ASSERT
   }
   ~OperationAwaiter() {
     if (!taken_) leave();
@@ -10359,12 +10360,26 @@ class Coroutine : detail::Pinned {
 
   Step step(Task& task) {
     detail::Chain& chain = promise_->own;
+    const Testimony testimony(chain.line);
     const bool ended = chain.step(task);
     detail::TaskAccess::header(task).line = chain.line;
     return ended ? Step(promise_->code) : Step(pending);
   }
   const char* name() const { return promise_->own.name; }
  private:
+  // While it exists, a violated MOTE_ASSERT names the line of the last await: the task's own is that of the last step.
+  class Testimony {
+   public:
+    explicit Testimony(const std::uint32_t& line) {
+      if constexpr (detail::finds_mistakes) detail::witness.line = &line;
+    }
+    Testimony(const Testimony&) = delete;
+    Testimony& operator=(const Testimony&) = delete;
+    ~Testimony() {
+      if constexpr (detail::finds_mistakes) detail::witness.line = nullptr;
+    }
+  };
+
   detail::PromiseBase* promise_;
   std::coroutine_handle<> handle_;
 };

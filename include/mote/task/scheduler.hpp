@@ -187,7 +187,7 @@ class Scheduler : Pinned {
   class Testimony {
    public:
     explicit Testimony(const Scheduler& scheduler) {
-      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler});
+      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler, nullptr});
     }
     Testimony(const Testimony&) = delete;
     Testimony& operator=(const Testimony&) = delete;
@@ -406,7 +406,8 @@ class Scheduler : Pinned {
     if (header == nullptr) return;
     const Task& task = TaskAccess::task(*header);
     line.add("; in task ").add(task.name());
-    if (task.line() != 0) line.add(", at or after its await at ").add_place(task.file(), task.line());
+    const std::uint32_t at = witness.line != nullptr ? *witness.line : task.line();
+    if (at != 0) line.add(", at or after its await at ").add_place(task.file(), at);
   }
 
   void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
