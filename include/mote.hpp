@@ -248,6 +248,14 @@ constexpr bool expect_true(bool condition) { return __builtin_expect(condition, 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+namespace detail {
+// A path without its folders.
+inline const char* file_name(const char* path) {
+  const char* const slash = ::strrchr(path, '/');
+  return slash != nullptr ? slash + 1 : path;
+}
+}  // namespace detail
+
 // A line of text in a buffer of its own, with a NUL at its end: what describes a task or an error. What does not fit is
 // left out. It uses neither the heap nor the locale, so it can be made in any context.
 // Size: 260 bytes.
@@ -283,8 +291,7 @@ class Text {
   // "echo.cpp:31", of a path as the compiler gives it. Without a file (null): "line 31".
   Text& add_place(const char* file, std::uint32_t line) {
     if (file == nullptr) return add("line ").add_number(line);
-    const char* const slash = ::strrchr(file, '/');
-    return add(slash != nullptr ? slash + 1 : file).add(":").add_number(line);
+    return add(detail::file_name(file)).add(":").add_number(line);
   }
  private:
   std::uint32_t size_ = 0;
@@ -337,6 +344,7 @@ constexpr bool finds_mistakes = true;
 struct Witness {
   void (*tell)(const void* self, Text& line) = nullptr;  // null: nobody
   const void* self = nullptr;
+  const std::uint32_t* line = nullptr;  // where a coroutine that runs notes its line; null: in its task
 };
 inline thread_local Witness witness{};
 
@@ -3778,7 +3786,7 @@ class Scheduler : Pinned {
   class Testimony {
    public:
     explicit Testimony(const Scheduler& scheduler) {
-      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler});
+      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler, nullptr});
     }
     Testimony(const Testimony&) = delete;
     Testimony& operator=(const Testimony&) = delete;
@@ -3985,18 +3993,20 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    Text line;
-    line.add("mote: task ").add(task.name()).add(" failed");
-    if (task.line() != 0) line.add(" after ").add_place(task.file(), task.line());
-    line.add(": ").add(error.message()).add("\n");
-    static_cast<void>(System::write(STDERR_FILENO, line.c_str(), line.size()));
+    char line[256];  // not a Text: programs that have no other use for one are smaller so
+    const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
+    const char between = task.file() != nullptr ? ':' : ' ';
+    ::snprintf(line, sizeof line, "mote: task %s failed after %s%c%u: %s\n", task.name(), file, between,
+               static_cast<unsigned>(task.line()), error.message());
+    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   [[gnu::cold]] static void tell(const void* self, Text& line) {
     TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;
     if (header == nullptr) return;
     const Task& task = TaskAccess::task(*header);
     line.add("; in task ").add(task.name());
-    if (task.line() != 0) line.add(", at or after its await at ").add_place(task.file(), task.line());
+    const std::uint32_t at = witness.line != nullptr ? *witness.line : task.line();
+    if (at != 0) line.add(", at or after its await at ").add_place(task.file(), at);
   }
 
   void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
@@ -4113,7 +4123,8 @@ struct StateMachineAccess {
 //
 // What no compiler says: a local variable without initialiser, as `char b[8];`, that is used after an await in its
 // scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with clang-query.
-// And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss is seen at once.
+// And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss shows where by chance
+// the value would still be there.
 
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
@@ -10837,7 +10848,6 @@ template <class Op> struct OperationAwaiter : Awaiter {
 
   OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
-    if constexpr (finds_mistakes) TaskAccess::header(*chain.current_task).line = line;  // for a violated MOTE_ASSERT
   }
   ~OperationAwaiter() {
     if (!taken_) leave();
@@ -11238,12 +11248,26 @@ class Coroutine : detail::Pinned {
 
   Step step(Task& task) {
     detail::Chain& chain = promise_->own;
+    const Testimony testimony(chain.line);
     const bool ended = chain.step(task);
     detail::TaskAccess::header(task).line = chain.line;
     return ended ? Step(promise_->code) : Step(pending);
   }
   const char* name() const { return promise_->own.name; }
  private:
+  // While it exists, a violated MOTE_ASSERT names the line of the last await: the task's own is that of the last step.
+  class Testimony {
+   public:
+    explicit Testimony(const std::uint32_t& line) {
+      if constexpr (detail::finds_mistakes) detail::witness.line = &line;
+    }
+    Testimony(const Testimony&) = delete;
+    Testimony& operator=(const Testimony&) = delete;
+    ~Testimony() {
+      if constexpr (detail::finds_mistakes) detail::witness.line = nullptr;
+    }
+  };
+
   detail::PromiseBase* promise_;
   std::coroutine_handle<> handle_;
 };

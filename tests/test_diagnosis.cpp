@@ -253,21 +253,18 @@ ON_BOTH_SELECTORS("assertions: who can tell of the running task is known while a
 
 namespace {
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 // The mistake: `bytes` should be a member.
 struct Forgetful : StateMachine {
   int (&seen)[2];
   explicit Forgetful(int (&into)[2]) : seen(into) {}
   static int poisoned(const volatile unsigned char* bytes) {
     int count = 0;
-    for (int i = 0; i < 64; ++i) count += bytes[i] == 0xa5 ? 1 : 0;
+    for (int i = 0; i < 256; ++i) count += bytes[i] == 0xa5 ? 1 : 0;
     return count;
   }
   Step step() {
     MOTE_BEGIN();
-    volatile unsigned char bytes[64];
+    volatile unsigned char bytes[256];
     for (volatile unsigned char& byte : bytes) byte = 1;
     seen[0] = poisoned(bytes);
     MOTE_YIELD();
@@ -275,7 +272,6 @@ struct Forgetful : StateMachine {
     MOTE_END();
   }
 };
-#pragma GCC diagnostic pop
 
 }  // namespace
 
@@ -286,7 +282,7 @@ ON_BOTH_SELECTORS("assertions: a local variable that an await was to keep holds 
   REQUIRE(pool.spawn(loop, seen));
   REQUIRE(loop.run());
   CHECK(seen[0] == 0);
-  CHECK(seen[1] == 64);
+  CHECK(seen[1] >= 64);  // without optimisation the calls on the way to step() use some of that stack
 }
 
 #endif

@@ -47,6 +47,7 @@ constexpr bool finds_mistakes = true;
 struct Witness {
   void (*tell)(const void* self, Text& line) = nullptr;  // null: nobody
   const void* self = nullptr;
+  const std::uint32_t* line = nullptr;  // where a coroutine that runs notes its line; null: in its task
 };
 inline thread_local Witness witness{};
 

@@ -14,6 +14,14 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
+namespace detail {
+// A path without its folders.
+inline const char* file_name(const char* path) {
+  const char* const slash = ::strrchr(path, '/');
+  return slash != nullptr ? slash + 1 : path;
+}
+}  // namespace detail
+
 // A line of text in a buffer of its own, with a NUL at its end: what describes a task or an error. What does not fit is
 // left out. It uses neither the heap nor the locale, so it can be made in any context.
 // Size: 260 bytes.
@@ -49,8 +57,7 @@ class Text {
   // "echo.cpp:31", of a path as the compiler gives it. Without a file (null): "line 31".
   Text& add_place(const char* file, std::uint32_t line) {
     if (file == nullptr) return add("line ").add_number(line);
-    const char* const slash = ::strrchr(file, '/');
-    return add(slash != nullptr ? slash + 1 : file).add(":").add_number(line);
+    return add(detail::file_name(file)).add(":").add_number(line);
   }
  private:
   std::uint32_t size_ = 0;

@@ -8,8 +8,10 @@
 
 #include <coroutine>  // coroutine_handle, suspend_always
 #include <cstddef>    // size_t, ptrdiff_t
+#include <cstdint>    // integers of fixed width
 #include <utility>    // move, forward, exchange
 
+#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/pinned.hpp>
 #include <mote/base/poll.hpp>
@@ -41,12 +43,26 @@ class Coroutine : detail::Pinned {
 
   Step step(Task& task) {
     detail::Chain& chain = promise_->own;
+    const Testimony testimony(chain.line);
     const bool ended = chain.step(task);
     detail::TaskAccess::header(task).line = chain.line;
     return ended ? Step(promise_->code) : Step(pending);
   }
   const char* name() const { return promise_->own.name; }
  private:
+  // While it exists, a violated MOTE_ASSERT names the line of the last await: the task's own is that of the last step.
+  class Testimony {
+   public:
+    explicit Testimony(const std::uint32_t& line) {
+      if constexpr (detail::finds_mistakes) detail::witness.line = &line;
+    }
+    Testimony(const Testimony&) = delete;
+    Testimony& operator=(const Testimony&) = delete;
+    ~Testimony() {
+      if constexpr (detail::finds_mistakes) detail::witness.line = nullptr;
+    }
+  };
+
   detail::PromiseBase* promise_;
   std::coroutine_handle<> handle_;
 };

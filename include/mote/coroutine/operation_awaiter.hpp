@@ -12,7 +12,6 @@
 #include <type_traits>  // checks at compile time
 #include <utility>      // move, forward, exchange
 
-#include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
 #include <mote/base/poll.hpp>
 #include <mote/coroutine/chain.hpp>
@@ -37,7 +36,6 @@ template <class Op> struct OperationAwaiter : Awaiter {
 
   OperationAwaiter(Chain& part_of, Op& what, std::uint32_t line) : Awaiter(part_of), operation_(what) {
     chain.line = line;
-    if constexpr (finds_mistakes) TaskAccess::header(*chain.current_task).line = line;  // for a violated MOTE_ASSERT
   }
   ~OperationAwaiter() {
     if (!taken_) leave();

@@ -5,6 +5,7 @@
 #define MOTE_TASK_SCHEDULER_HPP
 
 #include <errno.h>   // errno and its names
+#include <stdio.h>   // snprintf
 #include <string.h>  // memory and strings
 #include <unistd.h>  // read, write, close, getpid, STDERR_FILENO
 
@@ -187,7 +188,7 @@ class Scheduler : Pinned {
   class Testimony {
    public:
     explicit Testimony(const Scheduler& scheduler) {
-      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler});
+      if constexpr (finds_mistakes) outer_ = std::exchange(witness, Witness{&Scheduler::tell, &scheduler, nullptr});
     }
     Testimony(const Testimony&) = delete;
     Testimony& operator=(const Testimony&) = delete;
@@ -394,18 +395,20 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    Text line;
-    line.add("mote: task ").add(task.name()).add(" failed");
-    if (task.line() != 0) line.add(" after ").add_place(task.file(), task.line());
-    line.add(": ").add(error.message()).add("\n");
-    static_cast<void>(System::write(STDERR_FILENO, line.c_str(), line.size()));
+    char line[256];  // not a Text: programs that have no other use for one are smaller so
+    const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
+    const char between = task.file() != nullptr ? ':' : ' ';
+    ::snprintf(line, sizeof line, "mote: task %s failed after %s%c%u: %s\n", task.name(), file, between,
+               static_cast<unsigned>(task.line()), error.message());
+    static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   [[gnu::cold]] static void tell(const void* self, Text& line) {
     TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;
     if (header == nullptr) return;
     const Task& task = TaskAccess::task(*header);
     line.add("; in task ").add(task.name());
-    if (task.line() != 0) line.add(", at or after its await at ").add_place(task.file(), task.line());
+    const std::uint32_t at = witness.line != nullptr ? *witness.line : task.line();
+    if (at != 0) line.add(", at or after its await at ").add_place(task.file(), at);
   }
 
   void (*run_higher_)(Scheduler&) = nullptr;  // null where there is one priority
