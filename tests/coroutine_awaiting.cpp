@@ -49,6 +49,11 @@ mote::Co<void> streams(mote::FrameSource&, mote::Stream stream, mote::Fd peer) {
   auto sent = co_await stream.write_all(reply);
   gives<mote::Result<void>>(sent);
   CHECK((sent && test::take_all(peer.get()) == "bye"));
+  mote::BorrowedSource borrowed;
+  CHECK(borrowed.open(stream.reactor(), peer.get()));
+  auto writable = co_await borrowed.ready(mote::Interest::write);
+  gives<mote::Result<mote::Readiness>>(writable);
+  CHECK((writable && *writable == mote::Readiness::writable));
 }
 
 ON_BOTH_SELECTORS("awaiting: a stream's operations, in a coroutine") {
@@ -233,6 +238,11 @@ mote::Co<void> synchronisation(mote::FrameSource&) {
     CHECK((guard && mutex.is_locked()));
   }
   CHECK(!mutex.is_locked());
+  mote::Completion<int> completion;
+  CHECK(completion.set(42));
+  auto answer = co_await completion.wait();
+  gives<mote::Result<int>>(answer);
+  CHECK((answer && *answer == 42));
 }
 
 ON_BOTH_SELECTORS("awaiting: synchronisation, in a coroutine") {

@@ -115,6 +115,19 @@ struct OfEvent : Kind {
   }
   void complete(int) override { event.set(); }
 };
+struct OfCompletion : Kind {
+  using Kind::Kind;
+  mote::Completion<> completion;
+  bool queues() const override { return true; }
+  void prepare(int) override { completion.reset(); }
+  Attempt attempt(int) override {
+    return [this](Task& task) { return as_number(completion.wait().poll(task)); };
+  }
+  void complete(int) override {
+    completion.reset();
+    CHECK(completion.set());
+  }
+};
 struct OfSemaphore : Kind {
   using Kind::Kind;
   mote::Semaphore semaphore;
@@ -338,10 +351,10 @@ struct OfSerialPort : Kind {
     REQUIRE(port.open(reactor, ::ptsname(device.get())));
   }
 };
-struct OfReady : Kind {  // ready(), 0: for reading, 1: for urgent data, too, 2: for writing
-  explicit OfReady(Reactor& with) : Kind(with) { reopen(); }
+template <class Source> struct OfReadiness : Kind {  // ready(), 0: for reading, 1: for urgent data, too, 2: for writing
+  explicit OfReadiness(Reactor& with) : Kind(with) { reopen(); }
   test::Pair pair;
-  mote::Source source;
+  Source source;
   int operations() const override { return 3; }
   void prepare(int operation) override {
     test::take_all(pair.b.get());
@@ -362,7 +375,7 @@ struct OfReady : Kind {  // ready(), 0: for reading, 1: for urgent data, too, 2:
     source.close();
     return ECANCELED;
   }
-  mote::Source spare;
+  Source spare;
   bool move_away() override {
     spare = std::move(source);
     return true;
@@ -370,9 +383,12 @@ struct OfReady : Kind {  // ready(), 0: for reading, 1: for urgent data, too, 2:
   void move_back() override { source = std::move(spare); }
   void reopen() override {
     pair = test::socket_pair();
-    CHECK(source.open(reactor, std::move(pair.a)));
+    if constexpr (std::is_same_v<Source, mote::BorrowedSource>) CHECK(source.open(reactor, pair.a.get()));
+    else CHECK(source.open(reactor, std::move(pair.a)));
   }
 };
+using OfReady = OfReadiness<mote::Source>;
+using OfBorrowed = OfReadiness<mote::BorrowedSource>;
 // A handle that is given another task.
 struct OfJoin : Kind {
   explicit OfJoin(Reactor& with) : Kind(with) { reopen(); }
@@ -770,17 +786,18 @@ template <class S, class... K> void check_closings(bool moved) { (check_closing<
 }  // namespace
 
 ON_BOTH_SELECTORS("uses: whatever way the last one has ended, the next is served as if there had been none") {
-  check_kinds<S, OfEvent, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox, OfSignals,
-              OfListener, OfDatagram, OfSerialPort, OfReady, OfJoin, OfStream>();
+  check_kinds<S, OfEvent, OfCompletion, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox,
+              OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfBorrowed, OfJoin, OfStream>();
 }
 
 ON_BOTH_SELECTORS("uses: whatever way the first one has ended, the one that stood in line behind it is served") {
   check_lines<S, OfEvent, OfSemaphore, OfMutex, OfChannel, OfHandle, OfGroup, OfPool, OfWaker, OfMailbox, OfSignals,
-              OfListener, OfDatagram, OfSerialPort, OfReady, OfStream>();
+              OfListener, OfDatagram, OfSerialPort, OfReady, OfBorrowed, OfStream>();
 }
 
 ON_BOTH_SELECTORS("uses: what is closed under a task tells it once, and when it is opened again tells nobody else") {
-  check_closings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfStream>(false);
+  check_closings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfBorrowed, OfStream>(
+      false);
 }
 
 ON_BOTH_SELECTORS("uses: what is moved away under a task tells it at once, and the new object has all that was there") {
@@ -789,8 +806,8 @@ ON_BOTH_SELECTORS("uses: what is moved away under a task tells it at once, and t
 
 ON_BOTH_SELECTORS(
     "uses: what is closed and opened again before the step of the task that waits tells that task, once") {
-  check_all_reopenings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfJoin,
-                       OfStream, OfTcpStream>(false);
+  check_all_reopenings<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfBorrowed,
+                       OfJoin, OfStream, OfTcpStream>(false);
 }
 
 ON_BOTH_SELECTORS("uses: what is moved away and opened again before the step of the task that waits tells that task") {
@@ -798,18 +815,18 @@ ON_BOTH_SELECTORS("uses: what is moved away and opened again before the step of 
 }
 
 ON_BOTH_SELECTORS("uses: what is closed and opened again while nothing is pending tells nobody, queued or not") {
-  check_all_between_uses<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfJoin,
-                         OfStream, OfTcpStream>();
+  check_all_between_uses<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfBorrowed,
+                         OfJoin, OfStream, OfTcpStream>();
 }
 
 ON_BOTH_SELECTORS("uses: what completes before its event is delivered leaves nobody noted as waiting") {
-  check_all_early_completions<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady, OfStream,
-                              OfTcpStream>();
+  check_all_early_completions<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady,
+                              OfBorrowed, OfStream, OfTcpStream>();
 }
 
 ON_BOTH_SELECTORS("uses: of what is closed while its task is cancelled, that task is told once") {
   check_all_closed_and_cancelled<S, OfWaker, OfMailbox, OfSignals, OfListener, OfDatagram, OfSerialPort, OfReady,
-                                 OfStream, OfTcpStream>();
+                                 OfBorrowed, OfStream, OfTcpStream>();
 }
 
 ON_BOTH_SELECTORS("uses: of a stream whose reader was woken and not stepped yet: watch() answers EBUSY") {

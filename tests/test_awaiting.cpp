@@ -21,6 +21,7 @@ template <class T, class... A> void run(mote::Reactor& reactor, A&&... arguments
 struct Streams : mote::StateMachine {
   mote::Stream stream;
   mote::Fd peer;
+  mote::BorrowedSource borrowed;
   char bytes[64], header[4];
   mote::ByteSpan wanted;
   mote::ByteView reply;
@@ -30,6 +31,7 @@ struct Streams : mote::StateMachine {
   mote::Result<void> sent;
   mote::Result<mote::ByteView> line;
   mote::Result<mote::Readiness> seen;
+  mote::Result<mote::Readiness> writable;
 
   mote::Step step() {
     MOTE_BEGIN();
@@ -49,6 +51,9 @@ struct Streams : mote::StateMachine {
     reply = mote::bytes_of("bye");
     MOTE_AWAIT(sent, stream.write_all(reply));
     CHECK((sent && test::take_all(peer.get()) == "bye"));
+    CHECK(borrowed.open(reactor(), peer.get()));
+    MOTE_AWAIT(writable, borrowed.ready(mote::Interest::write));
+    CHECK((writable && *writable == mote::Readiness::writable));
     MOTE_END();
   }
 };
@@ -218,8 +223,10 @@ struct Synchronisation : mote::StateMachine {
   mote::Channel<int, 4>& samples;
   mote::Semaphore& permits;
   mote::Mutex& mutex;
+  mote::Completion<int>& completion;
   int next = 1;
   mote::Result<void> set;
+  mote::Result<int> answer;
   mote::Result<void> queued;
   mote::Result<int> sample;
   mote::Result<void> permit;
@@ -238,6 +245,9 @@ struct Synchronisation : mote::StateMachine {
     CHECK((permit && permits.available() == 0));
     MOTE_AWAIT(guard, mutex.lock());
     CHECK((guard && mutex.is_locked()));
+    CHECK(completion.set(42));
+    MOTE_AWAIT(answer, completion.wait());
+    CHECK((answer && *answer == 42));
     MOTE_END();
   }
 };
@@ -248,7 +258,8 @@ ON_BOTH_SELECTORS("awaiting: synchronisation, in a StateMachine") {
   mote::Channel<int, 4> samples;
   mote::Semaphore permits(1);
   mote::Mutex mutex;
-  run<Synchronisation>(loop, event, samples, permits, mutex);
+  mote::Completion<int> completion;
+  run<Synchronisation>(loop, event, samples, permits, mutex, completion);
   CHECK(!mutex.is_locked());
 }
 
