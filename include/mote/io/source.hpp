@@ -153,7 +153,7 @@ class Source : protected detail::SourceBase {
   Result<Readiness> try_ready(Interest interest) {
     constexpr Interest reading = Interest::read | Interest::priority;
     const bool is_for_reading = any(interest) && !any(interest & ~reading);
-    if (!is_for_reading && interest != Interest::write) return Error(EINVAL);
+    if (!is_for_reading && interest != Interest::write) return Error(detail::Reason::bad_interest);
     disable_edges();  // the caller may leave unread what there is
     Readiness seen = detail::look(slot_->fd, interest);
     if (any(seen & detail::not_open)) return Error(EBADF);

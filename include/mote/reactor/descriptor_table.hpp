@@ -135,7 +135,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   // Errors:
   //   EEXIST  another slot holds the number.
   Result<void> borrow(Slot& slot) {
-    if (is_number_taken(slot)) return Error(EEXIST);
+    if (is_number_taken(slot)) return Error(Reason::descriptor_already_added);
     slot.set(Slot::borrowed);
     hold_number(slot);
     return {};
