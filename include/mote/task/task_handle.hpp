@@ -76,7 +76,7 @@ class TaskHandle : detail::TaskHolder {
   auto join() {
     return detail::make_operation<Outcome>([this](PollContext context) -> Result<Outcome> {
       if (take_interruption(context)) return Error(take_cancellation(context) ? ECANCELED : EINVAL);
-      if (task == nullptr) return Error(EINVAL);
+      if (task == nullptr) return context.fail(Error(EINVAL));
       const Result<Outcome> ended =
           context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
       // Until its next turn, where the task had no budget: see interrupt_join().
