@@ -2378,7 +2378,6 @@ struct TaskHeader : ListNode {
   // What an operation returns that fails at once: that error, charged as all that completes. So a task that goes on
   // whatever the error is does not keep the others from their turn.
   [[gnu::noinline]] Error fail(Error error) {
-    if (abandoning) return error;
     if (!may_complete()) return refuse();
     consume_budget();
     return error;
