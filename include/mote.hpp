@@ -2820,6 +2820,13 @@ struct TaskHeader : ListNode {
     wake();
     return suspend("its next turn");
   }
+  // What an operation returns that fails at once: that error, charged as all that completes. So a task that goes on
+  // whatever the error is does not keep the others from their turn.
+  [[gnu::noinline]] Error fail(Error error) {
+    if (!may_complete()) return refuse();
+    consume_budget();
+    return error;
+  }
 
   void raise_shield() {
     if (is_cancelling()) {
@@ -3261,6 +3268,8 @@ class PollContext {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
   }
+  // What an operation returns that fails before it has asked for budget: the error, which is charged; or a refusal.
+  Error fail(Error error) const { return header_->fail(error); }
   // The refusal that proceed() stores where there is no budget: ECANCELED if a cancellation is pending, which then
   // counts as answered; else the task is queued again.
   Error refuse() const { return header_->refuse(); }
@@ -3357,8 +3366,8 @@ class PollContext {
       task.consume_budget();
       return result;
     }
-    if (waiter.is_taken_by_another(task)) return Error(detail::Reason::awaited_by_another_task);
     if (!task.consume_budget()) return refuse(task, waiter);  // cancelled, and no result was there to win
+    if (waiter.is_taken_by_another(task)) return Error(detail::Reason::awaited_by_another_task);
     waiter.wait(task);
     return task.suspend(what);
   }
@@ -4243,7 +4252,7 @@ class TaskHandle : detail::TaskHolder {
       if (take_interruption(context)) {
         return take_cancellation(context) ? Error(ECANCELED) : Error(detail::Reason::handle_is_empty);
       }
-      if (task == nullptr) return Error(detail::Reason::handle_is_empty);
+      if (task == nullptr) return context.fail(Error(detail::Reason::handle_is_empty));
       const Result<Outcome> ended =
           context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
       // Until its next turn, where the task had no budget: see interrupt_join().
@@ -6632,7 +6641,8 @@ class TaskTimer : detail::TaskUse {
   auto tick(AnyDuration period) {
     const Duration asked = period;
     const Duration every = asked < Duration(1) ? Duration(1) : asked;
-    return detail::make_operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
+    return detail::make_operation<std::uint32_t>(
+        [this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. end_limit() ends it.
@@ -6711,7 +6721,7 @@ class TaskTimer : detail::TaskUse {
     }
     const bool begun = begin(context, time, use);
     if (!context.may_complete(refusal)) return refusal;
-    if (!begun) return Error(detail::Reason::timer_in_use);
+    if (!begun) return context.fail(Error(detail::Reason::timer_in_use));
     if (expiries_ == 0) {
       if (context.proceed(refusal)) {
         wait_again(in_use | use | waiting);
@@ -7041,9 +7051,11 @@ class SourceBase : SlotOwner {
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
     if (slot_ == nullptr) {
+      const Error answer = context.fail(loop_ != nullptr ? Error(ECANCELED) : Error(Reason::not_open));
+      if (answer == detail::suspended) return answer;
       const bool was_pending = take_interruption(task, direction);
       if (was_pending && context.is_cancelling() && !context.is_abandoning()) context.acknowledge_cancellation();
-      return loop_ != nullptr ? Error(ECANCELED) : Error(Reason::not_open);
+      return answer;
     }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {
@@ -7838,7 +7850,7 @@ class Stream : public Source {
     if (context.is_handing_over()) return hand_over_connection(context, begun);
     if (take_interruption(context, begun)) return Error(ECANCELED);
     const bool is_pending = slot_ != nullptr;
-    if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    if (is_pending && !slot_->is(Slot::connecting)) return context.fail(Error(EISCONN));
     const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
     if (!context.proceed(refusal)) {
@@ -8151,7 +8163,7 @@ class Listener : public Source {
   }
 
   Result<void> attempt_accept(PollContext context, Stream& stream) {
-    if (loop_ == nullptr) return Error(detail::Reason::not_open);
+    if (loop_ == nullptr) return context.fail(Error(detail::Reason::not_open));
     loop_->vacancy().remove(context.header());
     loop_->accept_retry().remove(context.header());
     Error refusal;

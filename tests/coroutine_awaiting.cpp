@@ -239,7 +239,7 @@ mote::Co<void> synchronisation(mote::FrameSource&) {
   }
   CHECK(!mutex.is_locked());
   mote::Completion<int> completion;
-  CHECK(completion.set(42));
+  CHECK(completion.set(mote::value(42)));
   auto answer = co_await completion.wait();
   gives<mote::Result<int>>(answer);
   CHECK((answer && *answer == 42));

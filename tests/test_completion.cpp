@@ -21,7 +21,7 @@ ON_BOTH_SELECTORS("completion: the answer reaches the task, whether it is set be
   auto first = waiting(loop, wait);
   CHECK(std::string(first->task().waits_for()) == "a completion");
   CHECK_FALSE(answer.is_set());
-  CHECK(answer.set(42));
+  CHECK(answer.set(mote::value(42)));
   CHECK_FALSE(first->done());  // not within set()
   turn(loop);
   REQUIRE(first->result);
@@ -29,7 +29,7 @@ ON_BOTH_SELECTORS("completion: the answer reaches the task, whether it is set be
   CHECK(first->steps == 2);
 
   answer.reset();
-  CHECK(answer.set(43));
+  CHECK(answer.set(mote::value(43)));
   auto second = start(loop, wait);
   turn(loop);
   REQUIRE(second->done());
@@ -59,14 +59,14 @@ ON_BOTH_SELECTORS("completion: an error is an answer, too") {
 ON_BOTH_SELECTORS("completion: set twice is EALREADY, also after the answer was taken, until it is reset") {
   test::Loop<S> loop;
   Completion<int> answer;
-  CHECK(answer.set(1));
-  CHECK(error_of(answer.set(2)) == EALREADY);
+  CHECK(answer.set(mote::value(1)));
+  CHECK(error_of(answer.set(mote::value(2))) == EALREADY);
   CHECK(*test::await(loop, [&] { return answer.wait(); }) == 1);
-  CHECK(error_of(answer.set(3)) == EALREADY);
+  CHECK(error_of(answer.set(mote::value(3))) == EALREADY);
   CHECK(answer.is_set());
   answer.reset();
   CHECK_FALSE(answer.is_set());
-  CHECK(answer.set(4));
+  CHECK(answer.set(mote::value(4)));
   CHECK(*test::await(loop, [&] { return answer.wait(); }) == 4);
 }
 
@@ -78,7 +78,7 @@ ON_BOTH_SELECTORS("completion: EAGAIN is no answer: set() says EINVAL, and the t
   CHECK(error_of(answer.set(mote::detail::suspended)) == EINVAL);
   turn(loop, 3);
   CHECK_FALSE(task->done());
-  CHECK(answer.set(1));
+  CHECK(answer.set(mote::value(1)));
   turn(loop);
   CHECK(task->result);
 }
@@ -88,7 +88,7 @@ ON_BOTH_SELECTORS("completion: the answer is taken once; whoever waits for it as
   Completion<int> answer;
   const auto wait = [&] { return answer.wait(); };
   auto first = waiting(loop, wait), second = waiting(loop, wait);
-  CHECK(answer.set(7));
+  CHECK(answer.set(mote::value(7)));
   turn(loop, 3);
   CHECK(*first->result == 7);
   CHECK(error_of(second->result) == ENODATA);
@@ -99,11 +99,11 @@ ON_BOTH_SELECTORS("completion: a task that waits goes on waiting when it is rese
   test::Loop<S> loop;
   Completion<int> answer;
   auto task = waiting(loop, [&] { return answer.wait(); });
-  CHECK(answer.set(1));
+  CHECK(answer.set(mote::value(1)));
   answer.reset();  // before the task is stepped
   turn(loop, 3);
   CHECK_FALSE(task->done());
-  CHECK(answer.set(2));
+  CHECK(answer.set(mote::value(2)));
   turn(loop);
   CHECK(*task->result == 2);
 }
@@ -139,10 +139,10 @@ ON_BOTH_SELECTORS("completion: a task that vanishes leaves nothing behind, and t
   auto task = waiting(loop, wait);
   SUBCASE("before the answer") {
     task.reset();
-    CHECK(answer.set(5));
+    CHECK(answer.set(mote::value(5)));
   }
   SUBCASE("woken by the answer") {
-    CHECK(answer.set(5));
+    CHECK(answer.set(mote::value(5)));
     task.reset();
   }
   CHECK(*test::await(loop, wait) == 5);
@@ -157,7 +157,7 @@ ON_BOTH_SELECTORS("completion: cancelled before the answer is ECANCELED, after i
   turn(loop);
   CHECK(error_of(before->result) == ECANCELED);
   auto after = waiting(loop, wait);
-  CHECK(answer.set(6));
+  CHECK(answer.set(mote::value(6)));
   after->cancel();
   turn(loop);
   CHECK(*after->result == 6);
@@ -169,7 +169,7 @@ ON_BOTH_SELECTORS("completion: who gives up takes nothing: a late answer is ther
   mote::TaskTimer timer;
   const auto limited = [&] { return mote::with_timeout(timer, std::chrono::milliseconds(1), answer.wait()); };
   CHECK(error_of(test::await(loop, limited)) == ETIMEDOUT);
-  CHECK(answer.set(8));
+  CHECK(answer.set(mote::value(8)));
   CHECK(*test::await(loop, limited) == 8);
 }
 

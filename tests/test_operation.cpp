@@ -469,3 +469,77 @@ ON_BOTH_SELECTORS("operations: of several that have to complete, a dump tells th
   turn(loop);
   CHECK(std::string(running->task().waits_for()) == "a message");
 }
+
+// ---- errors ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Makes an operation again and again, whatever it gives, as a careless task does.
+template <class Make> struct Careless {
+  Make make;
+  int& attempts;
+  Step step(Task& task) {
+    while (attempts < 10000) {
+      auto poll = make().poll(task);
+      if (!poll.ready()) return mote::pending;
+      ++attempts;
+      if (*poll) return mote::done();  // it must fail
+    }
+    return mote::done();
+  }
+};
+
+// It fails with that error, and others have their turn after a share of attempts.
+template <class S, class Loop, class Make> void is_charged(Loop& loop, const char* what, int error, Make make) {
+  CAPTURE(what);
+  auto once = start(loop, make);
+  CHECK(error_of(once->finish()) == error);
+  int attempts = 0;
+  TaskPool<Careless<Make>, 1> pool;
+  Result<TaskHandle> handle = pool.spawn(loop, make, attempts);
+  REQUIRE(handle);
+  turn(loop, 10);
+  CHECK(attempts == 10 * mote::limits::operations_per_step);
+}
+
+}  // namespace
+
+ON_BOTH_SELECTORS("operations: one that fails at once is charged, too: who goes on all the same starves nobody") {
+  test::Loop<S> loop;
+  char bytes[8];
+  mote::ByteSpan span = bytes;
+  mote::ByteView view = mote::bytes_of("x");
+  const mote::Endpoint endpoint = *mote::Endpoint::parse("127.0.0.1:1");
+  mote::Stream closed;
+  is_charged<S>(loop, "read", EBADF, [&] { return closed.read(bytes); });
+  is_charged<S>(loop, "read_exactly", EBADF, [&] { return closed.read_exactly(span); });
+  is_charged<S>(loop, "write_all", EBADF, [&] { return closed.write_all(view); });
+  is_charged<S>(loop, "ready", EBADF, [&] { return closed.ready(mote::Interest::read); });
+  mote::LineReader<64> lines;
+  is_charged<S>(loop, "read_line", EBADF, [&] { return lines.read_line(closed); });
+  mote::Datagram datagram;
+  is_charged<S>(loop, "recv", EBADF, [&] { return datagram.recv(bytes); });
+  mote::Listener listener;
+  is_charged<S>(loop, "accept", EBADF, [&] { return listener.accept(); });
+  mote::Waker waker;
+  is_charged<S>(loop, "a waker", EBADF, [&] { return waker.wait(); });
+  TaskHandle empty;
+  is_charged<S>(loop, "join", EINVAL, [&] { return empty.join(); });
+  mote::Channel<int, 1> channel;
+  channel.close();
+  is_charged<S>(loop, "receive", ENODATA, [&] { return channel.receive(); });
+
+  // What another task uses.
+  test::Pair pair = test::socket_pair();
+  mote::Stream stream = test::open_stream(loop, std::move(pair.a));
+  test::InWaiter thing;
+  TaskTimer timer;
+  auto reading = waiting(loop, [&] { return stream.read(bytes); });
+  auto taking = waiting(loop, [&] { return thing.take(); });
+  auto sleeping = waiting(loop, [&] { return timer.sleep(1h); });
+  is_charged<S>(loop, "connect", EISCONN, [&] { return stream.connect(endpoint); });
+  is_charged<S>(loop, "read by two", EBUSY, [&] { return stream.read(bytes); });
+  is_charged<S>(loop, "a waiter", EBUSY, [&] { return thing.take(); });
+  is_charged<S>(loop, "sleep", EBUSY, [&] { return timer.sleep(1h); });
+  is_charged<S>(loop, "tick", EBUSY, [&] { return timer.tick(1h); });
+}

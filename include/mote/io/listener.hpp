@@ -116,7 +116,7 @@ class Listener : public Source {
   }
 
   Result<void> attempt_accept(PollContext context, Stream& stream) {
-    if (loop_ == nullptr) return Error(detail::Reason::not_open);
+    if (loop_ == nullptr) return context.fail(Error(detail::Reason::not_open));
     loop_->vacancy().remove(context.header());
     loop_->accept_retry().remove(context.header());
     Error refusal;

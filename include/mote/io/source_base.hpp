@@ -115,9 +115,11 @@ class SourceBase : SlotOwner {
   [[gnu::cold]] Error refuse(Task& task, Interest direction) {
     const PollContext context(task);
     if (slot_ == nullptr) {
+      const Error answer = context.fail(loop_ != nullptr ? Error(ECANCELED) : Error(Reason::not_open));
+      if (answer == detail::suspended) return answer;
       const bool was_pending = take_interruption(task, direction);
       if (was_pending && context.is_cancelling() && !context.is_abandoning()) context.acknowledge_cancellation();
-      return loop_ != nullptr ? Error(ECANCELED) : Error(Reason::not_open);
+      return answer;
     }
     const Error refusal = context.refuse();
     if (refusal == ECANCELED) {

@@ -260,7 +260,7 @@ class Stream : public Source {
     if (context.is_handing_over()) return hand_over_connection(context, begun);
     if (take_interruption(context, begun)) return Error(ECANCELED);
     const bool is_pending = slot_ != nullptr;
-    if (is_pending && !slot_->is(Slot::connecting)) return Error(EISCONN);
+    if (is_pending && !slot_->is(Slot::connecting)) return context.fail(Error(EISCONN));
     const bool is_own = is_pending && (is_registered_as(begun) || is_connected_by(context));
     Error refusal;
     if (!context.proceed(refusal)) {

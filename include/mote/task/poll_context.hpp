@@ -80,6 +80,8 @@ class PollContext {
     if (header_->budget > 0 || is_cancelling() || is_abandoning()) return;
     header_->budget = 1;
   }
+  // What an operation returns that fails before it has asked for budget: the error, which is charged; or a refusal.
+  Error fail(Error error) const { return header_->fail(error); }
   // The refusal that proceed() stores where there is no budget: ECANCELED if a cancellation is pending, which then
   // counts as answered; else the task is queued again.
   Error refuse() const { return header_->refuse(); }
@@ -176,8 +178,8 @@ class PollContext {
       task.consume_budget();
       return result;
     }
-    if (waiter.is_taken_by_another(task)) return Error(detail::Reason::awaited_by_another_task);
     if (!task.consume_budget()) return refuse(task, waiter);  // cancelled, and no result was there to win
+    if (waiter.is_taken_by_another(task)) return Error(detail::Reason::awaited_by_another_task);
     waiter.wait(task);
     return task.suspend(what);
   }

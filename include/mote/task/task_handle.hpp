@@ -79,7 +79,7 @@ class TaskHandle : detail::TaskHolder {
       if (take_interruption(context)) {
         return take_cancellation(context) ? Error(ECANCELED) : Error(detail::Reason::handle_is_empty);
       }
-      if (task == nullptr) return Error(detail::Reason::handle_is_empty);
+      if (task == nullptr) return context.fail(Error(detail::Reason::handle_is_empty));
       const Result<Outcome> ended =
           context.attempt(task->joiner, "the end of a task", [this, context] { return take_outcome(context); });
       // Until its next turn, where the task had no budget: see interrupt_join().

@@ -108,6 +108,13 @@ struct TaskHeader : ListNode {
     wake();
     return suspend("its next turn");
   }
+  // What an operation returns that fails at once: that error, charged as all that completes. So a task that goes on
+  // whatever the error is does not keep the others from their turn.
+  [[gnu::noinline]] Error fail(Error error) {
+    if (!may_complete()) return refuse();
+    consume_budget();
+    return error;
+  }
 
   void raise_shield() {
     if (is_cancelling()) {

@@ -59,7 +59,8 @@ class TaskTimer : detail::TaskUse {
   auto tick(AnyDuration period) {
     const Duration asked = period;
     const Duration every = asked < Duration(1) ? Duration(1) : asked;
-    return detail::make_operation<std::uint32_t>([this, every](PollContext context) { return attempt(context, every, ticking); });
+    return detail::make_operation<std::uint32_t>(
+        [this, every](PollContext context) { return attempt(context, every, ticking); });
   }
   // A time limit, for operations that are made of others: the first call starts the timer, each returns whether the
   // time is up. end_limit() ends it.
@@ -138,7 +139,7 @@ class TaskTimer : detail::TaskUse {
     }
     const bool begun = begin(context, time, use);
     if (!context.may_complete(refusal)) return refusal;
-    if (!begun) return Error(detail::Reason::timer_in_use);
+    if (!begun) return context.fail(Error(detail::Reason::timer_in_use));
     if (expiries_ == 0) {
       if (context.proceed(refusal)) {
         wait_again(in_use | use | waiting);
