@@ -6494,11 +6494,9 @@ class Timer : detail::TimerNode {
   // No effect where the reactor has been destroyed: it is not armed then.
   void rearm(AnyDuration delay) {
     MOTE_ASSERT(callback_ && "rearm() of a Timer that has never been armed: arm() it first");
-    if (loop_ == nullptr) return;
+    if (!armed_) return rearm_idle(delay);
     const Instant moved = saturating_add(loop_->now(), delay);
-    if (!armed_ || moved < deadline() || deadline() <= loop_->firing_until()) {
-      return start(*loop_, moved, period_, callback_);
-    }
+    if (moved < deadline() || deadline() <= loop_->firing_until()) return start(*loop_, moved, period_, callback_);
     TimerNode::deadline = moved.time_since_epoch().count();
     order = loop_->next_timer_order();
   }
@@ -6512,6 +6510,11 @@ class Timer : detail::TimerNode {
   Duration period() const { return Duration(period_); }  // as it was armed last; zero: once
   std::uint32_t missed() const { return missed_; }       // ticks skipped before the one that fired last
  private:
+  friend class TaskTimer;
+
+  [[gnu::noinline]] void rearm_idle(Duration delay) {
+    if (loop_ != nullptr) start(*loop_, saturating_add(loop_->now(), delay), period_, callback_);
+  }
   void start(detail::Loop& loop, Instant deadline, std::int64_t period, Callback callback) {
     leave_list();
     armed_ = true;
@@ -6523,6 +6526,12 @@ class Timer : detail::TimerNode {
     order = loop.next_timer_order();
     loop.wheel().insert(*this, loop.last_known_time().time_since_epoch().count());
     if (loop.wheel().count() > loop.stats().timers_high) loop.stats().timers_high = loop.wheel().count();
+  }
+  // For who does not rearm(): cancels it, and need not be told when the loop goes.
+  void end() {
+    if (!armed_) return;
+    leave_list();
+    loop_ = nullptr;
   }
   void disarm() {
     leave_list();
@@ -6704,7 +6713,7 @@ class TaskTimer : detail::TaskUse {
   }
   // The one place where a use ends. Nothing is left of it.
   void end() {
-    timer_.cancel();
+    timer_.end();
     clear();
     expiries_ = 0;
   }
@@ -9362,7 +9371,7 @@ template <class T = void> class Completion {
  public:
   constexpr Completion() = default;
 
-  // Sets the answer: a value, or an Error. The task that waits goes on in its next step.
+  // Sets the answer: a value, or an Error, as of any Result<T>. The task that waits goes on in its next step.
   // Errors:
   //   EALREADY  it has been set already, and not been reset() since: the first answer stays.
   //   EINVAL    the answer is the error EAGAIN, which means that there is none yet.

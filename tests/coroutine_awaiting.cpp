@@ -238,10 +238,10 @@ mote::Co<void> synchronisation(mote::FrameSource&) {
     CHECK((guard && mutex.is_locked()));
   }
   CHECK(!mutex.is_locked());
-  mote::Completion<int> completion;
-  CHECK(completion.set(mote::value(42)));
+  mote::Completion<long> completion;
+  CHECK(completion.set(42L));
   auto answer = co_await completion.wait();
-  gives<mote::Result<int>>(answer);
+  gives<mote::Result<long>>(answer);
   CHECK((answer && *answer == 42));
 }
 

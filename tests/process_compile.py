@@ -192,7 +192,8 @@ class Compiling(unittest.TestCase):
 
     def test_owners_are_not_copied(self):
         for owner in ('mote::Fd', 'mote::Stream', 'mote::TaskHandle', 'mote::StaticReactor<>', 'mote::Timer',
-                      'mote::Waker', 'mote::Signals', 'mote::TaskTimer', 'mote::PollSelector<4>'):
+                      'mote::Waker', 'mote::Signals', 'mote::TaskTimer', 'mote::PollSelector<4>', 'mote::BorrowedSource',
+                      'mote::ForeignDescriptors<4>', 'mote::Completion<int>'):
             with self.subTest(owner=owner):
                 self.refuses(f'#include <mote.hpp>\n{owner} copy({owner}& original) {{ return original; }}',
                              'deleted', 'implicitly-deleted', 'no matching constructor')

@@ -100,6 +100,16 @@ def is_there(quoted, cases):
     return any(file == quoted[0] and is_like(name, quoted[1]) for file, name in cases)
 
 
+def public_functions(text):
+    """Of each class of a room: the names of its public functions."""
+    found = {}
+    for name, body in re.findall(r'^(?:template <[^>]*> )?class (\w+)[^;{]*\{\n(.*?)^\};', text, re.MULTILINE | re.DOTALL):
+        public = re.sub(r'^ (?:private|protected):\n.*?(?=^ public:|\Z)', '', ' private:\n' + body, flags=re.MULTILINE | re.DOTALL)
+        found[name] = set(re.findall(r'^  (?:template <.*?> )?(?! |//|explicit|operator|friend)[\w:<>&*, ]*?[ &*](\w+)\(', public,
+                                     re.MULTILINE))
+    return found
+
+
 class TestingPage(unittest.TestCase):
     maxDiff = None
 
@@ -155,6 +165,21 @@ class TestingPage(unittest.TestCase):
         text = '// SPDX\n// Rooms: a/b.hpp (it), c/d.hpp,\n// e/f.hpp.\n// And not g/h.hpp.\nint x;\n'
         self.assertEqual(named_rooms(text), ['a/b.hpp', 'c/d.hpp', 'e/f.hpp'])
         self.assertEqual(named_rooms('// SPDX\n// No room, as in a/b.hpp.\n// Rooms: c/d.hpp\n'), [])
+
+    def test_every_function_of_an_object_that_names_a_reactor_is_called_after_the_reactors_end(self):
+        with open(os.path.join(TESTS, 'test_reactor_gone.cpp'), encoding='utf-8') as file:
+            called = set(re.findall(r'[.>](\w+)\(', file.read()))
+        left_out = []
+        for room in sorted(rooms()):
+            with open(os.path.join(ROOMS, room), encoding='utf-8') as file:
+                text = file.read()
+            if not re.search(r'Reactor& reactor|SchedulerRef reactor', text):
+                continue
+            for name, functions in public_functions(text).items():
+                # The reactor itself is gone, with its tasks; Waker, Mailbox and Signals call their WakerCore.
+                if name not in ('Reactor', 'Coroutine', 'WakerCore'):
+                    left_out += [f'{name}::{function}' for function in sorted(functions - called - {name})]
+        self.assertEqual(left_out, ['Source::reactor'])  # only of an open one
 
     def test_a_test_that_is_not_there_would_be_missed(self):
         cases = {('test_a.cpp', 'one: two, three')}

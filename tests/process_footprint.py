@@ -347,7 +347,8 @@ class Footprint(unittest.TestCase):
             'BasicBytes': 'ByteView', 'Delegate': 'Delegate<void()>', 'List': 'List<int>',
             'EpollSelector': 'EpollSelector<8>', 'PollSelector': 'PollSelector<64>', 'Mailbox': 'Mailbox<int, 8>',
             'TaskPool': 'TaskPool<Job, 8>', 'LineReader': 'LineReader<64>', 'Channel': 'Channel<int, 8>',
-            'TaskGroup': 'TaskGroup<8>'})
+            'TaskGroup': 'TaskGroup<8>', 'ForeignDescriptors': 'ForeignDescriptors<8>',
+            'Completion': 'Completion<int>'})
         source = self.path('sizes.cpp', '#include <mote.hpp>\nusing namespace mote;\nusing namespace mote::detail;\n'
                            'struct Job { void* a[4]; Step step(); };\n' +
                            ''.join(f'char size_{kind}[sizeof({of})];\n' for kind, of in probes.items()) +
@@ -364,6 +365,8 @@ class Footprint(unittest.TestCase):
         sizes['LineReader'] -= 64
         sizes['Channel'] -= 8 * 4
         sizes['TaskGroup'] -= 8 * sizes['TaskHandle']
+        sizes['ForeignDescriptors'] -= 8 * 20
+        sizes['Completion'] -= 4 + 4
         self.assertEqual(sizes.pop('PollSelector') // 64, 24)
         del sizes['pointer']
         self.assertEqual({kind: stated.get(kind) for kind in sizes}, sizes)

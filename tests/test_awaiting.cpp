@@ -223,10 +223,10 @@ struct Synchronisation : mote::StateMachine {
   mote::Channel<int, 4>& samples;
   mote::Semaphore& permits;
   mote::Mutex& mutex;
-  mote::Completion<int>& completion;
+  mote::Completion<long>& completion;
   int next = 1;
   mote::Result<void> set;
-  mote::Result<int> answer;
+  mote::Result<long> answer;
   mote::Result<void> queued;
   mote::Result<int> sample;
   mote::Result<void> permit;
@@ -245,7 +245,7 @@ struct Synchronisation : mote::StateMachine {
     CHECK((permit && permits.available() == 0));
     MOTE_AWAIT(guard, mutex.lock());
     CHECK((guard && mutex.is_locked()));
-    CHECK(completion.set(42));
+    CHECK(completion.set(42L));
     MOTE_AWAIT(answer, completion.wait());
     CHECK((answer && *answer == 42));
     MOTE_END();
@@ -258,7 +258,7 @@ ON_BOTH_SELECTORS("awaiting: synchronisation, in a StateMachine") {
   mote::Channel<int, 4> samples;
   mote::Semaphore permits(1);
   mote::Mutex mutex;
-  mote::Completion<int> completion;
+  mote::Completion<long> completion;
   run<Synchronisation>(loop, event, samples, permits, mutex, completion);
   CHECK(!mutex.is_locked());
 }

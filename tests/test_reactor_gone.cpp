@@ -5,10 +5,12 @@
 // Every object that names a reactor, after the reactor has been destroyed: each of its functions is safe. The reactor's
 // memory is overwritten meanwhile, so that whoever still reads it goes astray; whoever writes to it is found out.
 #include <signal.h>
+#include <stdlib.h>
 
 #include <algorithm>
 #include <memory>
 #include <new>
+#include <string>
 #include <vector>
 
 #include "support/descriptors.hpp"
@@ -154,7 +156,9 @@ ON_BOTH_SELECTORS("reactor gone: a task's timer serves tasks of another one") {
   test::Loop<S> other;
   CHECK(test::await(other, [&] { return timer.sleep(0ns); }));
   CHECK(*test::await(other, [&] { return timer.tick(1ms); }) >= 1);
-  CHECK(error_of(test::await(other, [&] { return mote::with_timeout(timer, 1ms, mote::Event().wait()); })) != 0);
+  mote::Event never;
+  const auto limited = [&] { return mote::with_timeout(timer, 1ms, never.wait()); };
+  CHECK(error_of(test::await(other, limited)) == ETIMEDOUT);
 }
 
 ON_BOTH_SELECTORS("reactor gone: sources are empty, and all that they can do says so") {
@@ -193,6 +197,12 @@ ON_BOTH_SELECTORS("reactor gone: sources are empty, and all that they can do say
   CHECK(error_of(stream.local_endpoint()) == EBADF);
   CHECK(error_of(stream.peer_endpoint()) == EBADF);
   CHECK(error_of(stream.shutdown_write()) == EBADF);
+  CHECK(error_of(stream.set_keep_alive(1, 1, 1)) == EBADF);
+  CHECK(error_of(stream.set_no_delay(true)) == EBADF);
+  CHECK(error_of(stream.try_read(bytes)) == EBADF);
+  CHECK(error_of(stream.try_write(view)) == EBADF);
+  CHECK(error_of(datagram.try_recv(bytes)) == EBADF);
+  CHECK(error_of(datagram.try_send_to(view, &here)) == EBADF);
   CHECK(error_of(datagram.connect(here)) == EBADF);
   CHECK_FALSE(stream.release());
   CHECK(stream.fd() == -1);
@@ -205,6 +215,8 @@ ON_BOTH_SELECTORS("reactor gone: sources are empty, and all that they can do say
   CHECK(test::is_open(borrowed.a.get()));
   CHECK(answer([&] { return listener.accept(); }) == ECANCELED);
   CHECK(listener.open(other, here));
+  mote::Stream client;
+  CHECK(answer([&] { return client.connect(*listener.local_endpoint()); }) == 0);
   CHECK(source.open(other, borrowed.a.get()));
   CHECK(stream.open(other, std::move(pair.b)));
 }
@@ -287,7 +299,14 @@ ON_BOTH_SELECTORS("reactor gone: pools, handles and groups are empty, and serve 
   static_cast<void>(test::await(other, [&] { return handle->join(); }));
   handle->detach();
   CHECK(group.size() == 0);
+  CHECK(group.failures() == 0);
+  CHECK(group.first_failure().kind == mote::Outcome::Kind::none);
+  CHECK(group.capacity() == 2);
+  group.cancel_others_on_failure();
+  group.on_end({});
   group.cancel_all();
+  CHECK(pool.high_water() == 2);
+  CHECK(pool.vacancies() == pool.capacity());
   static_cast<void>(test::await(other, [&] { return group.join_all(); }));
   CHECK(test::await(other, [&] { return pool.vacancy(); }));
   CHECK(pool.spawn(other));
@@ -305,14 +324,21 @@ ON_BOTH_SELECTORS("reactor gone: a watchdog and its heartbeats go on without eff
   REQUIRE((*mortal).run_for(5ms));
   mortal.destroy();
   heartbeat.beat();
+  CHECK(heartbeat.has_beaten());
+  CHECK(heartbeat.is_open());
+  CHECK(std::string(heartbeat.name()) == "task");
+  CHECK(watchdog.fed() == 0);
   heartbeat.close();
   heartbeat.open(watchdog, "again");
   heartbeat.beat();
   CHECK(error_of(watchdog.notify("READY=1")) == EBADF);
   static_cast<void>(watchdog.missing());
   static_cast<void>(watchdog.last_feeding());
+  CHECK(watchdog.fd() >= 0);
   CHECK(watchdog.close());
   test::Loop<S> other;
+  ::unsetenv("NOTIFY_SOCKET");
+  CHECK(error_of(watchdog.open_notify(other)) == ENOENT);
   CHECK(watchdog.open(other, std::move(pair.a), 1s));
 }
 
@@ -329,6 +355,7 @@ ON_BOTH_SELECTORS("reactor gone: a shutdown is ENXIO, and holds nothing") {
   mortal.destroy();
   shutdown.hold();
   shutdown.release();
+  shutdown.on_begin({});
   shutdown.request();
   CHECK(shutdown.requested());
   CHECK(error_of(shutdown.run()) == ENXIO);

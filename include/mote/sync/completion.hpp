@@ -33,7 +33,7 @@ template <class T = void> class Completion {
  public:
   constexpr Completion() = default;
 
-  // Sets the answer: a value, or an Error. The task that waits goes on in its next step.
+  // Sets the answer: a value, or an Error, as of any Result<T>. The task that waits goes on in its next step.
   // Errors:
   //   EALREADY  it has been set already, and not been reset() since: the first answer stays.
   //   EINVAL    the answer is the error EAGAIN, which means that there is none yet.

@@ -122,7 +122,7 @@ class TaskTimer : detail::TaskUse {
   }
   // The one place where a use ends. Nothing is left of it.
   void end() {
-    timer_.cancel();
+    timer_.end();
     clear();
     expiries_ = 0;
   }
