@@ -469,12 +469,12 @@ struct PlainFunction<
 
 // A function pointer and its context. It owns nothing: what it is bound to must outlive it. Calling an empty one is not
 // allowed; ask with operator bool.
-//   timer.arm(reactor, 1s, tick);                                   a plain function
-//   timer.arm(reactor, 1s, [] { ++seconds; });                      a lambda without captures
-//   auto count = [this] { ++count_; };  timer.arm(reactor, 1s, count);   any other needs a name, and must live
-//   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));
-// Size on a 32-bit board: 8 bytes. of() calls directly; a plain function and a lambda without captures are called by
-// one more pointer.
+//   timer.arm(reactor, 1s, tick);                     a plain function
+//   timer.arm(reactor, 1s, [] { ++seconds; });        a lambda without captures
+//   timer.arm(reactor, 1s, count);                    any other lambda or object: it has a name, and lives long enough
+//   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));    a member function and its object
+// Size on a 32-bit board: 8 bytes. A call is one through a pointer; of a plain function and a lambda without captures
+// it is two, unless they are bound by of().
 template <class R, class... A> class Delegate<R(A...)> {
   template <class F>
   static constexpr bool is_callable =

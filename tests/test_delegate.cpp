@@ -161,17 +161,6 @@ TEST_CASE("delegate: takes plain functions and temporary lambdas without capture
   CHECK(seen == 7);
 }
 
-TEST_CASE("delegate: of a lambda without captures outlives the lambda's name") {
-  Delegate<int()> delegate;
-  {
-    const auto five = [] { return 5; };
-    delegate = five;
-  }
-  CHECK(delegate() == 5);
-  Delegate<int()> other = delegate;
-  CHECK(other() == 5);
-}
-
 TEST_CASE("delegate: of a null function is empty") {
   int (*none)(int, int) = nullptr;
   CHECK_FALSE(Delegate<int(int, int)>(none));

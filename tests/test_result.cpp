@@ -71,7 +71,7 @@ TEST_CASE("error: every reason has its own number, its own text, and an errno va
   }
 }
 
-TEST_CASE("error: a reactor that has not been opened, a full pool, a full table and a deadlock say so") {
+TEST_CASE("error: a reactor that has not been opened, a full pool and a deadlock say so") {
   mote::StaticReactor<> reactor;
   mote::TaskPool<Idle, 1> pool;
   CHECK(std::string(reactor.run().error().message()) == "the reactor has not been opened");
