@@ -7,15 +7,14 @@ import errno
 import os
 import pathlib
 import re
-import select
 import signal
 import socket
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, sys.path[0] + '/support')
 import process  # noqa: E402
+import snippets  # noqa: E402
 
 COMPILER = sys.argv[sys.argv.index('--') + 1:]
 del sys.argv[sys.argv.index('--'):]
@@ -26,82 +25,24 @@ PAGES = {name: (ROOT / 'docs' / name).read_text() for name in ('awaiting.md', 'f
 ALL = '\n'.join(PAGES.values())
 HEADERS = (ROOT / 'include/mote.hpp').read_text()
 
-PROGRAM = re.compile(r'<!-- program: (\w+), (C\+\+17|C\+\+20|Python) -->\n```(?:cpp|python)\n(.*?\n)```\n', re.DOTALL)
-PROGRAMS = {}  # by name and language; what is C++17 is C++20, too
-for _name, _language, _text in PROGRAM.findall(ALL):
-    for _each in ['C++17', 'C++20'] if _language == 'C++17' else [_language]:
-        PROGRAMS[_name, _each] = _text
+PROGRAMS = snippets.programs(ALL)
 
 
-def output(name, language=None):
-    """What the page says that a program prints."""
-    marker = f'<!-- output: {name}{", " + language if language else ""} -->\n```\n'
-    return ALL.split(marker)[1].split('```')[0]
-
-
-def free_ports(count):
-    probes = [socket.create_server(('127.0.0.1', 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
-
-
-class Snippets(unittest.TestCase):
-    running = ''
-
-    def __str__(self):
-        return f'{super().__str__()} {self.running}'
-
-    def setUp(self):
-        self.at = tempfile.TemporaryDirectory()
-        self.addCleanup(self.at.cleanup)
-
-    def command(self, name, language, ports=None, options=()):
-        """Writes a program as it stands in the page, but for its ports; compiles it; gives its command line."""
-        text = PROGRAMS[name, language]
-        for written, port in (ports or {}).items():
-            self.assertIn(str(written), text)
-            text = text.replace(str(written), str(port))
-        if language == 'Python':
-            source = pathlib.Path(self.at.name, 'program.py')
-            source.write_text(text)
-            return [sys.executable, str(source)]
-        source = pathlib.Path(self.at.name, 'program.cpp')
-        source.write_text(text)
-        program = str(source.with_suffix(''))
-        done = process.run([*COMPILER, f'-std={language.lower()}', '-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Werror',
-                            *options, '-o', program, str(source)], timeout=process.PATIENCE * 5)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return process.command(program)
-
-    def each(self, name):
-        """The languages in which there is such a program, one after the other."""
-        found = [language for each, language in PROGRAMS if each == name]
-        self.assertTrue(found, name)
-        for language in found:
-            self.running = f'{name}, {language}'
-            yield language
+class Snippets(snippets.Snippets):
+    text = ALL
+    compiler = COMPILER
 
     def servers(self, name):
         """Each of them, started, and where it listens: they print nothing then, so they are asked until they do."""
         for language in self.each(name):
-            port, = free_ports(1)
+            port, = snippets.free_ports(1)
             with process.Program(self.command(name, language, {7777: port})) as server:
                 address = '127.0.0.1', port
-                process.wait_until(lambda: self.listens(address) or server.process.poll() is not None)
-                self.assertTrue(self.listens(address), 'it has ended')
+                self.listening(server, address)
                 yield server, address
-
-    def listens(self, address):
-        with open('/proc/net/tcp', encoding='ascii') as file:
-            return f'0100007F:{address[1]:04X} 00000000:0000 0A' in file.read()
 
     def echoes(self, client, data=b'hello\n'):
         self.assertEqual(process.exchange(client, data), data)
-
-    def is_silent(self, client):
-        return not select.select([client], [], [], 0)[0]
 
     def serves_many(self, name):
         for _, address in self.servers(name):
@@ -123,7 +64,7 @@ class Snippets(unittest.TestCase):
                 second.sendall(b'me too')
                 for _ in range(20):
                     self.echoes(first)
-                self.assertTrue(self.is_silent(second))
+                self.assertTrue(snippets.is_silent(second))
                 first.close()
                 self.assertEqual(process.receive(second, 6), b'me too')
 
@@ -144,16 +85,16 @@ class Snippets(unittest.TestCase):
 
     def test_step_5_leaves_the_ninth_client_in_the_backlog(self):
         for name, language in (('tasks', 'C++17'), ('coroutines', 'C++20')):
-            port, = free_ports(1)
+            port, = snippets.free_ports(1)
             with process.Program(self.command(name, language, {7777: port})):
-                process.wait_until(lambda: self.listens(('127.0.0.1', port)))
+                process.wait_until(lambda: snippets.listens(('127.0.0.1', port)))
                 clients = [process.connect(('127.0.0.1', port)) for _ in range(9)]
                 for client in clients[:8]:
                     self.echoes(client)
                 clients[8].sendall(b'waits')
                 for _ in range(20):
                     self.echoes(clients[0])
-                self.assertTrue(self.is_silent(clients[8]))
+                self.assertTrue(snippets.is_silent(clients[8]))
                 clients[0].close()
                 self.assertEqual(process.receive(clients[8], 5), b'waits')
                 for client in clients:
@@ -190,7 +131,7 @@ class Snippets(unittest.TestCase):
                 self.echoes(client)
                 server.signal(signal.SIGTERM)
                 # asyncio forgets a connection that it accepts in the turn of close(): nobody knocks before that
-                process.wait_until(lambda: not self.listens(address))
+                process.wait_until(lambda: not snippets.listens(address))
                 self.assertTrue(process.refuses(address))
                 self.echoes(client)
             self.assertEqual(server.finish(), 0, server.output)
@@ -206,7 +147,7 @@ class Snippets(unittest.TestCase):
 
     def test_step_9_asks_three_at_once(self):
         for language in self.each('together'):
-            absent, = free_ports(1)
+            absent, = snippets.free_ports(1)
             with socket.create_server(('127.0.0.1', 0)) as warm, socket.create_server(('127.0.0.1', 0)) as silent:
                 ports = {7771: warm.getsockname()[1], 7772: silent.getsockname()[1], 7773: absent}
                 with process.Program(self.command('together', language, ports)) as program:
@@ -220,18 +161,12 @@ class Snippets(unittest.TestCase):
                     in_vain, _ = silent.accept()
                     with in_vain:
                         self.assertEqual(process.receive(in_vain, 14), b'temperature?\n')
-                    expected = output('together', language)
+                    expected = snippets.output(ALL, 'together', language)
                     for written, port in ports.items():
                         expected = expected.replace(f'{written}:', f'{port}:')
                     self.assertEqual(program.output, expected)
 
     # docs/awaiting.md
-
-    def prints_what_the_page_says(self, name):
-        for language in self.each(name):
-            done = process.run(self.command(name, language))
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(done.stdout, output(name))
 
     def test_frames_come_from_the_pools_that_the_page_says(self):
         self.prints_what_the_page_says('pools')
@@ -358,7 +293,7 @@ class Tables(unittest.TestCase):
 class Pages(unittest.TestCase):
     def test_no_code_is_shown_that_is_not_run(self):
         for name, page in PAGES.items():
-            self.assertEqual(len(re.findall(r'^```(?:cpp|python)$', page, re.MULTILINE)), len(PROGRAM.findall(page)), name)
+            self.assertEqual(len(re.findall(r'^```(?:cpp|python)$', page, re.MULTILINE)), len(snippets.PROGRAM.findall(page)), name)
         run = set(re.findall(r"'(\w+)'", pathlib.Path(__file__).read_text()))
         self.assertEqual({name for name, _ in PROGRAMS} - run, set())
 

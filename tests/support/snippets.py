@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Programs that stand in the documentation's pages: found by their marks, compiled as they stand there, and started."""
+import pathlib
+import re
+import select
+import socket
+import sys
+import tempfile
+import unittest
+
+import process
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+PROGRAM = re.compile(r'<!-- program: (\w+), (C\+\+17|C\+\+20|C\+\+17 header|Python) -->\n```(?:cpp|python)\n(.*?\n)```\n',
+                     re.DOTALL)
+STRICT = ['-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Werror']
+
+
+def page(name):
+    return (ROOT / 'docs' / name).read_text()
+
+
+def programs(text):
+    """By name and language; what is C++17 is C++20, too, unless there is another one for that."""
+    found = {}
+    for name, language, program in PROGRAM.findall(text):
+        if language == 'C++17':
+            found.setdefault((name, 'C++20'), program)
+        found[name, language] = program
+    return found
+
+
+def output(text, name, language=None):
+    """What the page says that a program prints."""
+    marker = f'<!-- output: {name}{", " + language if language else ""} -->\n```\n'
+    return text.split(marker)[1].split('```')[0]
+
+
+def free_ports(count):
+    probes = [socket.create_server(('127.0.0.1', 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+def listens(address):
+    with open('/proc/net/tcp', encoding='ascii') as file:
+        return f'0100007F:{address[1]:04X} 00000000:0000 0A' in file.read()
+
+
+def binds(address):
+    """Whether somebody receives datagrams there."""
+    with open('/proc/net/udp', encoding='ascii') as file:
+        return f' 0100007F:{address[1]:04X} ' in file.read()
+
+
+def is_silent(client):
+    return not select.select([client], [], [], 0)[0]
+
+
+class Snippets(unittest.TestCase):
+    """A test of a page's programs: derive from it, and set `text` and `compiler`."""
+    text = ''
+    compiler = []
+    strict = STRICT
+    running = ''
+
+    def __str__(self):
+        return f'{super().__str__()} {self.running}'
+
+    def setUp(self):
+        self.at = tempfile.TemporaryDirectory()
+        self.addCleanup(self.at.cleanup)
+        self.programs = programs(self.text)
+
+    def path(self, name):
+        return str(pathlib.Path(self.at.name, name))
+
+    def command(self, name, language, changes=None, options=()):
+        """Writes a program as it stands in the page, but for its constants; compiles it; gives its command line."""
+        text = self.programs[name, language]
+        for written, instead in (changes or {}).items():
+            self.assertIn(str(written), text)
+            text = text.replace(str(written), str(instead))
+        if language == 'Python':
+            source = pathlib.Path(self.at.name, 'program.py')
+            source.write_text(text)
+            return [sys.executable, str(source)]
+        source = pathlib.Path(self.at.name, 'program.cpp')
+        source.write_text(text)
+        program = str(source.with_suffix(''))
+        done = process.run([*self.compiler, f'-std={language.lower()}', *self.strict, *options, '-o', program, str(source)],
+                           timeout=process.PATIENCE * 5)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return process.command(program)
+
+    def each(self, name):
+        """The languages in which there is such a program, one after the other."""
+        found = [language for each, language in self.programs if each == name]
+        self.assertTrue(found, name)
+        for language in found:
+            self.running = f'{name}, {language}'
+            yield language
+
+    def listening(self, program, address):
+        """Servers print nothing when they are ready, so they are asked until they are."""
+        process.wait_until(lambda: listens(address) or program.process.poll() is not None)
+        self.assertTrue(listens(address), 'it has ended')
+
+    def prints_what_the_page_says(self, name):
+        for language in self.each(name):
+            done = process.run(self.command(name, language))
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertEqual(done.stdout, output(self.text, name))
