@@ -5764,30 +5764,53 @@ class Endpoint {
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
   // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
   // down to another one on the way.
-  // Errors:
-  //   EINVAL   it is no numeric address: names are not looked up. Or the port is negative, or above 65535.
+  // Errors, which explain() puts into words:
+  //   ENOTSUP  it is no numeric address, but a name, say: names are not looked up.
+  //   ERANGE   the port is negative, or above 65535.
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
-    if (port < 0 || port > UINT16_MAX) return Error(EINVAL);
+    if (port < 0 || port > UINT16_MAX) return Error(ERANGE);
     const auto number = static_cast<std::uint16_t>(port);
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
-  // Errors:
+  // Errors, which explain() puts into words:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
     return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
-  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
-  // Errors:
-  //   EINVAL         it is none of these, or the port is above 65535.
+  // Host and port in one text, as a user or a configuration gives them: "192.0.2.1:80", "[2001:db8::1]:80",
+  // "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too. There is no default: to listen on all interfaces
+  // is "0.0.0.0:80" or "[::]:80".
+  // Errors, which explain() puts into words:
+  //   EINVAL         it has none of these forms: it is empty, the port or the path is missing, or IPv6 has no brackets.
+  //   ENOTSUP        the address is not numeric: see ip().
+  //   ERANGE         the port is no number, or above 65535.
   //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
     return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
+  // In words, for whoever has typed it, what is wrong with a text for which parse(), ip() or unix_path() gave this
+  // error: for what they do not answer, the C library's text.
+  static const char* explain(Error error) {
+    switch (error.code()) {
+      case EINVAL: return "not ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, nor unix:PATH";
+      case ENOTSUP: return "numeric addresses only, such as 127.0.0.1 or ::1";
+      case ERANGE: return "the port is not a number from 0 to 65535";
+      case ENODEV: return "there is no such network interface";
+      case ENAMETOOLONG: return "the path has more than 107 bytes";
+      default: return error.message();
+    }
+  }
+
+  // Whether both name the same place. IP: the same family, address, port and scope; an IPv4 address is not the same as
+  // the IPv6 one that it is mapped into, and flow labels do not count. Unix: the same path or abstract name, byte for
+  // byte, though two paths may lead to one socket. Two that are none, or two unnamed Unix sockets, are equal.
+  friend bool operator==(const Endpoint& a, const Endpoint& b) { return a.is_same(b); }
+  friend bool operator!=(const Endpoint& a, const Endpoint& b) { return !a.is_same(b); }
 
   // In the form that parse() takes, which makes the same endpoint of it; "-" for none, as of the peer of an unbound
   // Unix socket. (Of addresses that others have bound, two kinds are not made again: a path of 108 bytes, and an
@@ -5828,14 +5851,14 @@ class Endpoint {
     const char* const scope = ::strchr(address, '%');
     if (scope != nullptr) {
       const auto length = static_cast<std::size_t>(scope - address);
-      if (length >= sizeof without_scope) return Error(EINVAL);
+      if (length >= sizeof without_scope) return Error(ENOTSUP);
       ::memcpy(without_scope, address, length);
     }
     v6_.sin6_family = AF_INET6;
     v6_.sin6_port = htons(port);
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
-    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(EINVAL);
+    if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1) return Error(ENOTSUP);
     return scope != nullptr ? set_scope(scope + 1) : Result<void>();
   }
   // An interface may have a name of digits, so the name is tried first.
@@ -5865,12 +5888,15 @@ class Endpoint {
     const char* const begin = text + (brackets ? 1 : 0);
     // The last bracket: the name of an interface may have one in it.
     const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
-    if (end == nullptr || (brackets && end[1] != ':')) return Error(EINVAL);
+    if (end == nullptr || end == begin) return Error(EINVAL);
+    const char* const colon = brackets ? end + 1 : end;
+    if (colon[0] != ':' || colon[1] == '\0') return Error(EINVAL);
+    if (!brackets && ::strchr(colon + 1, ':') != nullptr) return Error(EINVAL);  // IPv6 without its brackets
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(EINVAL);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(ENOTSUP);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
     std::uint32_t port = 0;
-    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(EINVAL);
+    if (!parse_number(colon + 1, UINT16_MAX, port)) return Error(ERANGE);
     return set_ip(address, static_cast<std::uint16_t>(port));
   }
   // Whether it is a decimal number, of digits alone, up to `most`.
@@ -5884,6 +5910,29 @@ class Endpoint {
     }
     number = static_cast<std::uint32_t>(value);
     return true;
+  }
+
+  // Field by field: what system calls leave in the bytes between them is not part of the address.
+  bool is_same(const Endpoint& other) const {
+    if (family() != other.family()) return false;
+    switch (family()) {
+      case AF_UNSPEC: return true;
+      case AF_INET: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
+      case AF_INET6:
+        return v6_.sin6_port == other.v6_.sin6_port && v6_.sin6_scope_id == other.v6_.sin6_scope_id &&
+               ::memcmp(&v6_.sin6_addr, &other.v6_.sin6_addr, sizeof v6_.sin6_addr) == 0;
+      default: {  // AF_UNIX, and what somebody else's call has written here
+        const std::size_t length = name_length();
+        return length == other.name_length() && ::memcmp(unix_.sun_path, other.unix_.sun_path, length) == 0;
+      }
+    }
+  }
+  // How many bytes of a Unix name count: an abstract one is as long as its size says, and may have NULs in it. A path
+  // ends at a NUL, which the kernel counts or not, or at the end of the space.
+  std::size_t name_length() const {
+    const std::size_t size = size_ > path_offset ? size_ - path_offset : 0;
+    const bool is_path = family() == AF_UNIX && size != 0 && unix_.sun_path[0] != '\0';
+    return is_path ? ::strnlen(unix_.sun_path, size) : size;
   }
 
   void print_ip(Text& text) const {
