@@ -46,7 +46,7 @@
 //   time       Timer for callbacks, TaskTimer for tasks
 //                timer, task_timer
 //   io         sockets and other descriptors that tasks read and write
-//                endpoint, source_base, source, transfer, datagram, stream, line_reader, listener
+//                endpoint, source_base, source, transfer, datagram, stream, line_reader, listener, service_manager
 //   device     what firmware talks to
 //                serial_port
 //   thread     waking the loop from other threads and signal handlers
@@ -7159,6 +7159,64 @@ class Listener : public Source {
 #endif  // MOTE_IO_LISTENER_HPP
 
 // =====================================================================================================================
+// include/mote/io/service_manager.hpp
+// =====================================================================================================================
+// notify_service_manager: telling systemd, or who speaks its protocol, how the program is.
+#ifndef MOTE_IO_SERVICE_MANAGER_HPP
+#define MOTE_IO_SERVICE_MANAGER_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+namespace detail {
+
+// Where the service manager listens, as NOTIFY_SOCKET says: ENOENT where it is not set, EINVAL where it makes no sense.
+inline Result<Endpoint> service_manager() {
+  const char* const path = ::getenv("NOTIFY_SOCKET");
+  if (path == nullptr) return Error(ENOENT);
+  const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
+  if (!is_path_or_abstract) return Error(EINVAL);
+  const Result<Endpoint> endpoint = Endpoint::unix_path(path);
+  if (!endpoint) return Error(EINVAL);
+  return endpoint;
+}
+inline Result<void> tell_service_manager(const Fd& fd, const Endpoint& to, const char* state) {
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const auto sent = System::sendto(fd.get(), state, ::strlen(state), flags, to.address(), to.size());
+  return check(static_cast<int>(sent));
+}
+
+}  // namespace detail
+
+// Tells the service manager a state, as sd_notify(3) does: "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=two clients";
+// several are separated by a newline. The socket is the one that NOTIFY_SOCKET names, a path or '@abstract'; systemd
+// sets it for units of Type=notify. It needs neither a reactor nor a watchdog, never waits, and keeps nothing open: each
+// call opens a socket, sends one datagram and closes it. A Watchdog that feeds systemd keeps its socket: its notify()
+// does the same with one system call. From any thread, as long as nobody changes the environment; not from a signal
+// handler.
+// Errors:
+//   ENOENT                  NOTIFY_SOCKET is not set: the program was started by hand. Or there is no such socket (any
+//                           more). Either way nobody listens: go on without.
+//   EINVAL                  NOTIFY_SOCKET is neither an absolute path nor '@' and a name, or is longer than 107 bytes.
+//   ECONNREFUSED            its socket is there, but nobody has it open any more.
+//   EACCES                  the process may not write to it.
+//   EAGAIN                  the manager is slow to read: try again later.
+//   EMSGSIZE                the state is longer than a datagram can be.
+//   EMFILE, ENFILE, ENOMEM  the system's limits.
+inline Result<void> notify_service_manager(const char* state) {
+  const Result<Endpoint> to = detail::service_manager();
+  if (!to) return to.error();
+  const Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
+  if (!fd) return detail::last_error();
+  return detail::tell_service_manager(fd, *to, state);
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_SERVICE_MANAGER_HPP
+
+// =====================================================================================================================
 // include/mote/device/serial_port.hpp
 // =====================================================================================================================
 // SerialPort: a serial line, as a stream.
@@ -8783,11 +8841,8 @@ class Watchdog : detail::Pinned {
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
     if (fd_) return Error(EBUSY);
-    const char* const path = ::getenv("NOTIFY_SOCKET");
-    if (path == nullptr) return Error(ENOENT);
-    const Result<Endpoint> to = Endpoint::unix_path(path);
-    const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
-    if (!to || !is_path_or_abstract) return Error(EINVAL);
+    const Result<Endpoint> to = detail::service_manager();
+    if (!to) return to.error();
     Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     const Result<Duration> period = period_from_environment();
@@ -8795,16 +8850,15 @@ class Watchdog : detail::Pinned {
     to_ = *to;
     return start(reactor, std::move(fd), *period);
   }
-  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...".
+  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...". Where there is no open_notify(), as where a device
+  // is driven: notify_service_manager().
   // Errors:
   //   EBADF                 open_notify() has not succeeded.
   //   EAGAIN                systemd is slow to read: try again later.
   //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
     if (!fd_ || to_.size() == 0) return Error(EBADF);
-    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
-    return detail::check(static_cast<int>(sent));
+    return detail::tell_service_manager(fd_, to_, state);
   }
   // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
   // case. Errors: those of write(2) on the device, which then stays armed.

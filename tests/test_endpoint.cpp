@@ -429,6 +429,7 @@ TEST_CASE("endpoints: none is equal to none alone, and unnamed Unix sockets to e
   sockaddr_un unnamed{};
   unnamed.sun_family = AF_UNIX;
   CHECK(equal(Endpoint(), Endpoint()));
+  CHECK(equal(written(sockaddr{}), Endpoint()));  // of which the kernel has said the size
   CHECK(equal(written(unnamed, sizeof(sa_family_t)), written(unnamed, sizeof(sa_family_t))));
   CHECK_FALSE(equal(written(unnamed, sizeof(sa_family_t)), Endpoint()));
   CHECK_FALSE(equal(written(unnamed, sizeof(sa_family_t)), *Endpoint::unix_path("@x")));
