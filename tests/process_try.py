@@ -93,12 +93,13 @@ class Shell:
         os.write(self.master, line.encode() + b'\n')
 
     def lacks(self, lines):
-        """Those of the lines that have not been printed. Programs that share a terminal write into each other's lines,
-        so each may stand anywhere; but no text counts for two."""
+        """Those of the lines that have not been printed. Programs that share a terminal write into each other's lines:
+        each may begin anywhere, and end before what an example or the shell says. But no text counts for two."""
         printed = self.output.replace('\r', '')
         missing = []
         for line in lines:
-            found = re.search('.*'.join(map(re.escape, line.split('...'))), printed)
+            pattern = '.*'.join(map(re.escape, line.split('...'))) + rf'(?=\n|\Z|({"|".join(NAMES)}): |\[\d)'
+            found = re.search(pattern, printed)
             if found:
                 printed = printed[:found.start()] + '\n' + printed[found.end():]
             else:
