@@ -2,6 +2,7 @@
 """What the head of each example says to try, typed into a shell as it stands there: every line that begins with `$` is
 a command, and those below it, up to the next one, are what must be printed. `...` stands for anything. More may be
 printed, and in another order, as programs in the background have their say when they like."""
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -23,7 +24,7 @@ import process  # noqa: E402
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / 'examples'
 NAMES = sorted(path.stem for path in EXAMPLES.glob('*.cpp'))
-PROGRAMS = {pathlib.Path(path).name: process.command(path) for path in sys.argv[1:]}
+PROGRAMS = {pathlib.Path(path).name: process.command(os.path.abspath(path)) for path in sys.argv[1:]}
 del sys.argv[1:]
 
 
@@ -135,26 +136,21 @@ class Shell:
 
 
 class Try(unittest.TestCase):
-    def build_directory(self):
-        """Where `./NAME` is the example, as it is for whoever has built it; in a cross build, behind the emulator."""
-        directory = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, directory)
-        for name, command in PROGRAMS.items():
-            path = pathlib.Path(directory, name)
-            path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
-            path.chmod(0o755)
-        return directory
+    def test_every_example_is_here(self):
+        self.assertEqual(sorted(PROGRAMS), NAMES)
 
-    def follow(self, name):
-        steps = session(name)
+    def test_what_the_head_of_each_example_says_to_try_does_what_it_says(self):
+        for name in NAMES:
+            with self.subTest(name), contextlib.ExitStack() as leave:
+                self.follow(name, session(name), leave)
+
+    def follow(self, name, steps, leave):
         self.assertTrue(any(f'./{name} ' in command and printed for command, printed in steps), 'nothing to try')
         for tool in ('nc', 'curl', 'socat'):
             if not shutil.which(tool) and any(re.search(rf'(^|[|&;(] ?){tool} ', command) for command, _ in steps):
                 self.skipTest(f'no {tool} here')
-        ports = Ports()
-        self.addCleanup(ports.close)
-        shell = Shell(self.build_directory())
-        self.addCleanup(shell.close)
+        ports = leave.enter_context(contextlib.closing(Ports()))
+        shell = leave.enter_context(contextlib.closing(Shell(self.directory(leave))))
         for command, printed in steps:
             shell.type(ports.replace(command))
             try:
@@ -163,6 +159,15 @@ class Try(unittest.TestCase):
                 raise AssertionError(f'$ {command}\n{error}') from None
         # Whoever has followed it is left without an example in the background.
         process.wait_until(lambda: not self.example_runs(shell))
+
+    def directory(self, leave):
+        """Where `./NAME` is the example, as it is for whoever has built it; in a cross build, behind the emulator."""
+        directory = leave.enter_context(tempfile.TemporaryDirectory())
+        for name, command in PROGRAMS.items():
+            path = pathlib.Path(directory, name)
+            path.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+            path.chmod(0o755)
+        return directory
 
     def example_runs(self, shell):
         paths = {command[-1].encode() for command in PROGRAMS.values()}
@@ -174,16 +179,6 @@ class Try(unittest.TestCase):
                 pass
         return False
 
-    def test_every_example_is_here(self):
-        self.assertEqual(sorted(PROGRAMS), NAMES)
-
-
-def add_tests():
-    for name in NAMES:
-        setattr(Try, f'test_what_{name}_says_to_try_does_what_it_says', lambda self, name=name: self.follow(name))
-
-
-add_tests()
 
 if __name__ == '__main__':
     unittest.main()
