@@ -3,7 +3,8 @@
 // fails is started anew, after a pause that doubles each time and is short again once the server has been well for a
 // while. A task whose server hangs has no heartbeat: then the watchdog is not fed, and the machine or systemd acts.
 //
-// Try. What a watchdog's device would get is read from a named pipe. (A real /dev/watchdog resets the machine!)
+// Try. What a watchdog's device would get is read from a named pipe, which the shell holds open: one that nobody reads
+// cannot be opened. (A real /dev/watchdog resets the machine!)
 //   $ ./echo 127.0.0.1:8001 &
 //   echo: listening on 127.0.0.1:8001, ...
 //   $ mkfifo dog; exec 3<>dog
@@ -19,7 +20,7 @@
 //   supervisor: 127.0.0.1:8001 does not answer
 //   $ kill -CONT %1
 //   supervisor: 127.0.0.1:8001 answers again
-//   $ kill %1 %2 %3; rm dog
+//   $ kill %1 %2 %3; rm dog; exec 3>&-
 //   supervisor: stopped, failures: ...
 // Under systemd (Type=notify, WatchdogSec=10) it says that it is ready, well, and stopping.
 
@@ -261,7 +262,7 @@ int main(int argc, char** argv) {
   for (std::size_t i = 0; i < service_count; ++i) services[i].start();
   // Of Type=notify, whichever watchdog is fed. ENOENT: it was not started by systemd, which is no error here.
   const mote::Result<void> told = mote::notify_service_manager("READY=1");
-  if (!told && told.error() != ENOENT) return fail("tell", "$NOTIFY_SOCKET", told.error());
+  if (!told && told.error() != ENOENT) fail("tell", "systemd that it is ready", told.error());
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
   static_cast<void>(watchdog.close());  // the end is intended: the machine goes on without a watchdog
