@@ -12,7 +12,7 @@
 //   $ curl -i -d x http://127.0.0.1:8000/
 //   HTTP/1.1 405 Method Not Allowed
 //   $ kill %1
-//   http_hello: stopped; pages sent: 1; acceptor, service and 0 clients: 2 drained, 0 cancelled, 0 destroyed
+//   http_hello: stopped; pages sent: 1; acceptor, service and ... drained, 0 cancelled, 0 destroyed
 
 #include <errno.h>
 #include <getopt.h>
