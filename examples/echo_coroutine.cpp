@@ -65,7 +65,7 @@ static mote::Co<mote::Result<void>> accept(Frames&, mote::Listener listener) {
 
 static const char usage[] =
     "usage: echo_coroutine [--grace SECONDS] [--selector epoll|poll] [--quiet] [ADDRESS:PORT]\n"
-    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:/path are others\n";
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
 [[noreturn]] static void exit_with_usage(FILE* to, int code) {
   fputs(usage, to);

@@ -134,7 +134,7 @@ static int fail(const char* what, const char* about, mote::Error error) {
 
 static const char usage[] =
     "usage: echo_failures [ADDRESS:PORT]\n"
-    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:/path are others\n";
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
 [[noreturn]] static void exit_with_usage(FILE* to, int code) {
   fputs(usage, to);

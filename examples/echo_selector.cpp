@@ -136,7 +136,7 @@ static void serve(mote::Selector& selector, Client& client, std::size_t index) {
 
 static const char usage[] =
     "usage: echo_selector [--selector epoll|poll] [ADDRESS:PORT]\n"
-    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:/path are others\n";
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
 [[noreturn]] static void exit_with_usage(FILE* to, int code) {
   fputs(usage, to);

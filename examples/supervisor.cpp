@@ -155,7 +155,7 @@ static void begin_shutdown() {
 
 static const char usage[] =
     "usage: supervisor [--interval SECONDS] [--back-off SECONDS] [--watchdog DEVICE] ADDRESS:PORT...\n"
-    "ADDRESS:PORT as in 127.0.0.1:8000, [::1]:8000 or unix:/path: echo servers, up to eight\n";
+    "ADDRESS:PORT as in 127.0.0.1:8000, [::1]:8000 or unix:@name: echo servers, up to eight\n";
 
 [[noreturn]] static void exit_with_usage(FILE* to, int code) {
   fputs(usage, to);

@@ -18,7 +18,7 @@ ECHO_COROUTINE = process.command(sys.argv.pop())
 ECHO_TWO_CLIENTS = process.command(sys.argv.pop())
 ECHO = process.command(sys.argv.pop())
 USAGE = ('usage: {} [--grace SECONDS] [--selector epoll|poll] [--quiet] [ADDRESS:PORT]\n'
-         'ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:/path are others\n')
+         'ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n')
 
 
 class EchoOnEpoll(unittest.TestCase):

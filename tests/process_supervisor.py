@@ -15,7 +15,7 @@ import process  # noqa: E402
 ECHO = process.command(sys.argv.pop())
 SUPERVISOR = process.command(sys.argv.pop())
 USAGE = ('usage: supervisor [--interval SECONDS] [--back-off SECONDS] [--watchdog DEVICE] ADDRESS:PORT...\n'
-         'ADDRESS:PORT as in 127.0.0.1:8000, [::1]:8000 or unix:/path: echo servers, up to eight\n')
+         'ADDRESS:PORT as in 127.0.0.1:8000, [::1]:8000 or unix:@name: echo servers, up to eight\n')
 
 
 class Supervisor(unittest.TestCase):
