@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MIT
 // A TCP echo server that shuts down gracefully, in static memory alone: one task accepts, one task per client echoes.
 //
-//   ./echo --bind ::1 --grace 5 7777         and in other terminals: nc ::1 7777
-// Try: Ctrl-C with clients connected: new ones are refused at once, the others may go on for the grace period. A second
-// Ctrl-C ends that. Build it with -DECHO_MAX_CLIENTS=2: a third client is served when one of the two has left.
+// Try, where it has been built (in the foreground, Ctrl-C does what `kill` does here):
+//   $ ./echo 127.0.0.1:8000 &
+//   echo: listening on 127.0.0.1:8000, selector epoll, at most 64 clients, ... bytes of static memory
+//   $ echo hello | nc -N 127.0.0.1 8000
+//   hello
+//   $ (echo I stay; sleep 60) | nc 127.0.0.1 8000 &
+//   I stay
+//   $ kill %1
+//   echo: Terminated: the acceptor and 1 client: 1 drained, 1 cancelled, 0 destroyed
+// New clients are refused at once. Those that are connected may go on for the grace period; a second signal ends that.
+// Built with -DECHO_MAX_CLIENTS=2, it serves a third client when one of the two has left.
 
 #include <getopt.h>
 #include <signal.h>
@@ -71,33 +79,29 @@ static mote::TaskPool<Acceptor, 1> acceptor;
 
 // ---- the program --------------------------------------------------------------------------------------------
 
-static const char usage[] = "usage: echo [--bind ADDR] [--grace SECONDS] [--selector epoll|poll] [--quiet] [PORT]\n";
-
-static void complain(const char* what, const char* about, const char* why) {
-  fprintf(stderr, "echo: %s '%s': %s\n", what, about, why);
-}
+static const char usage[] =
+    "usage: echo [--grace SECONDS] [--selector epoll|poll] [--quiet] [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
 [[noreturn]] static void exit_with_usage(FILE* to, int code) {
   fputs(usage, to);
   exit(code);
 }
 
-[[noreturn]] static void refuse(const char* what, const char* argument, const char* why) {
-  complain(what, argument, why);
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "echo: '%s': %s\n", argument, why);
   exit_with_usage(stderr, 2);
 }
 
 static int fail(const char* what, const char* about, mote::Error error) {
-  complain(what, about, error.message());
+  fprintf(stderr, "echo: cannot %s %s: %s\n", what, about, error.message());
   return 1;
 }
 
-static mote::Result<mote::Endpoint> parse_endpoint(const char* address, const char* port) {
-  char text[128];
-  snprintf(text, sizeof text, "[%s]:%s", address, port);
-  mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
-  if (!endpoint) refuse("bad address or port", text, endpoint.error().message());
-  return endpoint;
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
 }
 
 static mote::Duration parse_grace(const char* text) {
@@ -105,18 +109,18 @@ static mote::Duration parse_grace(const char* text) {
   const double seconds = strtod(text, &end);
   // strtod() alone would take "inf" and "0x1p3", too.
   const bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
-  if (!is_number || seconds > 1e9) refuse("bad grace period", text, "not a number of seconds");
+  if (!is_number || seconds > 1e9) refuse(text, "the grace period is a number of seconds");
   return mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
 }
 
 static bool is_poll(const char* selector) {
   if (strcmp(selector, "poll") == 0) return true;
-  if (strcmp(selector, "epoll") != 0) refuse("bad selector", selector, "neither epoll nor poll");
+  if (strcmp(selector, "epoll") != 0) refuse(selector, "the selector is epoll or poll");
   return false;
 }
 
 struct Options {
-  mote::Result<mote::Endpoint> endpoint;
+  mote::Endpoint endpoint;
   mote::Duration grace;
   const char* selector;
   bool poll;
@@ -125,20 +129,18 @@ struct Options {
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
 static Options parse(int argc, char** argv) {
-  const option names[] = {{"bind", required_argument, nullptr, 'b'},     {"grace", required_argument, nullptr, 'g'},
-                          {"selector", required_argument, nullptr, 's'}, {"quiet", no_argument, nullptr, 'q'},
-                          {"help", no_argument, nullptr, 'h'},           {nullptr, 0, nullptr, 0}};
-  const char* address = "127.0.0.1";
-  const char* port = "8000";
+  const option names[] = {{"grace", required_argument, nullptr, 'g'},
+                          {"selector", required_argument, nullptr, 's'},
+                          {"quiet", no_argument, nullptr, 'q'},
+                          {"help", no_argument, nullptr, 'h'},
+                          {nullptr, 0, nullptr, 0}};
   const char* grace = "2";
   const char* selector = "epoll";
   bool quiet = false;
   for (;;) {
-    const int name = getopt_long(argc, argv, "", names, nullptr);
+    const int name = getopt_long(argc, argv, "h", names, nullptr);
     if (name == -1) break;
-    if (name == 'b') {
-      address = optarg;
-    } else if (name == 'g') {
+    if (name == 'g') {
       grace = optarg;
     } else if (name == 's') {
       selector = optarg;
@@ -150,9 +152,9 @@ static Options parse(int argc, char** argv) {
       exit_with_usage(stderr, 2);
     }
   }
-  if (optind < argc) port = argv[optind];
-  if (optind + 1 < argc) refuse("unexpected argument", argv[optind + 1], "the port is the only one");
-  return {parse_endpoint(address, port), parse_grace(grace), selector, is_poll(selector), quiet};
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
+  const char* const where = optind < argc ? argv[optind] : "127.0.0.1:8000";
+  return {parse_endpoint(where), parse_grace(grace), selector, is_poll(selector), quiet};
 }
 
 static void print_start(const Options& options, const mote::Listener& listener) {
@@ -162,10 +164,13 @@ static void print_start(const Options& options, const mote::Listener& listener) 
          sizeof reactor + sizeof epoll_selector + sizeof poll_selector + sizeof clients + sizeof acceptor);
 }
 
+// All tasks that there were when the signal came: one accepts, and one serves each client.
 static void print_end(const Options& options, const mote::ShutdownReport& report) {
   if (options.quiet) return;
-  printf("echo: %s%s: %u tasks drained, %u cancelled, %u destroyed\n", strsignal(report.signal),
-         report.forced ? ", forced" : "", report.drained, report.cancelled, report.destroyed);
+  const unsigned served = report.drained + report.cancelled + report.destroyed - 1;
+  printf("echo: %s%s: the acceptor and %u client%s: %u drained, %u cancelled, %u destroyed\n", strsignal(report.signal),
+         report.forced ? ", forced" : "", served, served == 1 ? "" : "s", report.drained, report.cancelled,
+         report.destroyed);
 }
 
 int main(int argc, char** argv) {
@@ -173,20 +178,20 @@ int main(int argc, char** argv) {
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = options.poll ? reactor.open(poll_selector) : reactor.open(epoll_selector);
-  if (!opened) return fail("cannot open", options.selector, opened.error());
+  if (!opened) return fail("open", options.selector, opened.error());
   mote::Listener listener;
   mote::Listener::Options listening;
   listening.no_delay = true;  // an echo of one byte should not wait for more
   mote::GracefulShutdown shutdown(reactor, {SIGINT, SIGTERM}, options.grace);
-  const mote::Result<void> listens = listener.open(reactor, *options.endpoint, listening);
-  if (!listens) return fail("cannot listen on", options.endpoint->text().c_str(), listens.error());
+  const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
+  if (!listens) return fail("listen on", options.endpoint.text().c_str(), listens.error());
   const mote::Result<void> handles = shutdown.open();  // takes the signals over before anybody is told that they work
-  if (!handles) return fail("cannot handle", "signals", handles.error());
+  if (!handles) return fail("handle", "signals", handles.error());
   print_start(options, listener);
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
   const mote::Result<mote::ShutdownReport> report = shutdown.run();
-  if (!report) return fail("cannot run with", options.selector, report.error());
+  if (!report) return fail("run", "the reactor", report.error());
   print_end(options, *report);
   return 0;
 }

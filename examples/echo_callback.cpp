@@ -2,16 +2,22 @@
 // The echo server in handlers: no tasks, a function is called when a descriptor is ready. This is the style of C event
 // loops, and the choice where a state machine exists already. What an await does by itself is done by hand here: bytes
 // that could not be written are kept, and reading pauses meanwhile; the listener pauses while all connections are in
-// use; the shutdown counts the connections with hold() and release().
+// use, or there is no descriptor left; the shutdown counts the connections with hold() and release().
 //
-//   ./echo_callback '[::1]:7777'         and in another terminal: nc ::1 7777
-//
-// Try: `ulimit -n 8` before you start it, and connect three times: the third is served when another leaves.
+// Try:
+//   $ ./echo_callback 127.0.0.1:8000 &
+//   echo_callback: listening on 127.0.0.1:8000, at most 32 clients
+//   $ echo hello | nc -N 127.0.0.1 8000
+//   hello
+//   $ (echo I stay; sleep 60) | nc 127.0.0.1 8000 &
+//   I stay
+//   $ kill %1
+//   echo_callback: stopped; 1 client was cut off
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include <mote.hpp>
 
@@ -123,39 +129,44 @@ static int fail(const char* what, const char* about, mote::Error error) {
   return 1;
 }
 
-static const char usage[] = "usage: echo_callback [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+static const char usage[] =
+    "usage: echo_callback [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
-[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
-  fputs(usage, stream);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
   exit(code);
 }
 
-struct Options {
-  const char* where;
-  mote::Endpoint endpoint;
-};
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "echo_callback: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
+}
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
-static Options parse(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
-  if (argc > 2) exit_with_usage(stderr, 2);
-  const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) {
-    fprintf(stderr, "echo_callback: bad address '%s': %s\n", where, endpoint.error().message());
-    exit_with_usage(stderr, 2);
-  }
-  return {where, *endpoint};
+static mote::Endpoint parse(int argc, char** argv) {
+  const option names[] = {{"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const int name = getopt_long(argc, argv, "h", names, nullptr);
+  if (name == 'h') exit_with_usage(stdout, 0);
+  if (name != -1) exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
+  return parse_endpoint(optind < argc ? argv[optind] : "127.0.0.1:8000");
 }
 
 int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
+  const mote::Endpoint endpoint = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
-  const mote::Result<void> listens = listener.open(reactor, options.endpoint);
-  if (!listens) return fail("listen on", options.where, listens.error());
+  const mote::Result<void> listens = listener.open(reactor, endpoint);
+  if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
   printf("echo_callback: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
          max_connections);
   resume_accepting();
@@ -163,6 +174,7 @@ int main(int argc, char** argv) {
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
   const unsigned left = close_connections();
-  printf("echo_callback: stopped%s, %u connections were still open\n", report->forced ? " at once" : "", left);
+  printf("echo_callback: stopped%s; %u client%s cut off\n", report->forced ? " at once" : "", left,
+         left == 1 ? " was" : "s were");
   return 0;
 }

@@ -1,14 +1,25 @@
 // SPDX-License-Identifier: MIT
-// What happens when a task fails. An echo server of lines, in which a client that sends `boom` makes its task fail:
-// that connection is closed, all others go on. Every client's task is joined by another one, its guard, which prints
-// how it ended as soon as it has ended, also during a shutdown.
+// What happens when a task fails. An echo server of lines, in which a client that sends `boom`, or a line of more than
+// 255 bytes, makes its task fail: that connection is closed, all others go on. Every client's task is joined by another
+// one, its guard, which prints how it ended as soon as it has ended, also during a shutdown.
 //
-//   ./echo_failures 127.0.0.1:7777         and in several terminals: telnet 127.0.0.1 7777
-//
-// Try: say something, then `boom`, in one of them. Leave another one. Press Ctrl-C while others are connected, and
-// leave them, or do not. Send a line of more than 255 bytes: an error that nobody had thought of is an outcome, too.
+// Try:
+//   $ ./echo_failures 127.0.0.1:8000 &
+//   echo_failures: listening on 127.0.0.1:8000, at most 16 clients
+//   $ (echo I stay; sleep 60) | nc 127.0.0.1 8000 &
+//   I stay
+//   $ printf 'hello\nboom\n' | nc -N 127.0.0.1 8000
+//   hello
+//   echo_failures: client 127.0.0.1:...: failed: Protocol error
+//   $ echo hello | nc -N 127.0.0.1 8000
+//   hello
+//   echo_failures: client 127.0.0.1:...: done
+//   $ kill %1
+//   echo_failures: client 127.0.0.1:...: cancelled
+//   echo_failures: stopped; clients done: 1, failed: 1, cancelled: 1
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,40 +132,45 @@ static int fail(const char* what, const char* about, mote::Error error) {
   return 1;
 }
 
-static const char usage[] = "usage: echo_failures [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+static const char usage[] =
+    "usage: echo_failures [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
-[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
-  fputs(usage, stream);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
   exit(code);
 }
 
-struct Options {
-  const char* where;
-  mote::Endpoint endpoint;
-};
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "echo_failures: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
+}
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
-static Options parse(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
-  if (argc > 2) exit_with_usage(stderr, 2);
-  const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) {
-    fprintf(stderr, "echo_failures: bad address '%s': %s\n", where, endpoint.error().message());
-    exit_with_usage(stderr, 2);
-  }
-  return {where, *endpoint};
+static mote::Endpoint parse(int argc, char** argv) {
+  const option names[] = {{"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const int name = getopt_long(argc, argv, "h", names, nullptr);
+  if (name == 'h') exit_with_usage(stdout, 0);
+  if (name != -1) exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
+  return parse_endpoint(optind < argc ? argv[optind] : "127.0.0.1:8000");
 }
 
 int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
+  const mote::Endpoint endpoint = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
   mote::Listener listener;
-  const mote::Result<void> listens = listener.open(reactor, options.endpoint);
-  if (!listens) return fail("listen on", options.where, listens.error());
+  const mote::Result<void> listens = listener.open(reactor, endpoint);
+  if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
   printf("echo_failures: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
          max_clients);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
@@ -162,7 +178,7 @@ int main(int argc, char** argv) {
   mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
-  printf("echo_failures: stopped, of the clients %u were done, %u failed, %u were cancelled\n", done_count,
-         failed_count, cancelled_count);
+  printf("echo_failures: stopped; clients done: %u, failed: %u, cancelled: %u\n", done_count, failed_count,
+         cancelled_count);
   return 0;
 }

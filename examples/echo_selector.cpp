@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT
 // The selector alone, without the reactor: the classic loop around wait(), plain POSIX calls beside it. A good fit
-// where a loop exists already, or where a handful of descriptors is all there is.
+// where a loop exists already, or where a handful of descriptors is all there is. What a client does not read waits in
+// its Client, which is not read from meanwhile.
 //
-//   ./echo_selector --selector poll [::1]:7777         and in another terminal: nc ::1 7777
-//
-// Try: leave it alone, and it prints 'no events' every second. Paste a large file into nc and stop nc with Ctrl-Z:
-// what it does not read waits in its Client, which is not read from meanwhile. Ctrl-C ends the program.
+// Try:
+//   $ ./echo_selector --selector poll 127.0.0.1:8000 &
+//   echo_selector: listening on 127.0.0.1:8000, selector poll, at most 8 clients
+//   $ echo hello | nc -N 127.0.0.1 8000
+//   hello
+//   echo_selector: no events
+//   $ kill %1
+//   echo_selector: stopped
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,11 +134,30 @@ static void serve(mote::Selector& selector, Client& client, std::size_t index) {
 
 // ---- the program --------------------------------------------------------------------------------------------
 
-static const char usage[] = "usage: echo_selector [--selector epoll|poll] [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+static const char usage[] =
+    "usage: echo_selector [--selector epoll|poll] [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
-[[noreturn]] static void refuse(const char* argument) {
-  fprintf(stderr, "echo_selector: cannot use '%s'\n%s", argument, usage);
-  exit(2);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
+  exit(code);
+}
+
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "echo_selector: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
+}
+
+static bool is_poll(const char* selector) {
+  if (strcmp(selector, "poll") == 0) return true;
+  if (strcmp(selector, "epoll") != 0) refuse(selector, "the selector is epoll or poll");
+  return false;
 }
 
 struct Options {
@@ -140,30 +165,20 @@ struct Options {
   bool poll;
 };
 
-static bool is_poll(const char* selector) {
-  if (strcmp(selector, "poll") == 0) return true;
-  if (strcmp(selector, "epoll") != 0) refuse(selector);
-  return false;
-}
-
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
 static Options parse(int argc, char** argv) {
-  mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse("127.0.0.1:8000");
-  bool poll = false;
-  for (int i = 1; i < argc; ++i) {
-    if (strcmp(argv[i], "--help") == 0) {
-      fputs(usage, stdout);
-      exit(0);
-    }
-    if (strcmp(argv[i], "--selector") == 0 && i + 1 < argc) {
-      ++i;
-      poll = is_poll(argv[i]);
-    } else {
-      endpoint = mote::Endpoint::parse(argv[i]);
-      if (!endpoint) refuse(argv[i]);
-    }
+  const option names[] = {
+      {"selector", required_argument, nullptr, 's'}, {"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const char* selector = "epoll";
+  for (;;) {
+    const int name = getopt_long(argc, argv, "h", names, nullptr);
+    if (name == -1) break;
+    if (name == 'h') exit_with_usage(stdout, 0);
+    if (name != 's') exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+    selector = optarg;
   }
-  return {*endpoint, poll};
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
+  return {parse_endpoint(optind < argc ? argv[optind] : "127.0.0.1:8000"), is_poll(selector)};
 }
 
 // The port may have been 0: getsockname() tells which one the kernel has chosen.
@@ -177,7 +192,7 @@ static void print_start(const char* selector) {
 
 // A second without an event.
 static void on_idle(mote::Selector& selector) {
-  puts("no events");
+  puts("echo_selector: no events");
   if (client_count == max_clients) return;
   static_cast<void>(selector.modify(listener.get(), mote::Interest::read, listener_token));
 }
@@ -191,7 +206,7 @@ static int run(mote::Selector& selector) {
     for (std::size_t i = 0; i < *count; ++i) {
       const std::uint64_t token = ready[i].token;
       if (token == quit_token) {
-        puts("stopped");
+        puts("echo_selector: stopped");
         return 0;
       }
       if (token == listener_token) {

@@ -3,11 +3,19 @@
 // what it does not take; a limit on the time that a request may take, so that clients who send a byte now and then do
 // not keep the others out. Beside serving, a service task does its work once a second.
 //
-//   ./http_hello '[::1]:8080'        and then: curl -i 'http://[::1]:8080/'        or a browser
-//
-// Try: curl -X POST -d x ... (405) · reload the page (the same connection) · nc, and type slowly (it ends after 10 s)
+// Try, or with a browser:
+//   $ ./http_hello 127.0.0.1:8000 &
+//   http_hello: listening on http://127.0.0.1:8000/
+//   $ curl -i http://127.0.0.1:8000/
+//   HTTP/1.1 200 OK
+//   <body><h1>Hello</h1><p>Up for ... seconds, ... pages sent.</p></body></html>
+//   $ curl -i -d x http://127.0.0.1:8000/
+//   HTTP/1.1 405 Method Not Allowed
+//   $ kill %1
+//   http_hello: stopped; pages sent: 1; acceptor, service and ... drained, 0 cancelled, 0 destroyed
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,46 +246,60 @@ static int fail(const char* what, const char* about, mote::Error error) {
   return 1;
 }
 
-static const char usage[] = "usage: http_hello [--patience SECONDS] [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+static const char usage[] =
+    "usage: http_hello [--patience SECONDS] [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
-[[noreturn]] static void refuse(const char* argument) {
-  fprintf(stderr, "http_hello: cannot use '%s'\n%s", argument, usage);
-  exit(2);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
+  exit(code);
+}
+
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "http_hello: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
 }
 
 static mote::Duration parse_patience(const char* text) {
   const bool is_number = text[strspn(text, "0123456789")] == '\0';
   const long seconds = is_number ? strtol(text, nullptr, 10) : 0;
-  if (seconds < 1 || seconds > 3600) refuse(text);
+  if (seconds < 1 || seconds > 3600) refuse(text, "the patience is 1 to 3600 seconds");
   return std::chrono::seconds(seconds);
 }
 
 struct Options {
-  const char* where;
   mote::Endpoint endpoint;
   mote::Duration patience;
 };
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
 static Options parse(int argc, char** argv) {
-  const char* where = "127.0.0.1:8080";
-  const char* patience_text = "10";
-  for (int i = 1; i < argc; ++i) {
-    if (strcmp(argv[i], "--help") == 0) {
-      fputs(usage, stdout);
-      exit(0);
-    }
-    if (strcmp(argv[i], "--patience") == 0 && i + 1 < argc) {
-      ++i;
-      patience_text = argv[i];
-    } else {
-      where = argv[i];
-    }
+  const option names[] = {
+      {"patience", required_argument, nullptr, 'p'}, {"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const char* limit = "10";
+  for (;;) {
+    const int name = getopt_long(argc, argv, "h", names, nullptr);
+    if (name == -1) break;
+    if (name == 'h') exit_with_usage(stdout, 0);
+    if (name != 'p') exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+    limit = optarg;
   }
-  const mote::Duration limit = parse_patience(patience_text);
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) refuse(where);
-  return {where, *endpoint, limit};
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
+  return {parse_endpoint(optind < argc ? argv[optind] : "127.0.0.1:8000"), parse_patience(limit)};
+}
+
+// All tasks that there were when the signal came: one accepts, one is the service, and one serves each client.
+static void print_end(const mote::ShutdownReport& report) {
+  const unsigned clients = report.drained + report.cancelled + report.destroyed - 2;
+  printf("http_hello: stopped; pages sent: %u; acceptor, service and %u client%s: ", pages_sent, clients,
+         clients == 1 ? "" : "s");
+  printf("%u drained, %u cancelled, %u destroyed\n", report.drained, report.cancelled, report.destroyed);
 }
 
 int main(int argc, char** argv) {
@@ -291,7 +313,7 @@ int main(int argc, char** argv) {
   mote::Listener::Options listening;
   listening.no_delay = true;
   const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
-  if (!listens) return fail("listen on", options.where, listens.error());
+  if (!listens) return fail("listen on", options.endpoint.text().c_str(), listens.error());
   printf("http_hello: listening on http://%s/\n", listener.local_endpoint()->text().c_str());
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
@@ -300,7 +322,6 @@ int main(int argc, char** argv) {
 
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
-  printf("http_hello: stopped after %u pages; %u connections were cut off\n", pages_sent,
-         report->cancelled + report->destroyed);
+  print_end(*report);
   return 0;
 }

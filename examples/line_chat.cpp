@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: MIT
 // A chat server: LineReader cuts what comes into lines, and each line goes to everybody else. A second thread brings in
-// the operator's announcements by a Mailbox. Here it reads standard input; think of a vendor's library that blocks.
+// the operator's announcements by a Mailbox. Here it reads standard input; think of a vendor's library that blocks. A
+// member who does not read is put out of the room as soon as its socket's buffer is full: nobody waits for it.
 //
-//   ./line_chat '[::1]:7777'         and in several terminals: nc ::1 7777
-//
-// Try: talk. Type a line here, at the server. Stop one nc with Ctrl-Z and paste much text into another: the stopped one
-// is put out of the room as soon as its socket's buffer is full; nobody waits for it. Send a line of 300 characters.
+// Try. The operator's lines come from a named pipe, as all of this is one terminal:
+//   $ mkfifo operator; ./line_chat 127.0.0.1:8000 <>operator &
+//   line_chat: listening on 127.0.0.1:8000, at most 16 members
+//   $ nc -d 127.0.0.1 8000 &
+//   line_chat: 127.0.0.1:... has come
+//   $ echo hello | nc -N 127.0.0.1 8000
+//   127.0.0.1:...: has come
+//   127.0.0.1:...: hello
+//   127.0.0.1:...: has left
+//   $ echo maintenance at noon >operator
+//   operator: maintenance at noon
+//   $ kill %1; rm operator
+//   server: closes in two seconds
+//   line_chat: stopped; the acceptor and 1 member: 1 drained, 1 cancelled, 0 destroyed
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -163,41 +175,46 @@ static int fail(const char* what, const char* about, mote::Error error) {
   return 1;
 }
 
-static const char usage[] = "usage: line_chat [ADDRESS:PORT | [ADDRESS]:PORT]\n";
+static const char usage[] =
+    "usage: line_chat [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
 
-[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
-  fputs(usage, stream);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
   exit(code);
 }
 
-struct Options {
-  const char* where;
-  mote::Endpoint endpoint;
-};
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "line_chat: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
+}
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
-static Options parse(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
-  if (argc > 2) exit_with_usage(stderr, 2);
-  const char* const where = argc == 2 ? argv[1] : "127.0.0.1:8000";
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) {
-    fprintf(stderr, "line_chat: bad address '%s': %s\n", where, endpoint.error().message());
-    exit_with_usage(stderr, 2);
-  }
-  return {where, *endpoint};
+static mote::Endpoint parse(int argc, char** argv) {
+  const option names[] = {{"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const int name = getopt_long(argc, argv, "h", names, nullptr);
+  if (name == 'h') exit_with_usage(stdout, 0);
+  if (name != -1) exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
+  return parse_endpoint(optind < argc ? argv[optind] : "127.0.0.1:8000");
 }
 
 int main(int argc, char** argv) {
-  const Options options = parse(argc, argv);
+  const mote::Endpoint endpoint = parse(argc, argv);
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   mote::Result<void> opened = reactor.open();
   if (opened) opened = announcements.open(reactor, mote::Delegate<void()>::of<&announce>());
   if (!opened) return fail("open", "the reactor", opened.error());
   mote::Listener listener;
-  const mote::Result<void> listens = listener.open(reactor, options.endpoint);
-  if (!listens) return fail("listen on", options.where, listens.error());
+  const mote::Result<void> listens = listener.open(reactor, endpoint);
+  if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
   printf("line_chat: listening on %s, at most %zu members\n", listener.local_endpoint()->text().c_str(), max_members);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
 
@@ -213,6 +230,8 @@ int main(int argc, char** argv) {
   close(stop_pipe[1]);  // the thread ends before the mailbox does
   pthread_join(operators_thread, nullptr);
   if (!report) return fail("run", "the reactor", report.error());
-  printf("line_chat: stopped, %u members were put out\n", report->cancelled + report->destroyed);
+  const unsigned members_left = report->drained + report->cancelled + report->destroyed - 1;  // and one that accepts
+  printf("line_chat: stopped; the acceptor and %u member%s: %u drained, %u cancelled, %u destroyed\n", members_left,
+         members_left == 1 ? "" : "s", report->drained, report->cancelled, report->destroyed);
   return 0;
 }

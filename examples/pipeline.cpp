@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: MIT
 // A pipeline of two tasks: one reads samples, a number a line; the other sums them up and writes a line for every so
 // many. The channel between them is bounded: when the output is slow the reader waits, and so does the program that
-// feeds it.
+// feeds it, such as `seq 10000000` when the output is a pager. A signal ends the reading: what has been read is still
+// summed up and written.
 //
-//   seq 100 | ./pipeline --every 25         or: mkfifo /tmp/samples && ./pipeline --timeout 5 /tmp/samples
-//                                           and in another terminal: seq 100 >/tmp/samples
-//
-// Try: feed nothing for five seconds, it says so and goes on. Ctrl-C between samples: no more are read, those that have
-// been are summed up and written. seq 10000000 | ./pipeline | less: it waits as long as you look at the first page.
+// Try:
+//   $ seq 100 | ./pipeline --every 50
+//   50 samples, 1 to 50, mean 25.5
+//   50 samples, 51 to 100, mean 75.5
+//   pipeline: samples read: 100, written: 100
+//   $ mkfifo samples; ./pipeline --every 3 --timeout 1 samples &
+//   pipeline: no sample for 1 s
+//   $ seq 4 >samples
+//   3 samples, 1 to 3, mean 2
+//   $ kill %1; rm samples
+//   1 sample, 4 to 4, mean 4
+//   pipeline: stopped; samples read: 4, written: 4
 
 #include <errno.h>
 #include <fcntl.h>
@@ -137,7 +145,9 @@ struct Writer : mote::StateMachine {
     ++count;
   }
   mote::ByteView summary() {
-    const int size = snprintf(text, sizeof text, "%u samples, %g to %g, mean %g\n", count, least, most, sum / count);
+    const char* const plural = count == 1 ? "" : "s";
+    const int size =
+        snprintf(text, sizeof text, "%u sample%s, %g to %g, mean %g\n", count, plural, least, most, sum / count);
     return {text, static_cast<std::size_t>(size)};
   }
 };
@@ -154,11 +164,18 @@ static void print_failure(const mote::Task& task, mote::Outcome outcome) {
   if (outcome.kind == mote::Outcome::Kind::failed) fail(task.name(), "", outcome.error);
 }
 
-static const char usage[] = "usage: pipeline [--every SAMPLES] [--timeout SECONDS] [FILE]\n";
+static const char usage[] =
+    "usage: pipeline [--every SAMPLES] [--timeout SECONDS] [FILE]\n"
+    "FILE is standard input if it is not given; a named pipe is read until a signal ends that\n";
 
-[[noreturn]] static void refuse(const char* what, const char* argument) {
-  fprintf(stderr, "pipeline: bad %s '%s'\n%s", what, argument, usage);
-  exit(2);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
+  exit(code);
+}
+
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "pipeline: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
 }
 
 // A named pipe is opened for writing, too: so it does not end when those who write into it leave, and others may come.
@@ -171,7 +188,7 @@ static mote::Fd open_file(const char* path) {
 static unsigned parse_count(const char* text) {
   const std::size_t digits = strspn(text, "0123456789");
   const bool is_number = digits != 0 && digits <= 6 && text[digits] == '\0';
-  if (!is_number || atoi(text) == 0) refuse("number of samples", text);
+  if (!is_number || atoi(text) == 0) refuse(text, "the number of samples in a line is 1 to 999999");
   return static_cast<unsigned>(atoi(text));
 }
 
@@ -180,7 +197,7 @@ static mote::Duration parse_seconds(const char* text) {
   const double seconds = strtod(text, &end);
   // strtod() alone would also take "inf" and "0x1p3".
   const bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
-  if (!is_number || seconds < 1e-3 || seconds > 1e9) refuse("number of seconds", text);
+  if (!is_number || seconds < 1e-3 || seconds > 1e9) refuse(text, "the timeout is a number of seconds, from 0.001 on");
   return mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
 }
 
@@ -199,18 +216,19 @@ static Options parse(int argc, char** argv) {
   const char* every = "10";
   const char* timeout = "10";
   for (;;) {
-    const int name = getopt_long(argc, argv, "", names, nullptr);
+    const int name = getopt_long(argc, argv, "h", names, nullptr);
     if (name == -1) break;
     if (name == 'e') {
       every = optarg;
     } else if (name == 't') {
       timeout = optarg;
-    } else {  // --help, or what getopt_long() has complained of
-      fputs(usage, name == 'h' ? stdout : stderr);
-      exit(name == 'h' ? 0 : 2);
+    } else if (name == 'h') {
+      exit_with_usage(stdout, 0);
+    } else {  // what getopt_long() has complained of
+      exit_with_usage(stderr, 2);
     }
   }
-  if (optind + 1 < argc) refuse("argument", argv[optind + 1]);
+  if (optind + 1 < argc) refuse(argv[optind + 1], "one argument too many");
   const char* const path = optind < argc ? argv[optind] : nullptr;
   return {parse_count(every), parse_seconds(timeout), path};
 }
@@ -246,7 +264,7 @@ int main(int argc, char** argv) {
   static_cast<void>(stages.spawn(writers, reactor, std::move(output), options.every, options.timeout));
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run ", "the reactor", report.error());
-  fprintf(stderr, "pipeline: %s%ju samples read, %ju written\n", report->signal != 0 ? "stopped, " : "",
+  fprintf(stderr, "pipeline: %ssamples read: %ju, written: %ju\n", report->signal != 0 ? "stopped; " : "",
           std::uintmax_t{samples_read}, std::uintmax_t{samples_written});
   return stages.failures() != 0 || samples_written != samples_read ? 1 : 0;
 }

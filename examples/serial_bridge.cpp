@@ -3,12 +3,23 @@
 // One client at a time; others wait until it leaves. When the device is unplugged the client stays, and the port is
 // opened again as soon as it is back.
 //
-//   ./serial_bridge /dev/ttyUSB0 115200 '[::1]:7777'         and in another terminal: nc ::1 7777
-//
-// Try: unplug the device, and plug it in again. Without a device at hand, make a pair of pseudo-terminals with
-// `socat -d -d pty,raw,echo=0 pty,raw,echo=0`, give one to the bridge, and open the other with a terminal program.
+// Try, with /dev/ttyUSB0, say, in the place of `modem`. Here it is a pseudo-terminal that answers what it hears:
+//   $ socat -d -d pty,raw,echo=0,link=modem exec:cat &
+//   ... starting data transfer loop ...
+//   $ ./serial_bridge modem 115200 127.0.0.1:8000 &
+//   serial_bridge: listening on 127.0.0.1:8000, for modem at 115200 baud
+//   $ echo AT | nc -W 1 127.0.0.1 8000
+//   AT
+//   serial_bridge: the client has left
+//   $ kill %1
+//   serial_bridge: modem is gone...
+//   $ socat pty,raw,echo=0,link=modem exec:cat &
+//   serial_bridge: modem is back
+//   $ kill %2 %3
+//   serial_bridge: stopped
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,40 +114,61 @@ static int fail(const char* what, const char* about, mote::Error error) {
   return 1;
 }
 
-static const char usage[] = "usage: serial_bridge DEVICE BAUD [ADDRESS:PORT | [ADDRESS]:PORT]\n";
-
-[[noreturn]] static void refuse(const char* argument) {
-  fprintf(stderr, "serial_bridge: cannot use '%s'\n%s", argument, usage);
-  exit(2);
+static int fail_to_open(mote::Error error) {
+  const char* why = error.message();
+  if (error == ENOTTY) why = "it is no serial port";
+  if (error == EACCES) why = "not allowed: is the user in the group dialout?";
+  if (error == EINVAL) why = "it does not take this baud rate";
+  fprintf(stderr, "serial_bridge: cannot open %s: %s\n", device, why);
+  return 1;
 }
 
-[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
-  fputs(usage, stream);
+static const char usage[] =
+    "usage: serial_bridge DEVICE BAUD [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n";
+
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
   exit(code);
+}
+
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "serial_bridge: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
+
+static mote::Endpoint parse_endpoint(const char* text) {
+  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
 }
 
 static int parse_baud(const char* text) {
   const std::size_t digits = strspn(text, "0123456789");
-  if (digits == 0 || digits > 8 || text[digits] != '\0') refuse(text);
+  if (digits == 0 || digits > 8 || text[digits] != '\0') refuse(text, "the baud rate is a number, such as 115200");
   return atoi(text);
 }
 
 struct Options {
   const char* device;
   int baud;
-  const char* where;
   mote::Endpoint endpoint;
 };
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
 static Options parse(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
-  if (argc < 3 || argc > 4) exit_with_usage(stderr, 2);
-  const int baud = parse_baud(argv[2]);
-  const char* const where = argc == 4 ? argv[3] : "127.0.0.1:8000";
-  const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(where);
-  if (!endpoint) refuse(where);
-  return {argv[1], baud, where, *endpoint};
+  const option names[] = {{"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const int name = getopt_long(argc, argv, "h", names, nullptr);
+  if (name == 'h') exit_with_usage(stdout, 0);
+  if (name != -1) exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+  char** const arguments = argv + optind;
+  const int count = argc - optind;
+  if (count < 2) {
+    fputs("serial_bridge: a device and its baud rate are needed\n", stderr);
+    exit_with_usage(stderr, 2);
+  }
+  if (count > 3) refuse(arguments[3], "one argument too many");
+  return {arguments[0], parse_baud(arguments[1]), parse_endpoint(count == 3 ? arguments[2] : "127.0.0.1:8000")};
 }
 
 int main(int argc, char** argv) {
@@ -148,12 +180,12 @@ int main(int argc, char** argv) {
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
   const mote::Result<void> plugged = port.open(reactor, device, settings);
-  if (!plugged) return fail("open", device, plugged.error());
+  if (!plugged) return fail_to_open(plugged.error());
   mote::Listener listener;
   mote::Listener::Options listening;
   listening.no_delay = true;  // keys that are pressed should not wait for each other
   const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
-  if (!listens) return fail("listen on", options.where, listens.error());
+  if (!listens) return fail("listen on", options.endpoint.text().c_str(), listens.error());
   printf("serial_bridge: listening on %s, for %s at %d baud\n", listener.local_endpoint()->text().c_str(), device,
          settings.baud);
 

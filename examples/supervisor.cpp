@@ -3,11 +3,26 @@
 // fails is started anew, after a pause that doubles each time and is short again once the server has been well for a
 // while. A task whose server hangs has no heartbeat: then the watchdog is not fed, and the machine or systemd acts.
 //
-//   ./echo 7001 & ./supervisor --interval 1 --back-off 0.5 127.0.0.1:7001 127.0.0.1:7002
-//
-// Try: start the second echo, end it, start it again. Stop one with Ctrl-Z, or kill -STOP, and let it go on. See what a
-// watchdog would get: mkfifo /tmp/dog && cat /tmp/dog & ./supervisor --watchdog /tmp/dog 127.0.0.1:7001. Under systemd
-// (Type=notify, WatchdogSec=10) it says that it is ready, well, and stopping. A real /dev/watchdog resets the machine!
+// Try. What a watchdog's device would get is read from a named pipe, which the shell holds open: one that nobody reads
+// cannot be opened. (A real /dev/watchdog resets the machine!)
+//   $ ./echo 127.0.0.1:8001 &
+//   echo: listening on 127.0.0.1:8001, ...
+//   $ mkfifo dog; exec 3<>dog
+//   $ ./supervisor --interval 0.1 --back-off 0.1 --watchdog dog 127.0.0.1:8001 127.0.0.1:8002 &
+//   supervisor: services: 2, watchdog: dog
+//   supervisor: 127.0.0.1:8001 is up
+//   supervisor: 127.0.0.1:8002: Connection refused; again in 0.1 s
+//   $ head -c 3 dog; echo
+//   111
+//   $ ./echo 127.0.0.1:8002 &
+//   supervisor: 127.0.0.1:8002 is up
+//   $ kill -STOP %1
+//   supervisor: 127.0.0.1:8001 does not answer
+//   $ kill -CONT %1
+//   supervisor: 127.0.0.1:8001 answers again
+//   $ kill %1 %2 %3; rm dog; exec 3>&-
+//   supervisor: stopped, failures: ...
+// Under systemd (Type=notify, WatchdogSec=10) it says that it is ready, well, and stopping.
 
 #include <errno.h>
 #include <getopt.h>
@@ -131,7 +146,7 @@ static void child_ended(const mote::Task& task, mote::Outcome outcome) {
 }
 
 static void begin_shutdown() {
-  static_cast<void>(watchdog.notify("STOPPING=1"));
+  static_cast<void>(mote::notify_service_manager("STOPPING=1"));
   for (Service& service : services) service.restart.cancel();
   group.cancel_all();
 }
@@ -139,16 +154,22 @@ static void begin_shutdown() {
 // ---- the program --------------------------------------------------------------------------------------------
 
 static const char usage[] =
-    "usage: supervisor [--interval SECONDS] [--back-off SECONDS] [--watchdog DEVICE] ADDRESS:PORT...\n";
+    "usage: supervisor [--interval SECONDS] [--back-off SECONDS] [--watchdog DEVICE] ADDRESS:PORT...\n"
+    "ADDRESS:PORT as in 127.0.0.1:8000, [::1]:8000 or unix:@name: echo servers, up to eight\n";
+
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
+  exit(code);
+}
+
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "supervisor: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
+}
 
 static int fail(const char* what, const char* about, mote::Error error) {
   fprintf(stderr, "supervisor: cannot %s %s: %s\n", what, about, error.message());
   return 1;
-}
-
-[[noreturn]] static void refuse(const char* what, const char* argument) {
-  fprintf(stderr, "supervisor: bad %s '%s'\n%s", what, argument, usage);
-  exit(2);
 }
 
 static mote::Duration parse_seconds(const char* text) {
@@ -156,7 +177,7 @@ static mote::Duration parse_seconds(const char* text) {
   const double seconds = strtod(text, &end);
   // strtod() alone would also take "inf" and "0x1p3".
   const bool is_number = end != text && *end == '\0' && text[strspn(text, "0123456789.")] == '\0';
-  if (!is_number || seconds < 1e-3 || seconds > 1e6) refuse("number of seconds", text);
+  if (!is_number || seconds < 1e-3 || seconds > 1e6) refuse(text, "not a number of seconds, from 0.001 on");
   return mote::Duration(static_cast<std::int64_t>(seconds * 1e9));
 }
 
@@ -178,7 +199,7 @@ static Options parse(int argc, char** argv) {
   const char* back_off = "0.5";
   const char* device = nullptr;
   for (;;) {
-    const int name = getopt_long(argc, argv, "", names, nullptr);
+    const int name = getopt_long(argc, argv, "h", names, nullptr);
     if (name == -1) break;
     if (name == 'i') {
       interval_text = optarg;
@@ -186,23 +207,24 @@ static Options parse(int argc, char** argv) {
       back_off = optarg;
     } else if (name == 'w') {
       device = optarg;
-    } else {  // --help, or what getopt_long() has complained of
-      fputs(usage, name == 'h' ? stdout : stderr);
-      exit(name == 'h' ? 0 : 2);
+    } else if (name == 'h') {
+      exit_with_usage(stdout, 0);
+    } else {  // what getopt_long() has complained of
+      exit_with_usage(stderr, 2);
     }
   }
   const Options options = {parse_seconds(interval_text), parse_seconds(back_off), device, argv + optind};
   if (optind == argc) {
-    fprintf(stderr, "supervisor: nothing to watch\n%s", usage);
-    exit(2);
+    fputs("supervisor: nothing to watch\n", stderr);
+    exit_with_usage(stderr, 2);
   }
   return options;
 }
 
 static void add_service(const char* address) {
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(address);
-  if (!endpoint) refuse("address", address);
-  if (service_count == max_services) refuse("address, there is no room for it:", address);
+  if (!endpoint) refuse(address, endpoint.error().message());
+  if (service_count == max_services) refuse(address, "there is no room for more than eight");
   services[service_count].endpoint = *endpoint;
   services[service_count].name = endpoint->text();
   ++service_count;
@@ -238,7 +260,9 @@ int main(int argc, char** argv) {
   group.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&child_ended>());
   graceful.on_begin(mote::Delegate<void()>::of<&begin_shutdown>());
   for (std::size_t i = 0; i < service_count; ++i) services[i].start();
-  static_cast<void>(watchdog.notify("READY=1"));  // no effect without systemd
+  // Of Type=notify, whichever watchdog is fed. ENOENT: it was not started by systemd, which is no error here.
+  const mote::Result<void> told = mote::notify_service_manager("READY=1");
+  if (!told && told.error() != ENOENT) fail("tell", "systemd that it is ready", told.error());
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
   static_cast<void>(watchdog.close());  // the end is intended: the machine goes on without a watchdog

@@ -2,13 +2,25 @@
 // Telemetry by UDP: the sender reads a sensor at a fixed rate and sends each sample as a datagram; the receiver prints
 // the samples and says which were lost. The sender is a periodic timer's callback, the receiver is a task.
 //
-//   ./udp_telemetry receive '[::1]:7777'         and in another terminal: ./udp_telemetry send '[::1]:7777' 100
-//
-// Try: start the receiver last, or end it: the sender says so once and goes on. Stop the sender with Ctrl-Z for a
-// while: its timer does not drift, it skips the ticks that it missed, and the receiver sees the gap.
+// Try. When the sender is stopped its timer does not drift: it skips the ticks that it missed, and the receiver sees
+// the gap. When the receiver is gone, the sender says so once and goes on:
+//   $ ./udp_telemetry receive 127.0.0.1:8000 &
+//   udp_telemetry: receiving at 127.0.0.1:8000
+//   $ ./udp_telemetry --every 100 send 127.0.0.1:8000 &
+//   udp_telemetry: sending to 127.0.0.1:8000 every 100 ms
+//   udp_telemetry: sample 1: sent
+//   udp_telemetry: from 127.0.0.1:...: sample 1, ... degrees
+//   $ kill -STOP %2; sleep 1; kill -CONT %2
+//   udp_telemetry: from 127.0.0.1:...: ... samples are missing
+//   $ kill %1
+//   udp_telemetry: stopped
+//   udp_telemetry: sample ...: Connection refused
+//   $ kill %2
+//   udp_telemetry: stopped
 
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,8 +137,9 @@ struct Receiver : mote::StateMachine {
       return;
     }
     if (expected != 0 && sample.number > expected) {
-      printf("udp_telemetry: from %s: %" PRIu32 " samples are missing\n", sender_name.c_str(),
-             sample.number - expected);
+      const std::uint32_t missing = sample.number - expected;
+      printf("udp_telemetry: from %s: %" PRIu32 " sample%s missing\n", sender_name.c_str(), missing,
+             missing == 1 ? " is" : "s are");
     }
     expected = sample.number + 1;
     printf("udp_telemetry: from %s: sample %" PRIu32 ", %.3f degrees\n", sender_name.c_str(), sample.number,
@@ -143,50 +156,70 @@ static int fail(const char* what, const char* about, mote::Error error) {
 }
 
 static const char usage[] =
-    "usage: udp_telemetry receive ADDRESS:PORT\n"
-    "       udp_telemetry send ADDRESS:PORT [MILLISECONDS]\n"
-    "IPv6 addresses in brackets: [::1]:7777\n";
+    "usage: udp_telemetry [--every MILLISECONDS] send|receive [ADDRESS:PORT]\n"
+    "ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 is another\n";
 
-[[noreturn]] static void exit_with_usage(FILE* stream, int code) {
-  fputs(usage, stream);
+[[noreturn]] static void exit_with_usage(FILE* to, int code) {
+  fputs(usage, to);
   exit(code);
+}
+
+[[noreturn]] static void refuse(const char* argument, const char* why) {
+  fprintf(stderr, "udp_telemetry: '%s': %s\n", argument, why);
+  exit_with_usage(stderr, 2);
 }
 
 static mote::Endpoint parse_endpoint(const char* text) {
   const mote::Result<mote::Endpoint> endpoint = mote::Endpoint::parse(text);
-  if (endpoint) return *endpoint;
-  fprintf(stderr, "udp_telemetry: bad address '%s': %s\n", text, endpoint.error().message());
-  exit_with_usage(stderr, 2);
+  if (!endpoint) refuse(text, endpoint.error().message());
+  return *endpoint;
 }
 
 static long parse_period(const char* text) {
   const bool is_number = text[strspn(text, "0123456789")] == '\0';
   const long milliseconds = is_number ? strtol(text, nullptr, 10) : 0;
-  if (milliseconds >= 1 && milliseconds <= 3'600'000) return milliseconds;
-  fprintf(stderr, "udp_telemetry: bad period '%s'\n", text);
-  exit_with_usage(stderr, 2);
+  if (milliseconds < 1 || milliseconds > 3'600'000) refuse(text, "the period is 1 to 3600000 milliseconds");
+  return milliseconds;
+}
+
+static bool is_send(const char* what) {
+  if (strcmp(what, "send") == 0) return true;
+  if (strcmp(what, "receive") != 0) refuse(what, "neither send nor receive");
+  return false;
 }
 
 struct Options {
   bool sending;  // else it receives
-  const char* where;
   mote::Endpoint endpoint;
   long milliseconds;
 };
 
 // Ends the program at --help, and at an argument that cannot be used: nothing has been opened yet.
 static Options parse(int argc, char** argv) {
-  if (argc == 2 && strcmp(argv[1], "--help") == 0) exit_with_usage(stdout, 0);
-  const bool sending = argc >= 3 && strcmp(argv[1], "send") == 0;
-  const bool receiving = argc == 3 && strcmp(argv[1], "receive") == 0;
-  if ((!sending && !receiving) || argc > 4) exit_with_usage(stderr, 2);
-  const char* const period = argc == 4 ? argv[3] : "1000";
-  return {sending, argv[2], parse_endpoint(argv[2]), parse_period(period)};
+  const option names[] = {
+      {"every", required_argument, nullptr, 'e'}, {"help", no_argument, nullptr, 'h'}, {nullptr, 0, nullptr, 0}};
+  const char* period = "1000";
+  for (;;) {
+    const int name = getopt_long(argc, argv, "h", names, nullptr);
+    if (name == -1) break;
+    if (name == 'h') exit_with_usage(stdout, 0);
+    if (name != 'e') exit_with_usage(stderr, 2);  // what getopt_long() has complained of
+    period = optarg;
+  }
+  char** const arguments = argv + optind;
+  const int count = argc - optind;
+  if (count < 1) {
+    fputs("udp_telemetry: either send or receive\n", stderr);
+    exit_with_usage(stderr, 2);
+  }
+  if (count > 2) refuse(arguments[2], "one argument too many");
+  const char* const where = count == 2 ? arguments[1] : "127.0.0.1:8000";
+  return {is_send(arguments[0]), parse_endpoint(where), parse_period(period)};
 }
 
 static int start_sending(const Options& options) {
   const mote::Result<void> started = sender.start(options.endpoint, std::chrono::milliseconds(options.milliseconds));
-  if (!started) return fail("send to", options.where, started.error());
+  if (!started) return fail("send to", options.endpoint.text().c_str(), started.error());
   printf("udp_telemetry: sending to %s every %ld ms\n", options.endpoint.text().c_str(), options.milliseconds);
   return 0;
 }
@@ -194,7 +227,7 @@ static int start_sending(const Options& options) {
 static int start_receiving(const Options& options) {
   mote::Datagram socket;
   const mote::Result<void> bound = socket.open(reactor, options.endpoint);
-  if (!bound) return fail("receive at", options.where, bound.error());
+  if (!bound) return fail("receive at", options.endpoint.text().c_str(), bound.error());
   printf("udp_telemetry: receiving at %s\n", socket.local_endpoint()->text().c_str());
   static_cast<void>(receiver.spawn(reactor, std::move(socket)));  // cannot fail: it is the first
   return 0;

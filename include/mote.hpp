@@ -49,7 +49,8 @@
 //   time       Timer for callbacks, TaskTimer for tasks
 //                timer, task_timer
 //   io         sockets and other descriptors that tasks read and write
-//                endpoint, source_base, source, borrowed_source, transfer, datagram, stream, line_reader, listener
+//                endpoint, source_base, source, borrowed_source, transfer, datagram, stream, line_reader, listener,
+//                service_manager
 //   device     what firmware talks to
 //                serial_port
 //   thread     waking the loop from other threads and signal handlers
@@ -548,54 +549,59 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
 
 // Each with its errno value, its number among the reasons of that value, and its text. EAGAIN and ECANCELED have none:
 // they are compared on the way of every message, see Error.
-#define MOTE_DETAIL_REASONS(X)                                                     \
-  X(not_open, EBADF, 1, "it is not open")                                          \
-  X(selector_not_open, EBADF, 2, "the selector has not been opened")               \
-  X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                 \
-  X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")           \
-  X(reactor_has_gone, ENXIO, 2, "the reactor has been destroyed")                  \
-  X(table_not_open, ENXIO, 3, "the table of descriptors is not open")              \
-  X(already_open, EBUSY, 2, "it is open already")                                  \
-  X(already_running, EBUSY, 3, "the reactor is running already")                   \
-  X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")             \
-  X(task_is_running, EBUSY, 5, "the task is running at the moment")                \
-  X(timer_in_use, EBUSY, 6, "the timer is in use already")                         \
-  X(operation_pending, EBUSY, 7, "an operation on it is pending")                  \
-  X(coroutine_is_awaited, EBUSY, 8, "the coroutine is awaited already")            \
-  X(descriptor_table_full, ENOBUFS, 1, "the descriptor table is full")             \
-  X(task_pool_full, ENOBUFS, 2, "the task pool is full")                           \
-  X(selector_full, ENOBUFS, 3, "the selector is full")                             \
-  X(too_many_woken_reactors, ENOBUFS, 4, "too many reactors can be woken")         \
-  X(task_in_too_many_queues, ENOBUFS, 5, "the task waits in too many queues")      \
-  X(mailbox_full, ENOBUFS, 6, "the mailbox is full")                               \
-  X(group_full, ENOBUFS, 7, "the task group is full")                              \
-  X(frame_pool_full, ENOBUFS, 8, "the frame pool is full")                         \
-  X(foreign_table_full, ENOBUFS, 9, "the table of foreign descriptors is full")    \
-  X(deadlock, EDEADLK, 1, "every task waits for what cannot come")                 \
-  X(signal_is_blocked, EDEADLK, 2, "a signal of the set is blocked")               \
-  X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already")  \
-  X(registration_ended, ENOENT, 1, "the registration has ended")                   \
-  X(descriptor_not_added, ENOENT, 2, "the descriptor has not been added")          \
-  X(pool_of_another_reactor, EINVAL, 1, "the pool has tasks in another reactor")   \
-  X(no_such_priority, EINVAL, 2, "the reactor has no such priority")               \
-  X(no_such_signal, EINVAL, 3, "the set has a number that is no signal")           \
-  X(handle_is_empty, EINVAL, 4, "the handle holds no task")                        \
-  X(coroutine_has_ended, EINVAL, 5, "the coroutine has ended already")             \
-  X(not_an_address, EINVAL, 6, "not a numeric address and port, nor a path")       \
-  X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                   \
-  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")   \
-  X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")           \
-  X(no_answer, EINVAL, 10, "EAGAIN is no answer")                                  \
-  X(bad_interest, EINVAL, 11, "awaited is read, priority or both, or write alone") \
-  X(answer_is_set, EALREADY, 1, "the answer has been set already")                 \
-  X(answer_is_taken, ENODATA, 3, "the answer has been taken already")              \
-  X(task_has_ended, ESRCH, 1, "the task has ended")                                \
-  X(channel_closed, EPIPE, 1, "the channel is closed")                             \
-  X(channel_drained, ENODATA, 1, "the channel is closed and empty")                \
-  X(stream_ended, ENODATA, 2, "the stream has ended")                              \
-  X(line_too_long, EMSGSIZE, 1, "the line is longer than its reader")              \
-  X(frame_too_large, EMSGSIZE, 2, "the frame is larger than the slots")            \
-  X(time_is_up, ETIMEDOUT, 1, "the time is up")                                    \
+#define MOTE_DETAIL_REASONS(X)                                                                          \
+  X(not_open, EBADF, 1, "it is not open")                                                               \
+  X(selector_not_open, EBADF, 2, "the selector has not been opened")                                    \
+  X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                                      \
+  X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")                                \
+  X(reactor_has_gone, ENXIO, 2, "the reactor has been destroyed")                                       \
+  X(table_not_open, ENXIO, 3, "the table of descriptors is not open")                                   \
+  X(already_open, EBUSY, 2, "it is open already")                                                       \
+  X(already_running, EBUSY, 3, "the reactor is running already")                                        \
+  X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")                                  \
+  X(task_is_running, EBUSY, 5, "the task is running at the moment")                                     \
+  X(timer_in_use, EBUSY, 6, "the timer is in use already")                                              \
+  X(operation_pending, EBUSY, 7, "an operation on it is pending")                                       \
+  X(coroutine_is_awaited, EBUSY, 8, "the coroutine is awaited already")                                 \
+  X(descriptor_table_full, ENOBUFS, 1, "the descriptor table is full")                                  \
+  X(task_pool_full, ENOBUFS, 2, "the task pool is full")                                                \
+  X(selector_full, ENOBUFS, 3, "the selector is full")                                                  \
+  X(too_many_woken_reactors, ENOBUFS, 4, "too many reactors can be woken")                              \
+  X(task_in_too_many_queues, ENOBUFS, 5, "the task waits in too many queues")                           \
+  X(mailbox_full, ENOBUFS, 6, "the mailbox is full")                                                    \
+  X(group_full, ENOBUFS, 7, "the task group is full")                                                   \
+  X(frame_pool_full, ENOBUFS, 8, "the frame pool is full")                                              \
+  X(foreign_table_full, ENOBUFS, 9, "the table of foreign descriptors is full")                         \
+  X(deadlock, EDEADLK, 1, "every task waits for what cannot come")                                      \
+  X(signal_is_blocked, EDEADLK, 2, "a signal of the set is blocked")                                    \
+  X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already")                       \
+  X(registration_ended, ENOENT, 1, "the registration has ended")                                        \
+  X(descriptor_not_added, ENOENT, 2, "the descriptor has not been added")                               \
+  X(pool_of_another_reactor, EINVAL, 1, "the pool has tasks in another reactor")                        \
+  X(no_such_priority, EINVAL, 2, "the reactor has no such priority")                                    \
+  X(no_such_signal, EINVAL, 3, "the set has a number that is no signal")                                \
+  X(handle_is_empty, EINVAL, 4, "the handle holds no task")                                             \
+  X(coroutine_has_ended, EINVAL, 5, "the coroutine has ended already")                                  \
+  X(not_an_address, EINVAL, 6, "not ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, nor unix:PATH") \
+  X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                                        \
+  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")                        \
+  X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")                                \
+  X(no_answer, EINVAL, 10, "EAGAIN is no answer")                                                       \
+  X(bad_interest, EINVAL, 11, "awaited is read, priority or both, or write alone")                      \
+  X(not_numeric, ENOTSUP, 1, "numeric addresses only, such as 127.0.0.1 or ::1")                        \
+  X(bad_port, ERANGE, 1, "the port is not a number from 0 to 65535")                                    \
+  X(no_such_interface, ENODEV, 1, "there is no such network interface")                                 \
+  X(path_too_long, ENAMETOOLONG, 1, "the path has more than 107 bytes")                                 \
+  X(no_service_manager, ENOENT, 3, "NOTIFY_SOCKET is not set")                                          \
+  X(answer_is_set, EALREADY, 1, "the answer has been set already")                                      \
+  X(answer_is_taken, ENODATA, 3, "the answer has been taken already")                                   \
+  X(task_has_ended, ESRCH, 1, "the task has ended")                                                     \
+  X(channel_closed, EPIPE, 1, "the channel is closed")                                                  \
+  X(channel_drained, ENODATA, 1, "the channel is closed and empty")                                     \
+  X(stream_ended, ENODATA, 2, "the stream has ended")                                                   \
+  X(line_too_long, EMSGSIZE, 1, "the line is longer than its reader")                                   \
+  X(frame_too_large, EMSGSIZE, 2, "the frame is larger than the slots")                                 \
+  X(time_is_up, ETIMEDOUT, 1, "the time is up")                                                         \
   X(left_by_exception, ENOTRECOVERABLE, 1, "the coroutine ended by an exception")
 
 enum class Reason : std::uint16_t {
@@ -6804,30 +6810,40 @@ class Endpoint {
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
   // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
   // down to another one on the way.
-  // Errors:
-  //   EINVAL   it is no numeric address: names are not looked up. Or the port is negative, or above 65535.
+  // Errors, which Error::message() puts into words for whoever has typed it:
+  //   ENOTSUP  it is no numeric address, but a name, say: names are not looked up.
+  //   ERANGE   the port is negative, or above 65535.
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
-    if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::not_an_address);
+    if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::bad_port);
     const auto number = static_cast<std::uint16_t>(port);
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
-  // Errors:
+  // Errors, which Error::message() puts into words for whoever has typed it:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
     return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
-  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
-  // Errors:
-  //   EINVAL         it is none of these, or the port is above 65535.
+  // Host and port in one text, as a user or a configuration gives them: "192.0.2.1:80", "[2001:db8::1]:80",
+  // "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too. There is no default: to listen on all interfaces
+  // is "0.0.0.0:80" or "[::]:80".
+  // Errors, which Error::message() puts into words for whoever has typed it:
+  //   EINVAL         it has none of these forms: it is empty, the port or the path is missing, or IPv6 has no brackets.
+  //   ENOTSUP        the address is not numeric: see ip().
+  //   ERANGE         the port is no number, or above 65535.
   //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
     return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
+  // Whether both name the same place. IP: the same family, address, port and scope; an IPv4 address is not the same as
+  // the IPv6 one that it is mapped into, and flow labels do not count. Unix: the same path or abstract name, byte for
+  // byte, though two paths may lead to one socket. Two that are none, or two unnamed Unix sockets, are equal.
+  friend bool operator==(const Endpoint& a, const Endpoint& b) { return a.is_same(b); }
+  friend bool operator!=(const Endpoint& a, const Endpoint& b) { return !a.is_same(b); }
 
   // In the form that parse() takes, which makes the same endpoint of it; "-" for none, as of the peer of an unbound
   // Unix socket. (Of addresses that others have bound, two kinds are not made again: a path of 108 bytes, and an
@@ -6868,7 +6884,7 @@ class Endpoint {
     const char* const scope = ::strchr(address, '%');
     if (scope != nullptr) {
       const auto length = static_cast<std::size_t>(scope - address);
-      if (length >= sizeof without_scope) return Error(detail::Reason::not_an_address);
+      if (length >= sizeof without_scope) return Error(detail::Reason::not_numeric);
       ::memcpy(without_scope, address, length);
     }
     v6_.sin6_family = AF_INET6;
@@ -6876,7 +6892,7 @@ class Endpoint {
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
     if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1)
-      return Error(detail::Reason::not_an_address);
+      return Error(detail::Reason::not_numeric);
     return scope != nullptr ? set_scope(scope + 1) : Result<void>();
   }
   // An interface may have a name of digits, so the name is tried first.
@@ -6884,14 +6900,14 @@ class Endpoint {
     std::uint32_t index = 0;
     // Not a longer name, which some C libraries cut instead of refusing it.
     if (::strlen(scope) < IF_NAMESIZE) index = ::if_nametoindex(scope);
-    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(ENODEV);
+    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(detail::Reason::no_such_interface);
     v6_.sin6_scope_id = index;
     return {};
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
     if (length == 0) return Error(detail::Reason::not_an_address);
-    if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
+    if (length >= sizeof unix_.sun_path) return Error(detail::Reason::path_too_long);
     unix_.sun_family = AF_UNIX;
     ::memcpy(unix_.sun_path, path, length + 1);
     // An abstract name begins with a NUL and is as long as its size says; a path ends with a NUL, which counts.
@@ -6906,12 +6922,16 @@ class Endpoint {
     const char* const begin = text + (brackets ? 1 : 0);
     // The last bracket: the name of an interface may have one in it.
     const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
-    if (end == nullptr || (brackets && end[1] != ':')) return Error(detail::Reason::not_an_address);
+    if (end == nullptr || end == begin) return Error(detail::Reason::not_an_address);
+    const char* const colon = brackets ? end + 1 : end;
+    if (colon[0] != ':' || colon[1] == '\0') return Error(detail::Reason::not_an_address);
+    if (!brackets && ::strchr(colon + 1, ':') != nullptr)
+      return Error(detail::Reason::not_an_address);  // IPv6 without its brackets
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(detail::Reason::not_an_address);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(detail::Reason::not_numeric);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
     std::uint32_t port = 0;
-    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(detail::Reason::not_an_address);
+    if (!parse_number(colon + 1, UINT16_MAX, port)) return Error(detail::Reason::bad_port);
     return set_ip(address, static_cast<std::uint16_t>(port));
   }
   // Whether it is a decimal number, of digits alone, up to `most`.
@@ -6925,6 +6945,29 @@ class Endpoint {
     }
     number = static_cast<std::uint32_t>(value);
     return true;
+  }
+
+  // Field by field: what system calls leave in the bytes between them is not part of the address.
+  bool is_same(const Endpoint& other) const {
+    if (family() != other.family()) return false;
+    switch (family()) {
+      case AF_UNSPEC: return true;
+      case AF_INET: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
+      case AF_INET6:
+        return v6_.sin6_port == other.v6_.sin6_port && v6_.sin6_scope_id == other.v6_.sin6_scope_id &&
+               ::memcmp(&v6_.sin6_addr, &other.v6_.sin6_addr, sizeof v6_.sin6_addr) == 0;
+      default: {  // AF_UNIX, and what somebody else's call has written here
+        const std::size_t length = name_length();
+        return length == other.name_length() && ::memcmp(unix_.sun_path, other.unix_.sun_path, length) == 0;
+      }
+    }
+  }
+  // How many bytes of a Unix name count: an abstract one is as long as its size says, and may have NULs in it. A path
+  // ends at a NUL, which the kernel counts or not, or at the end of the space.
+  std::size_t name_length() const {
+    const std::size_t size = size_ > path_offset ? size_ - path_offset : 0;
+    const bool is_path = family() == AF_UNIX && size != 0 && unix_.sun_path[0] != '\0';
+    return is_path ? ::strnlen(unix_.sun_path, size) : size;
   }
 
   void print_ip(Text& text) const {
@@ -8241,6 +8284,64 @@ class Listener : public Source {
 }  // namespace mote
 
 #endif  // MOTE_IO_LISTENER_HPP
+
+// =====================================================================================================================
+// include/mote/io/service_manager.hpp
+// =====================================================================================================================
+// notify_service_manager: telling systemd, or who speaks its protocol, how the program is.
+#ifndef MOTE_IO_SERVICE_MANAGER_HPP
+#define MOTE_IO_SERVICE_MANAGER_HPP
+
+namespace mote {
+inline namespace MOTE_NAMESPACE {
+
+namespace detail {
+
+// Where the service manager listens, as NOTIFY_SOCKET says: ENOENT where it is not set, EINVAL where it makes no sense.
+inline Result<Endpoint> service_manager() {
+  const char* const path = ::getenv("NOTIFY_SOCKET");
+  if (path == nullptr) return Error(Reason::no_service_manager);
+  const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
+  if (!is_path_or_abstract) return Error(Reason::bad_watchdog_variable);
+  const Result<Endpoint> endpoint = Endpoint::unix_path(path);
+  if (!endpoint) return Error(Reason::bad_watchdog_variable);
+  return endpoint;
+}
+inline Result<void> tell_service_manager(const Fd& fd, const Endpoint& to, const char* state) {
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+  const auto sent = System::sendto(fd.get(), state, ::strlen(state), flags, to.address(), to.size());
+  return result_of(static_cast<int>(sent));
+}
+
+}  // namespace detail
+
+// Tells the service manager a state, as sd_notify(3) does: "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=two clients";
+// several are separated by a newline. The socket is the one that NOTIFY_SOCKET names, a path or '@abstract'; systemd
+// sets it for units of Type=notify. It needs neither a reactor nor a watchdog, never waits, and keeps nothing open: each
+// call opens a socket, sends one datagram and closes it. A Watchdog that feeds systemd keeps its socket: its notify()
+// does the same with one system call. From any thread, as long as nobody changes the environment; not from a signal
+// handler.
+// Errors:
+//   ENOENT                  NOTIFY_SOCKET is not set: the program was started by hand. Or there is no such socket (any
+//                           more). Either way nobody listens: go on without.
+//   EINVAL                  NOTIFY_SOCKET is neither an absolute path nor '@' and a name, or is longer than 107 bytes.
+//   ECONNREFUSED            its socket is there, but nobody has it open any more.
+//   EACCES                  the process may not write to it.
+//   EAGAIN                  the manager is slow to read: try again later.
+//   EMSGSIZE                the state is longer than a datagram can be.
+//   EMFILE, ENFILE, ENOMEM  the system's limits.
+inline Result<void> notify_service_manager(const char* state) {
+  const Result<Endpoint> to = detail::service_manager();
+  if (!to) return to.error();
+  const Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
+  if (!fd) return detail::last_error();
+  return detail::tell_service_manager(fd, *to, state);
+}
+
+}  // namespace MOTE_NAMESPACE
+}  // namespace mote
+
+#endif  // MOTE_IO_SERVICE_MANAGER_HPP
 
 // =====================================================================================================================
 // include/mote/device/serial_port.hpp
@@ -9997,11 +10098,8 @@ class Watchdog : detail::Pinned {
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
     if (fd_) return Error(detail::Reason::already_open);
-    const char* const path = ::getenv("NOTIFY_SOCKET");
-    if (path == nullptr) return Error(ENOENT);
-    const Result<Endpoint> to = Endpoint::unix_path(path);
-    const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
-    if (!to || !is_path_or_abstract) return Error(detail::Reason::bad_watchdog_variable);
+    const Result<Endpoint> to = detail::service_manager();
+    if (!to) return to.error();
     Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     const Result<Duration> period = period_from_environment();
@@ -10009,16 +10107,15 @@ class Watchdog : detail::Pinned {
     to_ = *to;
     return start(reactor, std::move(fd), *period);
   }
-  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...".
+  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...". Where there is no open_notify(), as where a device
+  // is driven: notify_service_manager().
   // Errors:
   //   EBADF                 open_notify() has not succeeded.
   //   EAGAIN                systemd is slow to read: try again later.
   //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
     if (!fd_ || to_.size() == 0) return Error(detail::Reason::not_open);
-    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
-    return detail::result_of(static_cast<int>(sent));
+    return detail::tell_service_manager(fd_, to_, state);
   }
   // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
   // case. Errors: those of write(2) on the device, which then stays armed.
@@ -10207,7 +10304,7 @@ template <class Op> detail::Timed<Op> with_timeout(TaskTimer& timer, AnyDuration
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// How a shutdown went.
+// How a shutdown went. Each task that ended in it counts once, whatever it was for: one that only accepts, too.
 struct ShutdownReport {
   std::uint32_t drained = 0;    // tasks that ended by themselves
   std::uint32_t cancelled = 0;  // tasks that ended after having been cancelled

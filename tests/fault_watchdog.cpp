@@ -8,8 +8,8 @@
 #include <memory>
 #include <string>
 
-#include "support/child.hpp"
 #include "support/operations.hpp"
+#include "support/service_manager.hpp"
 #include "support/virtual_time.hpp"
 
 using mote::Duration;
@@ -22,11 +22,16 @@ using mote::TaskPool;
 using mote::TaskTimer;
 using mote::Watchdog;
 using namespace std::chrono_literals;
+using test::abstract_name;
 using test::Body;
+using test::Directory;
+using test::Environment;
 using test::error_of;
+using test::Manager;
 using test::Plain;
 using test::take_all;
 using test::VirtualTime;
+using test::with_environment;
 
 namespace {
 
@@ -52,39 +57,6 @@ template <class S> struct Fed : TimedLoop<S> {
 };
 
 std::string name_of(const Heartbeat* heartbeat) { return heartbeat != nullptr ? heartbeat->name() : "nobody"; }
-
-// A directory for one test, and what is in it.
-struct Directory {
-  char path[32] = "/tmp/mote-test-XXXXXX";
-  std::string file = std::string(::mkdtemp(path)) + "/it";
-  ~Directory() {
-    ::unlink(file.c_str());
-    ::rmdir(path);
-  }
-};
-
-// systemd's side: a datagram socket of that name.
-struct Manager {
-  mote::Fd fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
-  explicit Manager(const std::string& name) {
-    mote::Endpoint endpoint = *mote::Endpoint::unix_path(name.c_str());
-    REQUIRE(::bind(fd.get(), endpoint.address(), endpoint.size()) == 0);
-  }
-  // One datagram each, with a stroke behind it.
-  std::string heard() {
-    std::string all;
-    char bytes[256];
-    for (;;) {
-      const ssize_t n = ::recv(fd.get(), bytes, sizeof bytes, MSG_DONTWAIT);
-      if (n < 0) return all;
-      all.append(bytes, static_cast<std::size_t>(n)) += "|";
-    }
-  }
-};
-std::string abstract_name() {
-  static int number = 0;
-  return "@mote-test-watchdog-" + std::to_string(::getpid()) + "-" + std::to_string(++number);
-}
 
 }  // namespace
 
@@ -443,28 +415,6 @@ ON_BOTH_SELECTORS("watchdog: opened by its path, here a FIFO's; its errors by na
 // ----------------------------------------------------------------------------------------------------------- systemd
 
 namespace {
-struct Environment {
-  const char* socket;
-  const char* usec;
-  const char* pid;
-};
-// The environment of a process is set before its threads are there: so in a child.
-template <class Check> int with_environment(const Environment& environment, Check&& check) {
-  test::Child child([&] {
-    const auto set = [](const char* name, const char* value) {
-      if (value != nullptr) ::setenv(name, value, 1);
-      else ::unsetenv(name);
-    };
-    set("NOTIFY_SOCKET", environment.socket);
-    set("WATCHDOG_USEC", environment.usec);
-    set("WATCHDOG_PID",
-        environment.pid != nullptr && *environment.pid == '\0' ? std::to_string(::getpid()).c_str() : environment.pid);
-    test::Verdict verdict;
-    check(verdict);
-    return verdict.exit_code();
-  });
-  return child.join();
-}
 // What the loop of a child says in that time, from its start on.
 template <class S> void run_notifying(test::Verdict& verdict, Duration time) {
   Seam::start_virtual_time();

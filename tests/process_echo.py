@@ -17,21 +17,26 @@ ECHO_COROUTINE_TWO_CLIENTS = process.command(sys.argv.pop())
 ECHO_COROUTINE = process.command(sys.argv.pop())
 ECHO_TWO_CLIENTS = process.command(sys.argv.pop())
 ECHO = process.command(sys.argv.pop())
-USAGE = 'usage: echo [--bind ADDR] [--grace SECONDS] [--selector epoll|poll] [--quiet] [PORT]\n'
+USAGE = ('usage: {} [--grace SECONDS] [--selector epoll|poll] [--quiet] [ADDRESS:PORT]\n'
+         'ADDRESS:PORT is 127.0.0.1:8000 if it is not given; [::1]:8000 and unix:@name are others\n')
 
 
 class EchoOnEpoll(unittest.TestCase):
-    program, two_clients = ECHO, ECHO_TWO_CLIENTS
+    name, program, two_clients = 'echo', ECHO, ECHO_TWO_CLIENTS
     selector = 'epoll'
 
-    def start(self, *arguments, program=None):
-        echo = process.Program([*(program or self.program), '--selector', self.selector, *arguments, '0'])
+    def start(self, *arguments, program=None, at='127.0.0.1:0'):
+        echo = process.Program([*(program or self.program), '--selector', self.selector, *arguments, at])
         self.addCleanup(echo.__exit__)
         self.at = echo.address()
         with process.connect(self.at) as client:  # so that it is known to be running, and to handle signals
             client.shutdown(socket.SHUT_WR)
             self.assertEqual(client.recv(1), b'')
         return echo
+
+    def end(self, echo):
+        """How the shutdown went, as its last line says."""
+        return echo.output.splitlines()[-1].removeprefix(f'{self.name}: ')
 
     def client(self):
         client = process.connect(self.at)
@@ -41,10 +46,10 @@ class EchoOnEpoll(unittest.TestCase):
     # ---- what it prints
 
     def test_it_says_where_it_listens_its_selector_its_capacity_and_its_memory(self):
-        echo = process.Program([*self.program, '--selector', self.selector, '0'])
+        echo = process.Program([*self.program, '--selector', self.selector, '127.0.0.1:0'])
         self.addCleanup(echo.__exit__)
-        found = echo.expect(r'^echo: listening on 127\.0\.0\.1:\d+, selector (\w+), at most 64 clients, (\d+) bytes of '
-                            r'static memory$')
+        found = echo.expect(rf'^{self.name}: listening on 127\.0\.0\.1:\d+, selector (\w+), at most 64 clients, '
+                            r'(\d+) bytes of static memory$')
         self.assertEqual(found[1], self.selector)
         self.assertGreater(int(found[2]), 64 * 1024)
 
@@ -52,13 +57,13 @@ class EchoOnEpoll(unittest.TestCase):
         echo = self.start()
         echo.signal()
         self.assertEqual(echo.finish(), 0)
-        self.assertRegex(echo.output, r'\necho: Interrupt: 1 tasks drained, 0 cancelled, 0 destroyed\n$')
+        self.assertEqual(self.end(echo), 'Interrupt: the acceptor and 0 clients: 1 drained, 0 cancelled, 0 destroyed')
 
     def test_quiet_prints_nothing(self):
         with socket.socket() as probe:
             probe.bind(('127.0.0.1', 0))
             self.at = probe.getsockname()
-        arguments = ['--quiet', '--grace', '0', '--selector', self.selector, str(self.at[1])]
+        arguments = ['--quiet', '--grace', '0', '--selector', self.selector, '%s:%d' % self.at]
         with process.Program([*self.program, *arguments]) as echo:
             process.wait_until(lambda: not process.refuses(self.at))
             self.assertEqual(process.exchange(self.client(), b'hello'), b'hello')
@@ -127,7 +132,7 @@ class EchoOnEpoll(unittest.TestCase):
                 probe.bind(('::1', 0))
         except OSError:
             self.skipTest('no IPv6 here')
-        echo = self.start('--bind', '::1')
+        echo = self.start(at='[::1]:0')
         self.assertIn('listening on [::1]:', echo.output)
         self.assertEqual(process.exchange(self.client(), b'six'), b'six')
 
@@ -207,29 +212,30 @@ class EchoOnEpoll(unittest.TestCase):
                     self.assertEqual(process.exchange(client, b'still there'), b'still there')
                 client.close()
                 self.assertEqual(echo.finish(), 0)
-                self.assertRegex(echo.output, rf'\necho: {name}: \d+ tasks drained, 0 cancelled, 0 destroyed\n$')
+                self.assertRegex(self.end(echo), rf'^{name}: the acceptor and \d+ clients?: \d+ drained, 0 cancelled, 0 ')
 
     def test_when_the_grace_period_is_over_those_that_are_left_are_cut_off_together(self):
-        echo = self.start('--grace', '0.5')
-        clients = [self.client() for _ in range(20)]
-        for client in clients:
-            self.assertEqual(process.exchange(client, b'x'), b'x')
-        began = time.monotonic()
-        echo.signal()
-        self.assertEqual(echo.finish(), 0)
-        took = time.monotonic() - began
-        self.assertGreaterEqual(took, 0.5)
-        self.assertLess(took, 5)  # and not 20 grace periods
-        self.assertIn('echo: Interrupt: 1 tasks drained, 20 cancelled, 0 destroyed\n', echo.output)
-        for client in clients:
-            self.assertEqual(client.recv(1), b'')
+        for count, who in ((1, '1 client'), (20, '20 clients')):
+            echo = self.start('--grace', '0.5')
+            clients = [self.client() for _ in range(count)]
+            for client in clients:
+                self.assertEqual(process.exchange(client, b'x'), b'x')
+            began = time.monotonic()
+            echo.signal()
+            self.assertEqual(echo.finish(), 0)
+            took = time.monotonic() - began
+            self.assertGreaterEqual(took, 0.5)
+            self.assertLess(took, 5)  # and not 20 grace periods
+            self.assertEqual(self.end(echo), f'Interrupt: the acceptor and {who}: 1 drained, {count} cancelled, 0 destroyed')
+            for client in clients:
+                self.assertEqual(client.recv(1), b'')
 
     def test_a_second_signal_forces_the_end(self):
         echo, client = self.stop_with_a_client_connected(signal.SIGINT)
         echo.signal(signal.SIGTERM)
         self.assertEqual(echo.finish(), 0)
         # Those that asked whether it still listens have been drained, too.
-        self.assertRegex(echo.output, r'\necho: Interrupt, forced: \d+ tasks drained, 1 cancelled, 0 destroyed\n$')
+        self.assertRegex(self.end(echo), r'^Interrupt, forced: the acceptor and \d+ clients?: \d+ drained, 1 cancelled, 0 ')
         self.assertEqual(client.recv(1), b'')
 
     def test_without_clients_a_signal_ends_it_at_once(self):
@@ -244,20 +250,20 @@ class EchoOnEpoll(unittest.TestCase):
             self.assertEqual(process.exchange(client, b'x'), b'x')
         echo.signal()
         self.assertEqual(echo.finish(), 0)
-        self.assertIn('0 tasks drained, 3 cancelled, 0 destroyed\n', echo.output)
+        self.assertEqual(self.end(echo), 'Interrupt: the acceptor and 2 clients: 0 drained, 3 cancelled, 0 destroyed')
 
     # ---- what goes wrong
 
     def test_a_port_in_use_is_said_and_ends_in_1(self):
         self.start()
-        done = process.run([*self.program, '--selector', self.selector, str(self.at[1])])
+        done = process.run([*self.program, '--selector', self.selector, '%s:%d' % self.at])
         self.assertEqual((done.stdout, done.stderr, done.returncode),
-                         ('', f"echo: cannot listen on '127.0.0.1:{self.at[1]}': Address already in use\n", 1))
+                         ('', f'{self.name}: cannot listen on 127.0.0.1:{self.at[1]}: Address already in use\n', 1))
 
     def test_an_address_of_another_machine_is_said_and_ends_in_1(self):
-        done = process.run([*self.program, '--selector', self.selector, '--bind', '192.0.2.1', '0'])
+        done = process.run([*self.program, '--selector', self.selector, '192.0.2.1:0'])
         self.assertEqual((done.stderr, done.returncode),
-                         ("echo: cannot listen on '192.0.2.1:0': Cannot assign requested address\n", 1))
+                         (f'{self.name}: cannot listen on 192.0.2.1:0: Cannot assign requested address\n', 1))
 
 
 class EchoOnPoll(EchoOnEpoll):
@@ -265,7 +271,7 @@ class EchoOnPoll(EchoOnEpoll):
 
 
 class CoroutineOnEpoll(EchoOnEpoll):
-    program, two_clients = ECHO_COROUTINE, ECHO_COROUTINE_TWO_CLIENTS
+    name, program, two_clients = 'echo_coroutine', ECHO_COROUTINE, ECHO_COROUTINE_TWO_CLIENTS
 
 
 class CoroutineOnPoll(CoroutineOnEpoll):
@@ -273,28 +279,41 @@ class CoroutineOnPoll(CoroutineOnEpoll):
 
 
 class Arguments(unittest.TestCase):
-    program = ECHO
+    name, program = 'echo', ECHO
 
     def test_help_is_printed_on_demand(self):
-        done = process.run([*self.program, '--help'])
-        self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE, '', 0))
+        for option in ('--help', '-h'):
+            done = process.run([*self.program, option])
+            self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE.format(self.name), '', 0))
 
     def test_what_it_does_not_understand_ends_in_2_with_its_usage(self):
-        for arguments in (['65536'], ['-1'], ['80x'], [''], ['1', '2'], ['--port', '1'], ['-x'], ['--bind'],
-                          ['--bind', 'localhost'], ['--bind', '1.2.3'], ['--bind', '::1::'], ['--bind', ''],
-                          ['--bind', '1:2]:3'], ['--bind', 'a' * 500], ['--grace'], ['--grace', '-1'], ['--grace', 'two'],
+        for arguments in (['8000'], ['-1'], [''], ['127.0.0.1:1', '127.0.0.1:2'], ['--port', '1'], ['-x'],
+                          ['localhost:8000'], ['1.2.3:80'], ['::1:80'], ['[::1]'], ['a' * 500],
+                          ['--grace'], ['--grace', '-1'], ['--grace', 'two'],
                           ['--grace', '1e3'], ['--grace', '1.2.3'], ['--grace', '.'], ['--grace', ''], ['--grace', 'inf'],
                           ['--grace', '0x10'], ['--grace', ' 1'], ['--grace', '9999999999999'],
                           ['--selector', 'select'], ['--selector']):
             with self.subTest(arguments):
                 done = process.run([*self.program, *arguments])
                 self.assertEqual((done.stdout, done.returncode), ('', 2))
-                self.assertTrue(done.stderr.endswith(USAGE), done.stderr)
-                self.assertRegex(done.stderr, r'echo(_coroutine)?: ')  # getopt's begin with the program's name
+                self.assertTrue(done.stderr.endswith(USAGE.format(self.name)), done.stderr)
+                self.assertIn(f'{self.name}: ', done.stderr)  # getopt's begin with the program's name
+
+    def test_what_is_wrong_is_said_in_words(self):
+        for argument, why in (('localhost:8000', 'numeric addresses only, such as 127.0.0.1 or ::1'),
+                              ('8000', 'not ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, nor unix:PATH'),
+                              ('127.0.0.1:65536', 'the port is not a number from 0 to 65535'),
+                              ('[fe80::1%none]:80', 'there is no such network interface'),
+                              ('unix:/' + 'x' * 107, 'the path has more than 107 bytes'),
+                              ('--grace=two', 'the grace period is a number of seconds'),
+                              ('--selector=select', 'the selector is epoll or poll')):
+            done = process.run([*self.program, argument])
+            what = argument.partition('=')[2] or argument
+            self.assertEqual(done.stderr, f"{self.name}: '{what}': {why}\n{USAGE.format(self.name)}")
 
 
 class CoroutineArguments(Arguments):
-    program = ECHO_COROUTINE
+    name, program = 'echo_coroutine', ECHO_COROUTINE
 
 
 if __name__ == '__main__':

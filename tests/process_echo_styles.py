@@ -59,13 +59,17 @@ class Style(unittest.TestCase):
         self.assertEqual(process.receive(late, 4), b'late')
 
     def has_manners(self, command, name):
-        done = process.run([*command, '--help'])
-        self.assertEqual((done.stderr, done.returncode), ('', 0))
-        self.assertRegex(done.stdout, f'^usage: {name} ')
-        for arguments in (['localhost:80'], ['127.0.0.1:65536'], ['127.0.0.1'], ['::1:80'], ['']):
+        for option in ('--help', '-h'):
+            done = process.run([*command, option])
+            self.assertEqual((done.stderr, done.returncode), ('', 0))
+            self.assertRegex(done.stdout, f'^usage: {name} ')
+        for arguments in (['localhost:80'], ['127.0.0.1:65536'], ['127.0.0.1'], ['::1:80'], [''], ['8000'], ['-x'],
+                          ['--port', '1'], ['127.0.0.1:0', '127.0.0.1:0']):
             done = process.run([*command, *arguments])
             self.assertEqual((done.stdout, done.returncode), ('', 2), arguments)
-            self.assertIn(f'usage: {name} ', done.stderr)
+            self.assertIn(f'\nusage: {name} ', done.stderr)
+        done = process.run([*command, 'localhost:80'])
+        self.assertIn("'localhost:80': numeric addresses only, such as 127.0.0.1 or ::1\n", done.stderr)
         with socket.create_server(('127.0.0.1', 0)) as taken:
             done = process.run([*command, '127.0.0.1:%d' % taken.getsockname()[1]])
         self.assertEqual((done.stdout, done.returncode), ('', 1))
@@ -89,11 +93,11 @@ class SelectorAlone(Style):
         for selector in ('epoll', 'poll'):
             with self.subTest(selector):
                 echo = self.start(ECHO_SELECTOR, '--selector', selector, '127.0.0.1:0')
-                echo.expect('^no events$')
-                echo.expect('^no events$')
+                echo.expect('^echo_selector: no events$')
+                echo.expect('^echo_selector: no events$')
                 echo.signal(signal.SIGINT)
                 self.assertEqual(echo.finish(), 0)
-                self.assertTrue(echo.output.endswith('stopped\n'))
+                self.assertTrue(echo.output.endswith('\necho_selector: stopped\n'))
 
     def test_it_has_manners(self):
         self.has_manners(ECHO_SELECTOR, 'echo_selector')
@@ -131,7 +135,7 @@ class Handlers(Style):
         self.assertEqual(process.exchange(client, b'still there'), b'still there')
         client.close()
         self.assertEqual(echo.finish(), 0)
-        self.assertIn('stopped, 0 connections were still open', echo.output)
+        self.assertIn('stopped; 0 clients were cut off', echo.output)
 
     def test_a_second_signal_forces_the_end(self):
         echo = self.start(ECHO_CALLBACK, '127.0.0.1:0')
@@ -141,7 +145,7 @@ class Handlers(Style):
         process.wait_until(lambda: process.refuses(self.at))
         echo.signal()
         self.assertEqual(echo.finish(), 0)
-        self.assertIn('stopped at once, 1 connections were still open', echo.output)
+        self.assertIn('stopped at once; 1 client was cut off', echo.output)
         self.assertEqual(client.recv(1), b'')
 
     def test_it_has_manners(self):
@@ -173,7 +177,7 @@ class Failures(Style):
         echo.signal()
         self.assertEqual(echo.finish(), 0)
         self.assertIn('client 127.0.0.1:%d: cancelled\n' % cancelled.getsockname()[1], echo.output)
-        self.assertIn('stopped, of the clients 1 were done, 1 failed, 1 were cancelled\n', echo.output)
+        self.assertIn('stopped; clients done: 1, failed: 1, cancelled: 1\n', echo.output)
 
     def test_a_line_that_is_too_long_is_a_failure_too(self):
         echo = self.start(ECHO_FAILURES, '127.0.0.1:0')

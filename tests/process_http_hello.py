@@ -181,12 +181,21 @@ class HttpHello(unittest.TestCase):
         self.assertEqual(response.getheader('Connection'), 'close')
         client.close()
         self.assertEqual(self.server.finish(), 0)
-        self.assertRegex(self.server.output, r'http_hello: stopped after \d+ pages; 0 connections were cut off\n$')
+        self.assertRegex(self.server.output, r'\nhttp_hello: stopped; pages sent: 2; acceptor, service and \d+ clients?: '
+                                             r'\d+ drained, 0 cancelled, 0 destroyed\n$')
+
+    def test_what_the_shutdown_has_counted_is_said(self):
+        self.server.signal()
+        self.assertEqual(self.server.finish(), 0)
+        self.assertTrue(self.server.output.endswith('\nhttp_hello: stopped; pages sent: 0; acceptor, service and 0 clients: '
+                                                    '2 drained, 0 cancelled, 0 destroyed\n'), self.server.output)
 
     def test_it_has_manners(self):
-        done = process.run([*HTTP_HELLO, '--help'])
-        self.assertEqual((done.stderr, done.returncode), ('', 0))
-        for arguments in (['--patience'], ['--patience', '0'], ['--patience', '1x'], ['--patience', '-1'], ['8080']):
+        for option in ('--help', '-h'):
+            done = process.run([*HTTP_HELLO, option])
+            self.assertEqual((done.stderr, done.returncode), ('', 0))
+        for arguments in (['--patience'], ['--patience', '0'], ['--patience', '1x'], ['--patience', '-1'], ['8000'],
+                          ['localhost:8000'], ['-x'], ['127.0.0.1:0', '127.0.0.1:0']):
             done = process.run([*HTTP_HELLO, *arguments])
             self.assertEqual((done.stdout, done.returncode), ('', 2), arguments)
             self.assertIn('usage: http_hello ', done.stderr)

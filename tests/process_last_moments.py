@@ -48,9 +48,9 @@ class LastMoments(unittest.TestCase):
                 self.assertEqual(storm(program), 0)
 
     def test_of_the_echo_servers(self):
-        self.storms('echo', '--selector', 'epoll', '0')
-        self.storms('echo', '--selector', 'poll', '--grace', '0', '0')
-        self.storms('echo_coroutine', '0')
+        self.storms('echo', '--selector', 'epoll', '127.0.0.1:0')
+        self.storms('echo', '--selector', 'poll', '--grace', '0', '127.0.0.1:0')
+        self.storms('echo_coroutine', '127.0.0.1:0')
         for name in ('echo_selector', 'echo_callback', 'echo_failures'):
             self.storms(name, '127.0.0.1:0')
 

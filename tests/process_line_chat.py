@@ -80,12 +80,14 @@ class LineChat(unittest.TestCase):
         self.hears(member, 'server: closes in two seconds\r\n')
         member.close()
         self.assertEqual(self.server.finish(), 0)
-        self.assertIn('line_chat: stopped, 0 members were put out\n', self.server.output)
+        self.assertIn('line_chat: stopped; the acceptor and 1 member: 2 drained, 0 cancelled, 0 destroyed\n',
+                      self.server.output)
 
     def test_it_has_manners(self):
-        done = process.run([*LINE_CHAT, '--help'])
-        self.assertEqual((done.stderr, done.returncode), ('', 0))
-        for arguments in (['8080'], ['x:1'], ['[::1]:0', '2']):
+        for option in ('--help', '-h'):
+            done = process.run([*LINE_CHAT, option])
+            self.assertEqual((done.stderr, done.returncode), ('', 0))
+        for arguments in (['8000'], ['x:1'], ['[::1]:0', '2'], ['-x']):
             done = process.run([*LINE_CHAT, *arguments])
             self.assertEqual((done.stdout, done.returncode), ('', 2), arguments)
             self.assertIn('usage: line_chat ', done.stderr)

@@ -14,7 +14,8 @@ sys.path.insert(0, sys.path[0] + '/support')
 import process  # noqa: E402
 
 PIPELINE = process.command(sys.argv.pop())
-USAGE = 'usage: pipeline [--every SAMPLES] [--timeout SECONDS] [FILE]\n'
+USAGE = ('usage: pipeline [--every SAMPLES] [--timeout SECONDS] [FILE]\n'
+         'FILE is standard input if it is not given; a named pipe is read until a signal ends that\n')
 
 
 class Pipeline(unittest.TestCase):
@@ -65,7 +66,7 @@ class Pipeline(unittest.TestCase):
         pipeline.process.stdin.close()
         self.assertEqual(pipeline.finish(), 0)
         self.assertEqual(pipeline.output, '4 samples, 1 to 4, mean 2.5\n4 samples, -5.5 to 1000, mean 252.375\n'
-                                          '1 samples, 9.25 to 9.25, mean 9.25\npipeline: 9 samples read, 9 written\n')
+                                          '1 sample, 9.25 to 9.25, mean 9.25\npipeline: samples read: 9, written: 9\n')
 
     def test_a_line_is_written_as_soon_as_its_samples_are_there(self):
         pipeline = self.start('--every', '2')
@@ -96,7 +97,7 @@ class Pipeline(unittest.TestCase):
             pipeline.expect(f'^2 samples, {number} to {number}, mean {number}$')
         pipeline.signal(signal.SIGTERM)
         self.assertEqual(pipeline.finish(), 0)
-        self.assertTrue(pipeline.output.endswith('pipeline: stopped, 10 samples read, 10 written\n'), pipeline.output)
+        self.assertTrue(pipeline.output.endswith('pipeline: stopped; samples read: 10, written: 10\n'), pipeline.output)
 
     def test_what_is_no_number_is_said_and_passed_over(self):
         pipeline = self.start()
@@ -123,7 +124,7 @@ class Pipeline(unittest.TestCase):
     def test_while_it_waits_it_uses_no_processor_time_and_never_wakes(self):
         pipeline = self.start('--every', '1', '--timeout', '3600')
         self.feed(pipeline, '1\n')
-        pipeline.expect('^1 samples')
+        pipeline.expect('^1 sample,')
         process.wait_until(pipeline.is_asleep)
         before = pipeline.usage()
         self.assertEqual(select.select([pipeline.process.stdout], [], [], 1), ([], [], []))
@@ -138,7 +139,7 @@ class Pipeline(unittest.TestCase):
         self.assertLess(pipeline.memory() - before, process.MEMORY_SLACK)
         pipeline.process.stdin.close()
         self.assertEqual(pipeline.finish(), 0)
-        self.assertEqual(pipeline.output, ''.join(f'1 samples, {number:g} to {number:g}, mean {number:g}\n'
+        self.assertEqual(pipeline.output, ''.join(f'1 sample, {number:g} to {number:g}, mean {number:g}\n'
                                                   for number in range(1, last + 1)))
 
     def test_when_the_output_is_closed_it_reads_no_more_and_ends_in_1(self):
@@ -146,7 +147,7 @@ class Pipeline(unittest.TestCase):
         pipeline.process.stdout.close()
         self.assertEqual(pipeline.process.wait(process.PATIENCE), 1)
         self.assertRegex(pipeline.process.stderr.read().decode(),
-                         r'^pipeline: cannot write the output: Broken pipe\npipeline: \d+ samples read, \d+ written\n$')
+                         r'^pipeline: cannot write the output: Broken pipe\npipeline: samples read: \d+, written: \d+\n$')
 
     def test_a_full_disk_is_said_and_ends_in_1(self):
         with open('/dev/full', 'w', encoding='ascii') as full:
@@ -166,13 +167,13 @@ class Pipeline(unittest.TestCase):
             pipeline.signal(number)
             self.assertEqual(pipeline.finish(), 0)
             self.assertTrue(pipeline.output.endswith('\n2 samples, 6 to 7, mean 6.5\n'
-                                                     'pipeline: stopped, 7 samples read, 7 written\n'), pipeline.output)
+                                                     'pipeline: stopped; samples read: 7, written: 7\n'), pipeline.output)
 
     def test_after_a_signal_a_slow_output_still_gets_what_has_been_read(self):
         pipeline, last = self.start_with_its_output_stuck()
         pipeline.signal()
         self.assertEqual(pipeline.finish(), 0)  # reads its output
-        read, written = map(int, re.search(rb'stopped, (\d+) samples read, (\d+) written',
+        read, written = map(int, re.search(rb'stopped; samples read: (\d+), written: (\d+)',
                                            pipeline.process.stderr.read()).groups())
         self.assertEqual((read, pipeline.output.count('\n')), (written, written))
         self.assertLess(read, last)
@@ -183,15 +184,16 @@ class Pipeline(unittest.TestCase):
         pipeline.signal()
         self.assertEqual(pipeline.process.wait(process.PATIENCE), 1)
         self.assertGreaterEqual(time.monotonic() - began, 2)
-        read, written = map(int, re.search(rb'stopped, (\d+) samples read, (\d+) written',
+        read, written = map(int, re.search(rb'stopped; samples read: (\d+), written: (\d+)',
                                            pipeline.process.stderr.read()).groups())
         self.assertGreater(read, written)
 
     # ---- what goes wrong
 
     def test_it_has_manners(self):
-        done = process.run([*PIPELINE, '--help'])
-        self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE, '', 0))
+        for option in ('--help', '-h'):
+            done = process.run([*PIPELINE, option])
+            self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE, '', 0))
         for arguments in (['--every'], ['--every', '0'], ['--every', '1x'], ['--every', '-1'], ['--every', ''],
                           ['--every', '9999999'], ['--timeout', '0'], ['--timeout', '-1'], ['--timeout', 'x'],
                           ['--timeout', '1e3'], ['--timeout', ''], ['--timeout', '9999999999'], ['a', 'b'], ['-x']):

@@ -124,16 +124,17 @@ class SerialBridge(unittest.TestCase):
                     self.at = self.bridge.address()
 
     def test_it_has_manners(self):
-        done = process.run([*SERIAL_BRIDGE, '--help'])
-        self.assertEqual((done.stderr, done.returncode), ('', 0))
+        for option in ('--help', '-h'):
+            done = process.run([*SERIAL_BRIDGE, option])
+            self.assertEqual((done.stderr, done.returncode), ('', 0))
         for arguments in ([], ['/dev/null'], ['/dev/null', '9600', 'x'], ['/dev/null', '96x'], ['/dev/null', ''],
-                          ['/dev/null', '9600', '127.0.0.1:0', 'more']):
+                          ['/dev/null', '9600', '127.0.0.1:0', 'more'], ['/dev/null', '9600', 'localhost:80'], ['-x']):
             done = process.run([*SERIAL_BRIDGE, *arguments])
             self.assertEqual((done.stdout, done.returncode), ('', 2), arguments)
             self.assertIn('usage: serial_bridge ', done.stderr)
-        for device, baud, why in (('/dev/null', '9600', 'Inappropriate ioctl for device'),
+        for device, baud, why in (('/dev/null', '9600', 'it is no serial port'),
                                   ('/dev/nothing', '9600', 'No such file or directory'),
-                                  (self.path, '12345', 'no such speed or settings')):
+                                  (self.path, '12345', 'it does not take this baud rate')):
             done = process.run([*SERIAL_BRIDGE, device, baud, '127.0.0.1:0'])
             self.assertEqual((done.stdout, done.returncode), ('', 1))
             self.assertEqual(done.stderr, f'serial_bridge: cannot open {device}: {why}\n')

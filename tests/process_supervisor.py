@@ -14,7 +14,8 @@ import process  # noqa: E402
 
 ECHO = process.command(sys.argv.pop())
 SUPERVISOR = process.command(sys.argv.pop())
-USAGE = 'usage: supervisor [--interval SECONDS] [--back-off SECONDS] [--watchdog DEVICE] ADDRESS:PORT...\n'
+USAGE = ('usage: supervisor [--interval SECONDS] [--back-off SECONDS] [--watchdog DEVICE] ADDRESS:PORT...\n'
+         'ADDRESS:PORT as in 127.0.0.1:8000, [::1]:8000 or unix:@name: echo servers, up to eight\n')
 
 
 class Supervisor(unittest.TestCase):
@@ -32,7 +33,7 @@ class Supervisor(unittest.TestCase):
         return '%s:%d' % holder.getsockname()
 
     def echo(self, service):
-        echo = process.Program([*ECHO, '--grace', '0', service.partition(':')[2]])
+        echo = process.Program([*ECHO, '--grace', '0', service])
         self.addCleanup(echo.__exit__)
         echo.address()
         return echo
@@ -184,6 +185,20 @@ class Supervisor(unittest.TestCase):
             self.assertEqual(set(told[:-1]) - {b'WATCHDOG=1'}, set())
             self.assertEqual(supervisor.finish(), 0)
 
+    def test_systemd_is_told_that_it_is_ready_and_stopping_though_a_device_is_the_watchdog(self):
+        path, reader = self.fifo()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+            systemd.bind('')  # a name of the kernel's choice
+            systemd.settimeout(process.PATIENCE)
+            name = '@' + systemd.getsockname()[1:].decode()
+            supervisor = self.start('--interval', '0.05', '--watchdog', path, self.service(),
+                                    env={**os.environ, 'NOTIFY_SOCKET': name})
+            self.assertEqual(systemd.recv(100), b'READY=1')
+            self.fed(reader)
+            supervisor.signal(signal.SIGTERM)
+            self.assertEqual(systemd.recv(100), b'STOPPING=1')
+            self.assertEqual(supervisor.finish(), 0)
+
     # ---- the end
 
     def test_a_signal_ends_it_at_once_connected_hanging_and_in_a_pause(self):
@@ -212,8 +227,9 @@ class Supervisor(unittest.TestCase):
     def test_it_has_manners(self):
         environment = {**os.environ}
         environment.pop('NOTIFY_SOCKET', None)
-        done = process.run([*SUPERVISOR, '--help'])
-        self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE, '', 0))
+        for option in ('--help', '-h'):
+            done = process.run([*SUPERVISOR, option])
+            self.assertEqual((done.stdout, done.stderr, done.returncode), (USAGE, '', 0))
         at = '127.0.0.1:1'
         for arguments in ([], ['--interval', '0', at], ['--interval', 'x', at], ['--interval', '1e3', at],
                           ['--back-off', '-1', at], ['--back-off', '', at], ['--watchdog'], ['localhost:1'], [at, ''],

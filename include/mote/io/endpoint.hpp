@@ -42,30 +42,40 @@ class Endpoint {
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
   // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
   // down to another one on the way.
-  // Errors:
-  //   EINVAL   it is no numeric address: names are not looked up. Or the port is negative, or above 65535.
+  // Errors, which Error::message() puts into words for whoever has typed it:
+  //   ENOTSUP  it is no numeric address, but a name, say: names are not looked up.
+  //   ERANGE   the port is negative, or above 65535.
   //   ENODEV   behind '%' is neither the name of an interface nor a number of 32 bits. Or the name cannot be looked up
   //            now, because that takes a descriptor, and there is none.
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
-    if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::not_an_address);
+    if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::bad_port);
     const auto number = static_cast<std::uint16_t>(port);
     return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
-  // Errors:
+  // Errors, which Error::message() puts into words for whoever has typed it:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
     return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
-  // "192.0.2.1:80", "[2001:db8::1]:80", "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too.
-  // Errors:
-  //   EINVAL         it is none of these, or the port is above 65535.
+  // Host and port in one text, as a user or a configuration gives them: "192.0.2.1:80", "[2001:db8::1]:80",
+  // "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too. There is no default: to listen on all interfaces
+  // is "0.0.0.0:80" or "[::]:80".
+  // Errors, which Error::message() puts into words for whoever has typed it:
+  //   EINVAL         it has none of these forms: it is empty, the port or the path is missing, or IPv6 has no brackets.
+  //   ENOTSUP        the address is not numeric: see ip().
+  //   ERANGE         the port is no number, or above 65535.
   //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
     return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
+  // Whether both name the same place. IP: the same family, address, port and scope; an IPv4 address is not the same as
+  // the IPv6 one that it is mapped into, and flow labels do not count. Unix: the same path or abstract name, byte for
+  // byte, though two paths may lead to one socket. Two that are none, or two unnamed Unix sockets, are equal.
+  friend bool operator==(const Endpoint& a, const Endpoint& b) { return a.is_same(b); }
+  friend bool operator!=(const Endpoint& a, const Endpoint& b) { return !a.is_same(b); }
 
   // In the form that parse() takes, which makes the same endpoint of it; "-" for none, as of the peer of an unbound
   // Unix socket. (Of addresses that others have bound, two kinds are not made again: a path of 108 bytes, and an
@@ -106,7 +116,7 @@ class Endpoint {
     const char* const scope = ::strchr(address, '%');
     if (scope != nullptr) {
       const auto length = static_cast<std::size_t>(scope - address);
-      if (length >= sizeof without_scope) return Error(detail::Reason::not_an_address);
+      if (length >= sizeof without_scope) return Error(detail::Reason::not_numeric);
       ::memcpy(without_scope, address, length);
     }
     v6_.sin6_family = AF_INET6;
@@ -114,7 +124,7 @@ class Endpoint {
     v6_.sin6_flowinfo = 0;  // the attempt at IPv4 may have written here
     size_ = sizeof v6_;
     if (::inet_pton(AF_INET6, scope != nullptr ? without_scope : address, &v6_.sin6_addr) != 1)
-      return Error(detail::Reason::not_an_address);
+      return Error(detail::Reason::not_numeric);
     return scope != nullptr ? set_scope(scope + 1) : Result<void>();
   }
   // An interface may have a name of digits, so the name is tried first.
@@ -122,14 +132,14 @@ class Endpoint {
     std::uint32_t index = 0;
     // Not a longer name, which some C libraries cut instead of refusing it.
     if (::strlen(scope) < IF_NAMESIZE) index = ::if_nametoindex(scope);
-    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(ENODEV);
+    if (index == 0 && !parse_number(scope, UINT32_MAX, index)) return Error(detail::Reason::no_such_interface);
     v6_.sin6_scope_id = index;
     return {};
   }
   Result<void> set_path(const char* path) {
     const std::size_t length = ::strlen(path);
     if (length == 0) return Error(detail::Reason::not_an_address);
-    if (length >= sizeof unix_.sun_path) return Error(ENAMETOOLONG);
+    if (length >= sizeof unix_.sun_path) return Error(detail::Reason::path_too_long);
     unix_.sun_family = AF_UNIX;
     ::memcpy(unix_.sun_path, path, length + 1);
     // An abstract name begins with a NUL and is as long as its size says; a path ends with a NUL, which counts.
@@ -144,12 +154,16 @@ class Endpoint {
     const char* const begin = text + (brackets ? 1 : 0);
     // The last bracket: the name of an interface may have one in it.
     const char* const end = brackets ? ::strrchr(begin, ']') : ::strchr(begin, ':');
-    if (end == nullptr || (brackets && end[1] != ':')) return Error(detail::Reason::not_an_address);
+    if (end == nullptr || end == begin) return Error(detail::Reason::not_an_address);
+    const char* const colon = brackets ? end + 1 : end;
+    if (colon[0] != ':' || colon[1] == '\0') return Error(detail::Reason::not_an_address);
+    if (!brackets && ::strchr(colon + 1, ':') != nullptr)
+      return Error(detail::Reason::not_an_address);  // IPv6 without its brackets
     char address[INET6_ADDRSTRLEN + IF_NAMESIZE] = {};
-    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(detail::Reason::not_an_address);
+    if (end - begin >= static_cast<std::ptrdiff_t>(sizeof address)) return Error(detail::Reason::not_numeric);
     ::memcpy(address, begin, static_cast<std::size_t>(end - begin));
     std::uint32_t port = 0;
-    if (!parse_number(end + (brackets ? 2 : 1), UINT16_MAX, port)) return Error(detail::Reason::not_an_address);
+    if (!parse_number(colon + 1, UINT16_MAX, port)) return Error(detail::Reason::bad_port);
     return set_ip(address, static_cast<std::uint16_t>(port));
   }
   // Whether it is a decimal number, of digits alone, up to `most`.
@@ -163,6 +177,29 @@ class Endpoint {
     }
     number = static_cast<std::uint32_t>(value);
     return true;
+  }
+
+  // Field by field: what system calls leave in the bytes between them is not part of the address.
+  bool is_same(const Endpoint& other) const {
+    if (family() != other.family()) return false;
+    switch (family()) {
+      case AF_UNSPEC: return true;
+      case AF_INET: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
+      case AF_INET6:
+        return v6_.sin6_port == other.v6_.sin6_port && v6_.sin6_scope_id == other.v6_.sin6_scope_id &&
+               ::memcmp(&v6_.sin6_addr, &other.v6_.sin6_addr, sizeof v6_.sin6_addr) == 0;
+      default: {  // AF_UNIX, and what somebody else's call has written here
+        const std::size_t length = name_length();
+        return length == other.name_length() && ::memcmp(unix_.sun_path, other.unix_.sun_path, length) == 0;
+      }
+    }
+  }
+  // How many bytes of a Unix name count: an abstract one is as long as its size says, and may have NULs in it. A path
+  // ends at a NUL, which the kernel counts or not, or at the end of the space.
+  std::size_t name_length() const {
+    const std::size_t size = size_ > path_offset ? size_ - path_offset : 0;
+    const bool is_path = family() == AF_UNIX && size != 0 && unix_.sun_path[0] != '\0';
+    return is_path ? ::strnlen(unix_.sun_path, size) : size;
   }
 
   void print_ip(Text& text) const {

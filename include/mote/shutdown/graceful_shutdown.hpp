@@ -24,7 +24,7 @@
 namespace mote {
 inline namespace MOTE_NAMESPACE {
 
-// How a shutdown went.
+// How a shutdown went. Each task that ended in it counts once, whatever it was for: one that only accepts, too.
 struct ShutdownReport {
   std::uint32_t drained = 0;    // tasks that ended by themselves
   std::uint32_t cancelled = 0;  // tasks that ended after having been cancelled

@@ -7,7 +7,6 @@
 #include <errno.h>       // errno and its names
 #include <fcntl.h>       // open, fcntl, O_*
 #include <stdlib.h>      // getenv, strtoul, strtoull
-#include <string.h>      // memory and strings
 #include <sys/socket.h>  // sockets
 
 #include <cstdint>  // integers of fixed width
@@ -20,6 +19,7 @@
 #include <mote/base/pinned.hpp>
 #include <mote/base/result.hpp>
 #include <mote/io/endpoint.hpp>
+#include <mote/io/service_manager.hpp>
 #include <mote/reactor/reactor.hpp>
 #include <mote/system/clock.hpp>
 #include <mote/system/fd.hpp>
@@ -92,11 +92,8 @@ class Watchdog : detail::Pinned {
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   Result<void> open_notify(Reactor& reactor) {
     if (fd_) return Error(detail::Reason::already_open);
-    const char* const path = ::getenv("NOTIFY_SOCKET");
-    if (path == nullptr) return Error(ENOENT);
-    const Result<Endpoint> to = Endpoint::unix_path(path);
-    const bool is_path_or_abstract = path[0] == '/' || path[0] == '@';
-    if (!to || !is_path_or_abstract) return Error(detail::Reason::bad_watchdog_variable);
+    const Result<Endpoint> to = detail::service_manager();
+    if (!to) return to.error();
     Fd fd(System::socket(AF_UNIX, SOCK_DGRAM));
     if (!fd) return detail::last_error();
     const Result<Duration> period = period_from_environment();
@@ -104,16 +101,15 @@ class Watchdog : detail::Pinned {
     to_ = *to;
     return start(reactor, std::move(fd), *period);
   }
-  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...".
+  // Sends a state to systemd: "READY=1", "STOPPING=1", "STATUS=...". Where there is no open_notify(), as where a device
+  // is driven: notify_service_manager().
   // Errors:
   //   EBADF                 open_notify() has not succeeded.
   //   EAGAIN                systemd is slow to read: try again later.
   //   ECONNREFUSED, ENOENT  systemd's socket is not there.
   Result<void> notify(const char* state) {
     if (!fd_ || to_.size() == 0) return Error(detail::Reason::not_open);
-    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
-    const auto sent = System::sendto(fd_.get(), state, ::strlen(state), flags, to_.address(), to_.size());
-    return detail::result_of(static_cast<int>(sent));
+    return detail::tell_service_manager(fd_, to_, state);
   }
   // Disarms the device, if its driver allows it (not with CONFIG_WATCHDOG_NOWAYOUT). The descriptor is closed in any
   // case. Errors: those of write(2) on the device, which then stays armed.

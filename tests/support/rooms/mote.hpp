@@ -30,6 +30,7 @@
 #include <mote/io/endpoint.hpp>
 #include <mote/io/line_reader.hpp>
 #include <mote/io/listener.hpp>
+#include <mote/io/service_manager.hpp>
 #include <mote/io/source.hpp>
 #include <mote/io/source_base.hpp>
 #include <mote/io/stream.hpp>
