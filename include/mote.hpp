@@ -553,9 +553,9 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(not_open, EBADF, 1, "it is not open")                                                               \
   X(selector_not_open, EBADF, 2, "the selector has not been opened")                                    \
   X(reactor_not_open, ENXIO, 1, "the reactor has not been opened")                                      \
-  X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")                                \
   X(reactor_has_gone, ENXIO, 2, "the reactor has been destroyed")                                       \
   X(table_not_open, ENXIO, 3, "the table of descriptors is not open")                                   \
+  X(awaited_by_another_task, EBUSY, 1, "another task awaits it already")                                \
   X(already_open, EBUSY, 2, "it is open already")                                                       \
   X(already_running, EBUSY, 3, "the reactor is running already")                                        \
   X(signal_is_taken, EBUSY, 4, "a signal of the set is taken already")                                  \
@@ -577,6 +577,7 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(descriptor_already_added, EEXIST, 1, "the descriptor has been added already")                       \
   X(registration_ended, ENOENT, 1, "the registration has ended")                                        \
   X(descriptor_not_added, ENOENT, 2, "the descriptor has not been added")                               \
+  X(no_service_manager, ENOENT, 3, "NOTIFY_SOCKET is not set")                                          \
   X(pool_of_another_reactor, EINVAL, 1, "the pool has tasks in another reactor")                        \
   X(no_such_priority, EINVAL, 2, "the reactor has no such priority")                                    \
   X(no_such_signal, EINVAL, 3, "the set has a number that is no signal")                                \
@@ -592,13 +593,12 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(bad_port, ERANGE, 1, "the port is not a number from 0 to 65535")                                    \
   X(no_such_interface, ENODEV, 1, "there is no such network interface")                                 \
   X(path_too_long, ENAMETOOLONG, 1, "the path has more than 107 bytes")                                 \
-  X(no_service_manager, ENOENT, 3, "NOTIFY_SOCKET is not set")                                          \
   X(answer_is_set, EALREADY, 1, "the answer has been set already")                                      \
+  X(channel_drained, ENODATA, 1, "the channel is closed and empty")                                     \
+  X(stream_ended, ENODATA, 2, "the stream has ended")                                                   \
   X(answer_is_taken, ENODATA, 3, "the answer has been taken already")                                   \
   X(task_has_ended, ESRCH, 1, "the task has ended")                                                     \
   X(channel_closed, EPIPE, 1, "the channel is closed")                                                  \
-  X(channel_drained, ENODATA, 1, "the channel is closed and empty")                                     \
-  X(stream_ended, ENODATA, 2, "the stream has ended")                                                   \
   X(line_too_long, EMSGSIZE, 1, "the line is longer than its reader")                                   \
   X(frame_too_large, EMSGSIZE, 2, "the frame is larger than the slots")                                 \
   X(time_is_up, ETIMEDOUT, 1, "the time is up")                                                         \
