@@ -52,6 +52,7 @@ class Reactor : detail::Loop {
   //   ENXIO           open() has not been called.
   //   EBUSY           it is running already: called from within run().
   //   EDEADLK         (run() alone) tasks are left, but nothing that could wake them: they wait for each other.
+  //                   describe() names the first of them, and where it waits.
   //   EINVAL          (poll) there are more descriptors than RLIMIT_NOFILE allows.
   //   ENOMEM, ENOSPC  the kernel's limits: free something and run again.
   //   EMFILE, ENFILE  (epoll) the selector had to be made anew, and could not be: the next run tries again.
@@ -190,8 +191,8 @@ class Reactor : detail::Loop {
   void observe(Observer observer) { Loop::observe(observer); }
   // Zero or less: off. Else each step is measured, which costs two readings of the clock.
   void set_slow_step_threshold(AnyDuration threshold) { Loop::set_slow_step_threshold(threshold); }
-  // Calls visit(Task&) for each live task, which tells what it waits for, where and since when. O(slots of pools used
-  // so far).
+  // Calls visit(Task&) for each live task, which tells what it waits for, where and since when; Task::describe() says
+  // it in one line, TaskPool::find() gives its object. O(slots of pools used so far).
   template <class F> void for_each_task(F&& visit) {
     Loop::for_each_task([&visit](detail::TaskHeader& task) { visit(detail::TaskAccess::task(task)); });
   }
