@@ -167,6 +167,8 @@ int main(int argc, char** argv) {
   if (!opened) return fail("open", "the reactor", opened.error());
   const mote::Result<void> listens = listener.open(reactor, endpoint);
   if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
+  const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("handle", "signals", handles.error());
   printf("echo_callback: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
          max_connections);
   resume_accepting();

@@ -171,11 +171,13 @@ int main(int argc, char** argv) {
   mote::Listener listener;
   const mote::Result<void> listens = listener.open(reactor, endpoint);
   if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
+  const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("handle", "signals", handles.error());
   printf("echo_failures: listening on %s, at most %zu clients\n", listener.local_endpoint()->text().c_str(),
          max_clients);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
 
-  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
   printf("echo_failures: stopped; clients done: %u, failed: %u, cancelled: %u\n", done_count, failed_count,

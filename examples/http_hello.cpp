@@ -314,6 +314,8 @@ int main(int argc, char** argv) {
   listening.no_delay = true;
   const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
   if (!listens) return fail("listen on", options.endpoint.text().c_str(), listens.error());
+  const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("handle", "signals", handles.error());
   printf("http_hello: listening on http://%s/\n", listener.local_endpoint()->text().c_str());
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first

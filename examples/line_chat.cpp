@@ -215,6 +215,10 @@ int main(int argc, char** argv) {
   mote::Listener listener;
   const mote::Result<void> listens = listener.open(reactor, endpoint);
   if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
+  graceful.on_begin(mote::Delegate<void()>::of<&say_goodbye>());
+  const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("handle", "signals", handles.error());
   printf("line_chat: listening on %s, at most %zu members\n", listener.local_endpoint()->text().c_str(), max_members);
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
 
@@ -223,8 +227,6 @@ int main(int argc, char** argv) {
   const int error = pthread_create(&operators_thread, nullptr, read_announcements, nullptr);
   if (error != 0) return fail("start", "a thread", error);
 
-  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
-  graceful.on_begin(mote::Delegate<void()>::of<&say_goodbye>());
   const mote::Result<mote::ShutdownReport> report = graceful.run();
 
   close(stop_pipe[1]);  // the thread ends before the mailbox does

@@ -186,6 +186,8 @@ int main(int argc, char** argv) {
   listening.no_delay = true;  // keys that are pressed should not wait for each other
   const mote::Result<void> listens = listener.open(reactor, options.endpoint, listening);
   if (!listens) return fail("listen on", options.endpoint.text().c_str(), listens.error());
+  const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("handle", "signals", handles.error());
   printf("serial_bridge: listening on %s, for %s at %d baud\n", listener.local_endpoint()->text().c_str(), device,
          settings.baud);
 

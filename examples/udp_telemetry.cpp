@@ -239,11 +239,13 @@ int main(int argc, char** argv) {
 
   const mote::Result<void> opened = reactor.open();
   if (!opened) return fail("open", "the reactor", opened.error());
+  // Neither of the two has anything to finish, so there is no grace period.
+  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(0));
+  const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
+  if (!handles) return fail("handle", "signals", handles.error());
   const int failed = options.sending ? start_sending(options) : start_receiving(options);
   if (failed != 0) return failed;
 
-  // Neither of the two has anything to finish, so there is no grace period.
-  mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(0));
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());
   printf("udp_telemetry: stopped\n");

@@ -212,7 +212,7 @@ class EchoOnEpoll(unittest.TestCase):
                     self.assertEqual(process.exchange(client, b'still there'), b'still there')
                 client.close()
                 self.assertEqual(echo.finish(), 0)
-                self.assertRegex(self.end(echo), rf'^{name}: the acceptor and \d+ clients?: \d+ drained, 0 cancelled, 0 ')
+                self.assertRegex(self.end(echo), rf'^{name}: the acceptor and \d+ clients?: \d+ drained, 0 cancelled, ')
 
     def test_when_the_grace_period_is_over_those_that_are_left_are_cut_off_together(self):
         for count, who in ((1, '1 client'), (20, '20 clients')):
@@ -226,7 +226,8 @@ class EchoOnEpoll(unittest.TestCase):
             took = time.monotonic() - began
             self.assertGreaterEqual(took, 0.5)
             self.assertLess(took, 5)  # and not 20 grace periods
-            self.assertEqual(self.end(echo), f'Interrupt: the acceptor and {who}: 1 drained, {count} cancelled, 0 destroyed')
+            self.assertEqual(self.end(echo),
+                             f'Interrupt: the acceptor and {who}: 1 drained, {count} cancelled, 0 destroyed')
             for client in clients:
                 self.assertEqual(client.recv(1), b'')
 
@@ -235,7 +236,7 @@ class EchoOnEpoll(unittest.TestCase):
         echo.signal(signal.SIGTERM)
         self.assertEqual(echo.finish(), 0)
         # Those that asked whether it still listens have been drained, too.
-        self.assertRegex(self.end(echo), r'^Interrupt, forced: the acceptor and \d+ clients?: \d+ drained, 1 cancelled, 0 ')
+        self.assertRegex(self.end(echo), r'^Interrupt, forced: the acceptor and \d+ clients?: \d+ drained, 1 cancelled, ')
         self.assertEqual(client.recv(1), b'')
 
     def test_without_clients_a_signal_ends_it_at_once(self):
@@ -290,7 +291,8 @@ class Arguments(unittest.TestCase):
         for arguments in (['8000'], ['-1'], [''], ['127.0.0.1:1', '127.0.0.1:2'], ['--port', '1'], ['-x'],
                           ['localhost:8000'], ['1.2.3:80'], ['::1:80'], ['[::1]'], ['a' * 500],
                           ['--grace'], ['--grace', '-1'], ['--grace', 'two'],
-                          ['--grace', '1e3'], ['--grace', '1.2.3'], ['--grace', '.'], ['--grace', ''], ['--grace', 'inf'],
+                          ['--grace', '1e3'], ['--grace', '1.2.3'], ['--grace', '.'], ['--grace', ''],
+                          ['--grace', 'inf'],
                           ['--grace', '0x10'], ['--grace', ' 1'], ['--grace', '9999999999999'],
                           ['--selector', 'select'], ['--selector']):
             with self.subTest(arguments):

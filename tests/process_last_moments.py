@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The last moments of the examples: somebody presses Ctrl-C again and again until the program is gone. It ends with its
-exit code, and never by the signal."""
+"""The first and the last moments of the examples. As soon as one has said that it listens, a signal ends it as it
+should; and if somebody presses Ctrl-C again and again until it is gone, it ends with its exit code, and never by the
+signal."""
 import os
 import re
 import signal
@@ -77,6 +78,27 @@ class LastMoments(unittest.TestCase):
     def test_of_the_supervisor(self):
         with socket.create_server(('127.0.0.1', 0)) as service:
             self.storms('supervisor', '127.0.0.1:%d' % service.getsockname()[1])
+
+
+class FirstMoments(unittest.TestCase):
+    def ends(self, name, *arguments):
+        for _ in range(5):
+            with self.subTest(name), process.Program([*PROGRAMS[name], *arguments]) as program:
+                program.address()
+                program.signal(signal.SIGTERM)
+                self.assertEqual(program.finish(), 0, program.output)
+
+    def test_who_has_said_that_it_listens_ends_well_at_a_signal(self):
+        for name in ('echo', 'echo_coroutine', 'echo_selector', 'echo_callback', 'echo_failures', 'http_hello',
+                     'line_chat'):
+            self.ends(name, '127.0.0.1:0')
+        self.ends('udp_telemetry', 'receive', '127.0.0.1:0')
+
+    def test_the_serial_bridge_does_so_too(self):
+        device, other = os.openpty()
+        self.addCleanup(os.close, device)
+        self.addCleanup(os.close, other)
+        self.ends('serial_bridge', os.ttyname(other), '115200', '127.0.0.1:0')
 
 
 if __name__ == '__main__':
