@@ -100,6 +100,7 @@ class Reactor : detail::Loop {
     MOTE_ASSERT(handler);
     Slot* slot = nullptr;
     if (const Result<void> claimed = claim(fd, slot); !claimed) return claimed.error();
+    MOTE_ASSERT(slot != nullptr);
     const Result<void> added = set_handler(*slot, interest, handler);
     if (added) return Registration{index_of(*slot), slot->generation};
     release(*slot);
