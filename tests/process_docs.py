@@ -103,10 +103,11 @@ def is_there(quoted, cases):
 def public_functions(text):
     """Of each class of a room: the names of its public functions."""
     found = {}
-    for name, body in re.findall(r'^(?:template <[^>]*> )?class (\w+)[^;{]*\{\n(.*?)^\};', text, re.MULTILINE | re.DOTALL):
-        public = re.sub(r'^ (?:private|protected):\n.*?(?=^ public:|\Z)', '', ' private:\n' + body, flags=re.MULTILINE | re.DOTALL)
-        found[name] = set(re.findall(r'^  (?:template <.*?> )?(?! |//|explicit|operator|friend)[\w:<>&*, ]*?[ &*](\w+)\(', public,
-                                     re.MULTILINE))
+    lines = re.MULTILINE | re.DOTALL
+    for name, body in re.findall(r'^(?:template <[^>]*> )?class (\w+)[^;{]*\{\n(.*?)^\};', text, lines):
+        public = re.sub(r'^ (?:private|protected):\n.*?(?=^ public:|\Z)', '', ' private:\n' + body, flags=lines)
+        declaration = r'^  (?:template <.*?> )?(?! |//|explicit|operator|friend)[\w:<>&*, ]*?[ &*](\w+)\('
+        found[name] = set(re.findall(declaration, public, re.MULTILINE))
     return found
 
 

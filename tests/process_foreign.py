@@ -39,6 +39,17 @@ def glue_lines(text):
     return len([line for line in glue.splitlines() if line.strip() and not line.strip().startswith('//')])
 
 
+# The error page is as long as docs/foreign-libraries.md says: Python's own is another one in another release.
+WEB_SERVER = '''
+import functools, http.server, sys
+class Handler(http.server.SimpleHTTPRequestHandler):
+    error_message_format = 'x' * 335
+    def log_message(self, *_): pass
+handler = functools.partial(Handler, directory=sys.argv[2])
+http.server.ThreadingHTTPServer(('127.0.0.1', int(sys.argv[1])), handler).serve_forever()
+'''
+
+
 def dns_answer(query):
     """sensor.example has the address 192.0.2.7, and there is no other name."""
     end = query.index(b'\0', 12) + 5
@@ -96,8 +107,8 @@ class ForeignLibraries(unittest.TestCase):
         source = pathlib.Path(self.at.name, name + '.cpp')
         source.write_text(text)
         program = str(source.with_suffix(''))
-        done = process.run([*COMPILER, '-std=c++17', '-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Werror', '-o', program,
-                            str(source), *([library] if library else [])], timeout=process.PATIENCE * 5)
+        options = ['-std=c++17', '-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Werror', '-o', program, str(source)]
+        done = process.run([*COMPILER, *options, *filter(None, [library])], timeout=process.PATIENCE * 5)
         self.assertEqual(done.returncode, 0, done.stderr)
         return process.command(program)
 
@@ -128,14 +139,7 @@ class ForeignLibraries(unittest.TestCase):
         self.needs(header='curl/curl.h')
         pathlib.Path(self.at.name, 'large.bin').write_bytes(bytes(3000000))
         port = free_port()
-        # Its error page is as long as the page says: another release of Python may write another one.
-        with process.Program([sys.executable, '-c', f'''
-import http.server, functools
-class Handler(http.server.SimpleHTTPRequestHandler):
-    error_message_format = "x" * 335
-    def log_message(self, *_): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", {port}), functools.partial(Handler, directory={self.at.name!r})).serve_forever()
-''']) as server:
+        with process.Program([sys.executable, '-c', WEB_SERVER, str(port), self.at.name]) as server:
             self.started(server, port)
             self.check('curl', {'8080': str(port)}, in_any_order=True)
 

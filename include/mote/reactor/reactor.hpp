@@ -103,6 +103,7 @@ class Reactor : detail::Loop {
     MOTE_ASSERT(handler && "Reactor::add() needs a handler: Handler::of<...>(), or a function object that lives on");
     Slot* slot = nullptr;
     if (const Result<void> claimed = claim(fd, slot); !claimed) return claimed.error();
+    MOTE_ASSERT(slot != nullptr);
     const Result<void> added = set_handler(*slot, interest, handler);
     if (added) return Registration{index_of(*slot), slot->generation};
     release(*slot);

@@ -58,8 +58,8 @@ class GracefulShutdown {
  public:
   GracefulShutdown(Reactor& reactor, const SignalSet& wanted, AnyDuration grace = std::chrono::seconds(2),
                    AnyDuration cleanup = std::chrono::milliseconds(500))
-      : signals_wanted_(wanted), grace_(grace), cleanup_(cleanup) {
-    detail::ReactorAccess::loop(reactor).add_reference(loop_);
+      : loop_(detail::ReactorAccess::loop(reactor)), signals_wanted_(wanted), grace_(grace), cleanup_(cleanup) {
+    loop_.add_reference(existing_loop_);
   }
   ~GracefulShutdown() {
     if (open_) close();
@@ -68,14 +68,14 @@ class GracefulShutdown {
   // Takes the signals over. run() does so, too; signals that come after open() and before run() take effect in run().
   // Errors: those of Signals::open(), but EDEADLK. ENXIO also where the reactor has gone.
   Result<void> open() {
-    if (loop_.loop == nullptr) return Error(detail::Reason::reactor_has_gone);
+    if (is_loop_gone()) return Error(detail::Reason::reactor_has_gone);
     if (open_) return {};
     const auto callback = Delegate<void(int)>::of<&GracefulShutdown::advance>(*this);
     const Result<void> opened =
-        signals_.open(detail::ReactorAccess::reactor(loop()), signals_wanted_, callback, Signals::Blocked::unblock);
+        signals_.open(detail::ReactorAccess::reactor(loop_), signals_wanted_, callback, Signals::Blocked::unblock);
     if (!opened) return opened;
     open_ = true;
-    loop().add_background();
+    loop_.add_background();
     return {};
   }
   // Gives the signals back.
@@ -90,7 +90,7 @@ class GracefulShutdown {
   // Errors: those of open() and of Reactor::run().
   // Always inlined: it is called once in a program, and g++ makes it smaller so.
   [[gnu::always_inline]] Result<ShutdownReport> run() {
-    if (loop_.loop != nullptr && loop().is_running()) return Error(detail::Reason::already_running);
+    if (!is_loop_gone() && loop_.is_running()) return Error(detail::Reason::already_running);
     const Result<void> opened = open();
     if (!opened) return opened.error();
     ShutdownReport report;
@@ -121,24 +121,24 @@ class GracefulShutdown {
   void on_begin(Delegate<void()> callback) { on_begin_ = callback; }  // called when it begins, for work that is no task
   // From hold() to release(), work that is no task counts as one: the shutdown waits for it.
   void hold() {
-    if (loop_.loop != nullptr) loop().hold();
+    if (!is_loop_gone()) loop_.hold();
   }
   void release() {
-    if (loop_.loop != nullptr) loop().release_hold();
+    if (!is_loop_gone()) loop_.release_hold();
   }
  private:
-  detail::Loop& loop() const { return *loop_.loop; }  // where the reactor has not gone
   enum class Phase : std::uint8_t { serve, drain, clean_up };
   struct Progress {
     Phase phase = Phase::serve;
     Instant end{};  // of the grace period, or of the clean-up period; known only where there are exceptions
   };
 
+  bool is_loop_gone() const { return existing_loop_.loop == nullptr; }  // then loop_ must not be used
   // Forgets the requests: the next run() begins from the start.
   void detach() {
     if (!open_) return;
     open_ = false;
-    if (signals_.is_open()) loop().remove_background();  // else the reactor has gone already
+    if (signals_.is_open()) loop_.remove_background();  // else the reactor has gone already
     requests_ = 0;
     if (!detail::has_exceptions) return;
     report_left_ = {};
@@ -148,10 +148,10 @@ class GracefulShutdown {
   void advance(int signal) {
     ++requests_;
     if (requests_ == 1) signal_ = signal;
-    if (requests_ > requests_allowed_) loop().stop_here();
+    if (requests_ > requests_allowed_) loop_.stop_here();
   }
   bool is_forced() const { return requests_ > 1; }
-  bool has_work() const { return loop().stats().tasks != 0 || loop().is_held(); }
+  bool has_work() const { return loop_.stats().tasks != 0 || loop_.is_held(); }
 
   Result<void> run_phases(ShutdownReport& report, Progress& progress) {
     if (detail::has_exceptions && progress.phase != Phase::serve) return go_on(report, progress);
@@ -180,7 +180,7 @@ class GracefulShutdown {
     return ran;
   }
   void begin() {
-    loop().close_listeners();
+    loop_.close_listeners();
     if (on_begin_) on_begin_();
   }
   // The grace period, which a second request ends; and then what has to be done with the tasks that remain.
@@ -188,41 +188,42 @@ class GracefulShutdown {
     const Result<void> drained = run_phase(duration, 1, report.drained);
     if (!drained || !has_work()) return drained;
     enter_phase(progress, Phase::clean_up, cleanup_);
-    loop().cancel_all_tasks();
+    loop_.cancel_all_tasks();
     return clean_up(report, cleanup_);
   }
   // The clean-up period. A second request ends it; if that has come already, the tasks have one turn.
   Result<void> clean_up(ShutdownReport& report, Duration duration) {
     const Result<void> cleaned_up = is_forced() ? run_phase(Duration::zero(), UINT32_MAX, report.cancelled)
                                                 : run_phase(duration, 1, report.cancelled);
-    if (cleaned_up) report.destroyed = loop().destroy_all_tasks();
+    if (cleaned_up) report.destroyed = loop_.destroy_all_tasks();
     return cleaned_up;
   }
   // Runs until all is done, the time is up, or there have been more than `requests` requests. Adds to `ended` how
   // many tasks ended meanwhile.
   Result<void> run_phase(Duration duration, std::uint32_t requests, std::uint32_t& ended) {
-    const std::uint64_t before = loop().stats().tasks_ended;
+    const std::uint64_t before = loop_.stats().tasks_ended;
     const Instant end = saturating_add(Clock::now(), duration);  // unlimited: the end of time
     requests_allowed_ = requests;
-    if (requested()) loop().set_flag(detail::draining);
+    if (requested()) loop_.set_flag(detail::draining);
     detail::OnException leave([this, before, &ended] {
-      if (requests_ > requests_allowed_) loop().forget_stop();  // this phase is over: the next one is not to be ended
+      if (requests_ > requests_allowed_) loop_.forget_stop();  // this phase is over: the next one is not to be ended
       leave_phase(before, ended);
     });
     Result<void> ran;
-    if (requests_ <= requests_allowed_) ran = loop().run_until(end);
+    if (requests_ <= requests_allowed_) ran = loop_.run_until(end);
     leave.dismiss();
     leave_phase(before, ended);
     return ran;
   }
   [[gnu::always_inline]] void leave_phase(std::uint64_t ended_before, std::uint32_t& ended) {
     requests_allowed_ = UINT32_MAX;
-    loop().clear_flag(detail::draining);
-    ended += static_cast<std::uint32_t>(loop().stats().tasks_ended - ended_before);
+    loop_.clear_flag(detail::draining);
+    ended += static_cast<std::uint32_t>(loop_.stats().tasks_ended - ended_before);
   }
 
   bool open_ = false;
-  detail::LoopReference loop_;
+  detail::Loop& loop_;
+  detail::LoopReference existing_loop_;
   SignalSet signals_wanted_;
   Duration grace_;
   Duration cleanup_;
