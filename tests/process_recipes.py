@@ -391,8 +391,9 @@ class Recipes(Programs):
                 lines = [str(1 + n) for n, line in enumerate(text) if 'MOTE_AWAIT(' in line]
                 for _ in range(2):
                     program.signal(signal.SIGUSR1)
-                    self.assertEqual(program.expect(r'^pump, line (\d+): waits for an event since \d+ ms$')[1], lines[0])
-                    self.assertEqual(program.expect(r'^blinker, line (\d+): waits for a timer since \d+ ms$')[1], lines[1])
+                    pump = program.expect(r'^pump, line (\d+): waits for an event since \d+ ms$')[1]
+                    blinker = program.expect(r'^blinker, line (\d+): waits for a timer since \d+ ms$')[1]
+                    self.assertEqual([pump, blinker], lines)
                     program.expect(r'^2 tasks \(at most 2\), 0 descriptors \(at most 0\), \d+ turns$')
                 self.ends_well(program)
 

@@ -11,8 +11,8 @@ import unittest
 import process
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PROGRAM = re.compile(r'<!-- program: (\w+), (C\+\+17|C\+\+20|C\+\+17 header|Python) -->\n```(?:cpp|python)\n(.*?\n)```\n',
-                     re.DOTALL)
+LANGUAGES = r'C\+\+17|C\+\+20|C\+\+17 header|Python'
+PROGRAM = re.compile(rf'<!-- program: (\w+), ({LANGUAGES}) -->\n```(?:cpp|python)\n(.*?\n)```\n', re.DOTALL)
 STRICT = ['-Wall', '-Wextra', '-Wpedantic', '-Wshadow', '-Werror']
 
 
@@ -90,8 +90,8 @@ class Snippets(unittest.TestCase):
         source = pathlib.Path(self.at.name, 'program.cpp')
         source.write_text(text)
         program = str(source.with_suffix(''))
-        done = process.run([*self.compiler, f'-std={language.lower()}', *self.strict, *options, '-o', program, str(source)],
-                           timeout=process.PATIENCE * 5)
+        flags = [f'-std={language.lower()}', *self.strict, *options]
+        done = process.run([*self.compiler, *flags, '-o', program, str(source)], timeout=process.PATIENCE * 5)
         self.assertEqual(done.returncode, 0, done.stderr)
         return process.command(program)
 
