@@ -187,8 +187,10 @@ mote::FramePool<1024, 4> frames;
 mote::CoroutinePool<2> coroutines;
 mote::Co<void> careless(mote::FrameSource&) {
   mote::TaskTimer timer;
+  mote::Event event;
+  event.set();
   static_cast<void>(co_await timer.sleep(1ms));
-  static_cast<void>(co_await timer.sleep(1ms));  // at coroutine_that_does_not_look
+  static_cast<void>(co_await event.wait());  // at coroutine_that_does_not_look
   five = *Result<int>(Error(EIO));
 }
 void coroutine_that_does_not_look() {
