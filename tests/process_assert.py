@@ -15,7 +15,10 @@ del sys.argv[sys.argv.index('--'):]
 # Each mistake is a function of that name, or a task that makes it; `// at NAME` marks its await.
 SAMPLE = r'''
 #include <mote.hpp>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 using namespace std::chrono_literals;
 using mote::Error;
 using mote::Result;
@@ -127,6 +130,52 @@ struct NestingFirst : mote::StateMachine {
     MOTE_END();
   }
 };
+// The task of the thread's own reactor is the one that is named.
+void* run_another(void*) {
+  if (Pools<Careless>::pool.spawn(inner)) static_cast<void>(inner.run());
+  return nullptr;
+}
+struct Starting : mote::StateMachine {
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_YIELD();
+    pthread_t thread;
+    if (!inner.open() || pthread_create(&thread, nullptr, &run_another, nullptr) != 0) return mote::done();
+    pthread_join(thread, nullptr);
+    MOTE_END();
+  }
+};
+void value_in_a_handler(int) { five = *Result<int>(Error(EIO)); }
+struct Interrupted : mote::StateMachine {
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_YIELD();  // at in_a_signal_handler
+    signal(SIGUSR1, &value_in_a_handler);
+    raise(SIGUSR1);
+    MOTE_END();
+  }
+};
+struct Forking : mote::StateMachine {
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_YIELD();  // at in_a_forked_child
+    if (const pid_t child = fork(); child != 0) {
+      int status = 0;
+      waitpid(child, &status, 0);
+      raise(WTERMSIG(status));
+    }
+    five = *Result<int>(Error(EIO));
+    MOTE_END();
+  }
+};
+struct Failing : mote::StateMachine {
+  mote::Step step() {
+    MOTE_BEGIN();
+    MOTE_YIELD();  // at a_failure
+    return mote::failed(Error(EIO));
+    MOTE_END();
+  }
+};
 void outside_of_a_step() {
   auto callback = [] { five = *Result<int>(Error(EIO)); };
   mote::Timer timer;
@@ -138,8 +187,10 @@ mote::FramePool<1024, 4> frames;
 mote::CoroutinePool<2> coroutines;
 mote::Co<void> careless(mote::FrameSource&) {
   mote::TaskTimer timer;
+  mote::Event event;
+  event.set();
   static_cast<void>(co_await timer.sleep(1ms));
-  static_cast<void>(co_await timer.sleep(1ms));  // at coroutine_that_does_not_look
+  static_cast<void>(co_await event.wait());  // at coroutine_that_does_not_look
   five = *Result<int>(Error(EIO));
 }
 void coroutine_that_does_not_look() {
@@ -167,7 +218,9 @@ int main(int, char** arguments) {
       MISTAKE(outside_of_a_step), {"task_that_does_not_look", &run<Careless>}, {"first_step", &run<Eager>},
       {"one_timer", &run<app::Twice>}, {"too_many_shields", &run<Shielded>}, {"plain_task", &run<Plain>},
       {"own_pool", &run<SelfDestroying>}, {"inside_of_an_inner_run", &run<Nesting>},
-      {"after_an_inner_run", &run<NestingFirst>},
+      {"after_an_inner_run", &run<NestingFirst>}, {"in_another_thread", &run<Starting>},
+      {"in_a_signal_handler", &run<Interrupted>}, {"in_a_forked_child", &run<Forking>},
+      {"a_failure", &run<Failing>},
 #if __cplusplus >= 202002L
       MISTAKE(coroutine_that_does_not_look),
 #endif
@@ -205,8 +258,11 @@ MISTAKES = {
     'own_pool': ('a task destroys its own pool or reactor: let it return done() instead', 'SelfDestroying'),
     'inside_of_an_inner_run': (VALUE, 'Careless'),
     'after_an_inner_run': (VALUE, 'NestingFirst'),
+    'in_another_thread': (VALUE, 'Careless'),
+    'in_a_signal_handler': (VALUE, 'Interrupted'),
+    'in_a_forked_child': (VALUE, 'Forking'),
 }
-PLACES = {'inside_of_an_inner_run': 'task_that_does_not_look'}  # where the await is another's
+PLACES = {'inside_of_an_inner_run': 'task_that_does_not_look', 'in_another_thread': 'task_that_does_not_look'}  # where the await is another's
 
 
 class Asserting(unittest.TestCase):
@@ -223,7 +279,7 @@ class Asserting(unittest.TestCase):
 
     def build(self, *options):
         program = self.directory.name + '/sample'
-        done = process.run([*COMPILER, *options, '-o', program, self.source])
+        done = process.run([*COMPILER, *options, '-pthread', '-o', program, self.source])
         self.assertEqual(done.returncode, 0, done.stderr)
         return program
 
@@ -254,6 +310,12 @@ class Asserting(unittest.TestCase):
     def test_of_a_coroutine_the_function_and_the_line_are_told(self):
         program = self.build('-std=c++20', '-O2')
         self.check(program, 'coroutine_that_does_not_look', VALUE, 'careless', 'line ')
+
+    def test_a_failure_that_nobody_joins_is_told_with_its_name_and_its_place(self):
+        done = process.run([self.build('-DNDEBUG'), 'a_failure'], env={**process.os.environ, 'LC_ALL': 'C'})
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr, f'mote: task Failing failed after sample.cpp:{self.line_of("a_failure")}: '
+                                      'Input/output error\n')
 
     def test_with_ndebug_nothing_is_checked_and_no_word_is_left(self):
         program = self.build('-DNDEBUG', '-O2')
