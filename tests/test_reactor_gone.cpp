@@ -216,7 +216,8 @@ ON_BOTH_SELECTORS("reactor gone: sources are empty, and all that they can do say
   CHECK(answer([&] { return listener.accept(); }) == ECANCELED);
   CHECK(listener.open(other, here));
   mote::Stream client;
-  CHECK(answer([&] { return client.connect(*listener.local_endpoint()); }) == 0);
+  const mote::Endpoint server = *listener.local_endpoint();
+  CHECK(answer([&] { return client.connect(server); }) == 0);
   CHECK(source.open(other, borrowed.a.get()));
   CHECK(stream.open(other, std::move(pair.b)));
 }
