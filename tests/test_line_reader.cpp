@@ -302,3 +302,43 @@ TEST_CASE("lines: a reader of lines is all zero bits, so that it lies in .bss") 
   const auto* const bytes = reinterpret_cast<const unsigned char*>(&reader);
   for (std::size_t i = 0; i < sizeof reader; ++i) CHECK(bytes[i] == 0);
 }
+
+namespace {
+
+// Counts the lines of a stream, until the first error.
+struct Counts : mote::StateMachine {
+  mote::Stream& stream;
+  int& lines;
+  mote::LineReader<512> reader;
+  mote::Result<mote::ByteView> line;
+  Counts(mote::Stream& from, int& count) : stream(from), lines(count) {}
+  mote::Step step() {
+    MOTE_BEGIN();
+    for (;;) {
+      MOTE_AWAIT(line, reader.read_line(stream));
+      if (!line) return mote::failed(line.error());
+      ++lines;
+    }
+    MOTE_END();
+  }
+};
+
+}  // namespace
+
+ON_BOTH_SELECTORS("lines: those that have been read already are charged: others have their turn, and it is cancelled") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  mote::Stream stream = test::open_stream(loop, std::move(pair.a));
+  test::send_text(pair.b.get(), std::string(400, '\n').c_str());
+  int lines = 0;
+  mote::TaskPool<Counts, 1> pool;
+  mote::Result<mote::TaskHandle> handle = pool.spawn(loop, stream, lines);
+  test::turn(loop);
+  CHECK(lines > 0);
+  CHECK(lines <= mote::limits::operations_per_step);
+  const int before = lines;
+  handle->cancel();
+  test::turn(loop);
+  CHECK(lines == before + 1);  // one that was there wins
+  CHECK(handle->outcome().kind == mote::Outcome::Kind::cancelled);
+}
