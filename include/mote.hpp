@@ -6125,7 +6125,7 @@ class Reactor : detail::Loop {
   // Wait until this descriptor is readable or the deadline has come, then call run_once(Duration::zero()). It is
   // another one after Observation::selector_rebuilt. -1 with poll, which has none.
   int pollable_descriptor() const { return Loop::pollable_descriptor(); }
-  // Instant::min() if there is work at once, Instant::max() if there is no timer. Compare it with Clock::now() before you
+  // Instant::min() if there is work at once, mote::never if there is no timer. Compare it with Clock::now() before you
   // subtract that: the difference of Instant::min() overflows.
   Instant next_deadline() const { return Loop::next_deadline(); }
 
