@@ -89,7 +89,7 @@ static void accept_one(mote::Readiness);
 
 // The listener stays ready while a connection waits in its backlog, so pausing means watching it for nothing.
 static void pause_accepting() {
-  static_cast<void>(listener.watch(mote::Interest::none, mote::Handler::of<&accept_one>()));
+  static_cast<void>(listener.watch(mote::Interest::none, accept_one));
 }
 
 static void accept_one(mote::Readiness) {
@@ -101,13 +101,13 @@ static void accept_one(mote::Readiness) {
   // EMFILE and the like: no descriptor or no memory. Nothing tells when there is one again, so a timer tries again.
   fprintf(stderr, "echo_callback: cannot accept for now: %s\n", client.error().message());
   pause_accepting();
-  retry.arm(reactor, std::chrono::seconds(1), mote::Timer::Callback::of<&resume_accepting>());
+  retry.arm(reactor, std::chrono::seconds(1), resume_accepting);
 }
 
 static void resume_accepting() {
   retry.cancel();
   if (!listener.is_open()) return;  // the shutdown has closed it
-  const mote::Result<void> watching = listener.watch(mote::Interest::read, mote::Handler::of<&accept_one>());
+  const mote::Result<void> watching = listener.watch(mote::Interest::read, accept_one);
   if (!watching) fprintf(stderr, "echo_callback: cannot watch the listener: %s\n", watching.error().message());
 }
 

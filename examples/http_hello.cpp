@@ -320,7 +320,7 @@ int main(int argc, char** argv) {
 
   static_cast<void>(acceptor.spawn(reactor, std::move(listener)));  // cannot fail: it is the first
   service_task = std::move(*service.spawn(reactor));                // nor can this
-  graceful.on_begin(mote::Delegate<void()>::of<&stop_service>());
+  graceful.on_begin(stop_service);
 
   const mote::Result<mote::ShutdownReport> report = graceful.run();
   if (!report) return fail("run", "the reactor", report.error());

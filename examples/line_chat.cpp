@@ -210,13 +210,13 @@ int main(int argc, char** argv) {
   setvbuf(stdout, nullptr, _IOLBF, 0);
 
   mote::Result<void> opened = reactor.open();
-  if (opened) opened = announcements.open(reactor, mote::Delegate<void()>::of<&announce>());
+  if (opened) opened = announcements.open(reactor, announce);
   if (!opened) return fail("open", "the reactor", opened.error());
   mote::Listener listener;
   const mote::Result<void> listens = listener.open(reactor, endpoint);
   if (!listens) return fail("listen on", endpoint.text().c_str(), listens.error());
   mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
-  graceful.on_begin(mote::Delegate<void()>::of<&say_goodbye>());
+  graceful.on_begin(say_goodbye);
   const mote::Result<void> handles = graceful.open();  // takes the signals over before anybody is told that they work
   if (!handles) return fail("handle", "signals", handles.error());
   printf("line_chat: listening on %s, at most %zu members\n", listener.local_endpoint()->text().c_str(), max_members);

@@ -254,9 +254,9 @@ int main(int argc, char** argv) {
   if (!opened) return fail("write to ", "standard output", opened.error());
   signal(SIGPIPE, SIG_IGN);  // a closed output is an error of write_all(), like any other
 
-  stages.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&print_failure>());
+  stages.on_end(print_failure);
   mote::GracefulShutdown graceful(reactor, {SIGINT, SIGTERM}, std::chrono::seconds(2));
-  graceful.on_begin(mote::Delegate<void()>::of<&stop_reading>());
+  graceful.on_begin(stop_reading);
   opened = graceful.open();
   if (!opened) return fail("handle ", "signals", opened.error());
   // Neither can fail: each is the first of its pool.

@@ -257,8 +257,8 @@ int main(int argc, char** argv) {
   opened = open_watchdog(options.device);
   if (!opened) return fail("open", options.device != nullptr ? options.device : "$NOTIFY_SOCKET", opened.error());
 
-  group.on_end(mote::Delegate<void(const mote::Task&, mote::Outcome)>::of<&child_ended>());
-  graceful.on_begin(mote::Delegate<void()>::of<&begin_shutdown>());
+  group.on_end(child_ended);
+  graceful.on_begin(begin_shutdown);
   for (std::size_t i = 0; i < service_count; ++i) services[i].start();
   // Of Type=notify, whichever watchdog is fed. ENOENT: it was not started by systemd, which is no error here.
   const mote::Result<void> told = mote::notify_service_manager("READY=1");

@@ -16,7 +16,7 @@ struct Stock {
   mote::Result<int> take() {
     if (left == 0) return mote::Error(EAGAIN);
     --left;
-    return 1;
+    return mote::value(1);
   }
   void put() {
     ++given;
