@@ -8716,7 +8716,8 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
-    return detail::make_operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
+    return detail::make_operation<T>(
+        [this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
   }
  private:
   // What a cell's sequence adds to that of a position. 0: it is free for that position; any other number: it is of
@@ -8978,7 +8979,8 @@ class Signals : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   auto next() {
-    return detail::make_operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
+    return detail::make_operation<int>(
+        [this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
   }
  private:
   static SignalTable& table() { return detail::signal_table; }

@@ -342,8 +342,34 @@ ON_BOTH_SELECTORS("operations: of one's own in a queue: who is released is told 
   auto second = waiting(loop, pass);
   queue.release_all();
   turn(loop);
+  CHECK(first->done());
+  CHECK(second->done());
   CHECK(error_of(first->result) == 0);
   CHECK(error_of(second->result) == 0);
+}
+
+ON_BOTH_SELECTORS("operations: of one's own: a task that gives one up and lives on leaves its place to the next") {
+  for_each_own_operation([](auto kind) {
+    test::Loop<S> loop;
+    typename decltype(kind)::type thing;
+    mote::Event other;
+    int answers = 0;
+    auto body = [&](Task& task) -> Step {
+      if (answers == 0 && mote::first_of(thing.take(), other.wait()).poll(task).ready()) ++answers;
+      return mote::pending;
+    };
+    TaskPool<test::Plain, 1> pool;
+    REQUIRE(pool.spawn(loop, test::Body(body)));
+    turn(loop);
+    other.set();
+    turn(loop);
+    CHECK(answers == 1);
+    auto next = waiting(loop, [&] { return thing.take(); });
+    thing.give();
+    turn(loop, 2);
+    CHECK(next->done());
+    CHECK(thing.stock.left == 0);
+  });
 }
 
 // It waits in two places, and what comes in either completes it.

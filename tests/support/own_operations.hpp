@@ -152,6 +152,7 @@ template <class Loop, class A, class B, class Spawn> void check_nothing_is_lost(
   CHECK(first.stock.left == 0);
   CHECK(second.stock.left == 0);
   CHECK(taken.cancelled == cancels);
+  CHECK(taker->destroy());
 }
 
 }  // namespace test

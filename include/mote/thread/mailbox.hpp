@@ -103,7 +103,8 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or the mailbox has been closed.
   //   EBADF      it was never opened.
   auto receive() {
-    return detail::make_operation<T>([this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
+    return detail::make_operation<T>(
+        [this](PollContext context) { return attempt(context, [this] { return try_receive(); }); });
   }
  private:
   // What a cell's sequence adds to that of a position. 0: it is free for that position; any other number: it is of

@@ -179,7 +179,8 @@ class Signals : detail::WakerCore {
   //   ECANCELED  the task was cancelled, or this has been closed.
   //   EBADF      it was never opened.
   auto next() {
-    return detail::make_operation<int>([this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
+    return detail::make_operation<int>(
+        [this](PollContext context) { return attempt(context, [this] { return take_arrived(0); }); });
   }
  private:
   static SignalTable& table() { return detail::signal_table; }
