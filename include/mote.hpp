@@ -4098,7 +4098,8 @@ using Line = AwaitInsideOfASwitchWriteIfAndElse;
 class StateMachine : detail::Pinned {
  public:
   Task& task() const { return *task_; }
-  // The reactor that runs it. (Defined in reactor/reactor.hpp, as Task::reactor().)
+  // The reactor that runs it. In the task it hides a global object `reactor`, which is `::reactor` there. (Defined in
+  // reactor/reactor.hpp, as Task::reactor().)
   auto& reactor() const;
  private:
   friend struct detail::StateMachineAccess;
@@ -4240,7 +4241,10 @@ class TaskHandle : detail::TaskHolder {
     scheduler.destroy(*task);
     return {};
   }
-  // Of kind `none` while the task runs.
+  // Whether the task has not ended yet. Not of an empty handle.
+  bool is_alive() const { return task != nullptr && task->is_live(); }
+  // Of kind `none` while the task is alive. To look at a failure does not take it: it is reported to the observer all
+  // the same when the handle is dropped. join() takes it.
   Outcome outcome() const {
     if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
     if (task->code == 0) return {Outcome::Kind::done, {}};
@@ -4494,7 +4498,8 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held
   std::uint32_t vacancies() const { return capacity() - size(); }
   std::uint32_t high_water() const { return fresh(); }  // the most there have been at a time
-  // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same.
+  // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same. An acceptor
+  // awaits it before accept(), so that who finds no room stays in the kernel's backlog.
   // Errors:
   //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.
@@ -6032,7 +6037,7 @@ class Reactor : detail::Loop {
   Result<void> run() { return run_until(never); }
   // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
   // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without a
-  // wait.
+  // wait. What its last turn wakes, as a timer that is due at the end of the time, is stepped by the next run.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
   // a stop(), which stays for the next run(); until then it does not wait.
@@ -6466,9 +6471,10 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
-// It must not move; its destructor cancels it, and so does the end of its reactor. Timers that are due fire in order of
-// deadline, equal ones in order of arming, and none before its time. All calls are allowed in every callback, and O(1).
-// A callback that throws has been called: a periodic timer goes on, another one is over.
+// It must not move; its destructor cancels it, and so does the end of its reactor. All calls, and the destructor of one
+// that has ever been armed, are for the loop's thread. Timers that are due fire in order of deadline, equal ones in
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
+// has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
@@ -6491,7 +6497,8 @@ class Timer : detail::TimerNode {
     arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
   }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
-  // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
+  // by meanwhile are counted in missed() and skipped: where three ticks fall into one long step, the timer fires once,
+  // and missed() is 2. A period of less than 1 ns counts as 1 ns.
   void arm_every(Reactor& reactor, AnyDuration period, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
     const Duration tick = period;
@@ -8595,6 +8602,7 @@ class WakerCore : public InboxNode {
 // Size on a 32-bit board: 52 bytes.
 class Waker {
  public:
+  // While it is open, run() goes on though nothing else is left: a wake-up may come. close() it to let run() end.
   // Errors:
   //   EBUSY                           it is open already: close() it first.
   //   ENXIO                           the reactor is not open.
@@ -8659,8 +8667,8 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   }
 
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
-  // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
-  // Waker::open().
+  // throws is called again, for what it may have left. Without a callback, await receive(). While it is open, run()
+  // goes on, as for a Waker. Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
     return WakerCore::open(reactor, callback, &Mailbox::serve);
   }

@@ -55,8 +55,11 @@ ON_BOTH_SELECTORS("tasks: wake after end is a no-op, for a handle that holds the
   REQUIRE(handle);
   const TaskRef reference(*handle->get());
   CHECK(reference.get() == handle->get());
+  CHECK(handle->is_alive());
+  CHECK_FALSE(TaskHandle().is_alive());
   turn(loop);
   REQUIRE(handle->outcome().kind == Outcome::Kind::done);
+  CHECK_FALSE(handle->is_alive());
   handle->get()->wake();
   handle->get()->cancel();
   CHECK_FALSE(reference.wake());

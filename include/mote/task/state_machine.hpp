@@ -41,7 +41,8 @@ using Line = AwaitInsideOfASwitchWriteIfAndElse;
 class StateMachine : detail::Pinned {
  public:
   Task& task() const { return *task_; }
-  // The reactor that runs it. (Defined in reactor/reactor.hpp, as Task::reactor().)
+  // The reactor that runs it. In the task it hides a global object `reactor`, which is `::reactor` there. (Defined in
+  // reactor/reactor.hpp, as Task::reactor().)
   auto& reactor() const;
  private:
   friend struct detail::StateMachineAccess;

@@ -61,7 +61,10 @@ class TaskHandle : detail::TaskHolder {
     scheduler.destroy(*task);
     return {};
   }
-  // Of kind `none` while the task runs.
+  // Whether the task has not ended yet. Not of an empty handle.
+  bool is_alive() const { return task != nullptr && task->is_live(); }
+  // Of kind `none` while the task is alive. To look at a failure does not take it: it is reported to the observer all
+  // the same when the handle is dropped. join() takes it.
   Outcome outcome() const {
     if (task == nullptr || task->state != detail::TaskHeader::State::finished) return {};
     if (task->code == 0) return {Outcome::Kind::done, {}};

@@ -113,7 +113,8 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
   std::uint32_t size() const { return used(); }  // slots taken, by tasks and by outcomes whose handles are held
   std::uint32_t vacancies() const { return capacity() - size(); }
   std::uint32_t high_water() const { return fresh(); }  // the most there have been at a time
-  // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same.
+  // Completes when a slot is free. Where others spawn into the pool too, be ready for ENOBUFS all the same. An acceptor
+  // awaits it before accept(), so that who finds no room stays in the kernel's backlog.
   // Errors:
   //   ECANCELED  the task was cancelled, or the pool has been destroyed.
   //   ENOBUFS    the task waits in limits::queues_per_task queues already.

@@ -46,8 +46,8 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   }
 
   // The callback is called in the loop's thread when messages have come; it takes them with try_receive(). One that
-  // throws is called again, for what it may have left. Without a callback, await receive(). Errors: those of
-  // Waker::open().
+  // throws is called again, for what it may have left. Without a callback, await receive(). While it is open, run()
+  // goes on, as for a Waker. Errors: those of Waker::open().
   Result<void> open(Reactor& reactor, Delegate<void()> callback = {}) {
     return WakerCore::open(reactor, callback, &Mailbox::serve);
   }

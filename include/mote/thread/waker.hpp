@@ -166,6 +166,7 @@ class WakerCore : public InboxNode {
 // Size on a 32-bit board: 52 bytes.
 class Waker {
  public:
+  // While it is open, run() goes on though nothing else is left: a wake-up may come. close() it to let run() end.
   // Errors:
   //   EBUSY                           it is open already: close() it first.
   //   ENXIO                           the reactor is not open.

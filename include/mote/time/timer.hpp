@@ -22,9 +22,10 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // A function to be called at an instant. Owned by its user: there is no limit to their number, and arming cannot fail.
-// It must not move; its destructor cancels it, and so does the end of its reactor. Timers that are due fire in order of
-// deadline, equal ones in order of arming, and none before its time. All calls are allowed in every callback, and O(1).
-// A callback that throws has been called: a periodic timer goes on, another one is over.
+// It must not move; its destructor cancels it, and so does the end of its reactor. All calls, and the destructor of one
+// that has ever been armed, are for the loop's thread. Timers that are due fire in order of deadline, equal ones in
+// order of arming, and none before its time. All calls are allowed in every callback, and O(1). A callback that throws
+// has been called: a periodic timer goes on, another one is over.
 // Size on a 32-bit board: 48 bytes.
 class Timer : detail::TimerNode {
  public:
@@ -47,7 +48,8 @@ class Timer : detail::TimerNode {
     arm_at(reactor, saturating_add(Instant(), deadline.time_since_epoch()), callback);
   }
   // At now + period, then at every further period, without drift: a late tick does not shift the next; ticks that went
-  // by meanwhile are counted in missed() and skipped. A period of less than 1 ns counts as 1 ns.
+  // by meanwhile are counted in missed() and skipped: where three ticks fall into one long step, the timer fires once,
+  // and missed() is 2. A period of less than 1 ns counts as 1 ns.
   void arm_every(Reactor& reactor, AnyDuration period, Callback callback) {
     detail::Loop& loop = detail::ReactorAccess::loop(reactor);
     const Duration tick = period;
