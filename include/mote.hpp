@@ -653,8 +653,8 @@ struct ErrorAccess;
 inline constexpr int stored_suspended = reason(0, 1);
 }  // namespace detail
 
-// An errno value, 1 to 4095; anything else trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
-// says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
+// An errno value, 1 to 4095; anything else trips MOTE_ASSERT. Where mote itself refuses something, it also knows why,
+// and message() says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:
@@ -1548,9 +1548,9 @@ struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
 }  // namespace detail
 
 // A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
-// and saturates: what is longer than Duration can hold is `unlimited`, also std::chrono::hours::max(). The conversion of
-// std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
-// time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
+// and saturates: what is longer than Duration can hold is `unlimited`, also std::chrono::hours::max(). The conversion
+// of std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at
+// compile time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
 // Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
 class AnyDuration {
  public:
@@ -3504,10 +3504,11 @@ template <class T, class Attempt, class Leave> struct [[nodiscard]] GuardedOpera
 
 // ---- operations of your own: see docs/operations.md ----
 //
-// However it is made, an attempt that completes takes one operation from the task's budget (limits::operations_per_step),
-// so that it does not keep other tasks from their turn; a cancellation makes it return ECANCELED, unless it can complete
-// at once; and `take` or `attempt` is not called when the operation is given up, by first_of() or a timeout: so what has
-// been taken is always returned to the task. All is for the loop's thread, and O(1).
+// However it is made, an attempt that completes takes one operation from the task's budget
+// (limits::operations_per_step), so that it does not keep other tasks from their turn; a cancellation makes it return
+// ECANCELED, unless it can complete at once; and `take` or `attempt` is not called when the operation is given up, by
+// first_of() or a timeout: so what has been taken is always returned to the task. All is for the loop's thread, and
+// O(1).
 
 // Waits in one place until there is something to take: a T.
 // `operation<int>(waiter_, "a key", [this] { return take_key(); })`. `take()` returns a Result<T>; EAGAIN means that it
@@ -3534,19 +3535,19 @@ template <class T, class Take> auto operation(WaitQueue& queue, const char* what
     });
   });
 }
-// An operation that is made of others, or waits in more than one place. `attempt(context)` makes one attempt, and returns
-// a Result<T>, or what PollContext::wait() returns, or `pending` where another operation's poll() was. `leave(context)`
-// is called when the operation ends, be it completed, cancelled or given up: it calls context.abandon() for each
-// operation that may be pending, and context.leave() for each place; where the task does not wait, these do nothing.
-// What an attempt has got so far lies in an object that outlives it.
+// An operation that is made of others, or waits in more than one place. `attempt(context)` makes one attempt, and
+// returns a Result<T>, or what PollContext::wait() returns, or `pending` where another operation's poll() was.
+// `leave(context)` is called when the operation ends, be it completed, cancelled or given up: it calls
+// context.abandon() for each operation that may be pending, and context.leave() for each place; where the task does not
+// wait, these do nothing. What an attempt has got so far lies in an object that outlives it.
 // Errors, besides those of `attempt`:
 //   ECANCELED  the task was cancelled. It does not wait any more.
 template <class T, class Attempt, class Leave>
 detail::GuardedOperation<T, Attempt, Leave> operation(Attempt attempt, Leave leave) {
   return {attempt, leave};
 }
-// The former way, in which each attempt has to ask PollContext::is_abandoning() before it takes something. What it takes
-// while it is given up is lost, which MOTE_ASSERT reports. It is charged as the others are.
+// The former way, in which each attempt has to ask PollContext::is_abandoning() before it takes something. What it
+// takes while it is given up is lost, which MOTE_ASSERT reports. It is charged as the others are.
 template <class T, class Attempt>
 [[deprecated(
     "write operation<T>(place, words, take) or operation<T>(attempt, leave): these lose nothing when first_of() "
@@ -4139,9 +4140,9 @@ struct StateMachineAccess {
 //   returns a Step", "write_all() and read_exactly() shrink the view that they are given": as they say
 //
 // What no compiler says: a local variable without initialiser, as `char b[8];`, that is used after an await in its
-// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with clang-query.
-// And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss shows where by chance
-// the value would still be there.
+// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with
+// clang-query. And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss shows
+// where by chance the value would still be there.
 
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
@@ -4327,7 +4328,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a function:
+// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a
+// function:
 //
 //   g++     constexpr const char* mote::v0_1::detail::spelling() [with T = app::{anonymous}::Echo]
 //           ... [with T = run(int)::Echo; other = ...]
@@ -6036,8 +6038,8 @@ class Reactor : detail::Loop {
   //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
   Result<void> run() { return run_until(never); }
   // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
-  // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without a
-  // wait. What its last turn wakes, as a timer that is due at the end of the time, is stepped by the next run.
+  // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without
+  // a wait. What its last turn wakes, as a timer that is due at the end of the time, is stepped by the next run.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
   // a stop(), which stays for the next run(); until then it does not wait.
@@ -6712,9 +6714,7 @@ class TaskTimer : detail::TaskUse {
         return true;
       }
     } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
-      MOTE_ASSERT(
-          !is_own &&
-          "two parts of one await use one TaskTimer: give each a timer of its own");  // a task must not use it for two things at once
+      MOTE_ASSERT(!is_own && "two parts of one await use one TaskTimer: give each a timer of its own");
       return false;
     }
     start(context, time, use);
@@ -8325,12 +8325,12 @@ inline Result<void> tell_service_manager(const Fd& fd, const Endpoint& to, const
 
 }  // namespace detail
 
-// Tells the service manager a state, as sd_notify(3) does: "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=two clients";
-// several are separated by a newline. The socket is the one that NOTIFY_SOCKET names, a path or '@abstract'; systemd
-// sets it for units of Type=notify. It needs neither a reactor nor a watchdog, never waits, and keeps nothing open: each
-// call opens a socket, sends one datagram and closes it. A Watchdog that feeds systemd keeps its socket: its notify()
-// does the same with one system call. From any thread, as long as nobody changes the environment; not from a signal
-// handler.
+// Tells the service manager a state, as sd_notify(3) does: "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=two
+// clients"; several are separated by a newline. The socket is the one that NOTIFY_SOCKET names, a path or '@abstract';
+// systemd sets it for units of Type=notify. It needs neither a reactor nor a watchdog, never waits, and keeps nothing
+// open: each call opens a socket, sends one datagram and closes it. A Watchdog that feeds systemd keeps its socket: its
+// notify() does the same with one system call. From any thread, as long as nobody changes the environment; not from a
+// signal handler.
 // Errors:
 //   ENOENT                  NOTIFY_SOCKET is not set: the program was started by hand. Or there is no such socket (any
 //                           more). Either way nobody listens: go on without.

@@ -21,8 +21,8 @@ struct ErrorAccess;
 inline constexpr int stored_suspended = reason(0, 1);
 }  // namespace detail
 
-// An errno value, 1 to 4095; anything else trips MOTE_ASSERT. Where mote itself refuses something, it also knows why, and message()
-// says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
+// An errno value, 1 to 4095; anything else trips MOTE_ASSERT. Where mote itself refuses something, it also knows why,
+// and message() says so. Errors are equal when their codes are: `error == ENOBUFS` holds whatever is full.
 // Size on a 32-bit board: 4 bytes.
 class Error {
  public:

@@ -39,12 +39,12 @@ inline Result<void> tell_service_manager(const Fd& fd, const Endpoint& to, const
 
 }  // namespace detail
 
-// Tells the service manager a state, as sd_notify(3) does: "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=two clients";
-// several are separated by a newline. The socket is the one that NOTIFY_SOCKET names, a path or '@abstract'; systemd
-// sets it for units of Type=notify. It needs neither a reactor nor a watchdog, never waits, and keeps nothing open: each
-// call opens a socket, sends one datagram and closes it. A Watchdog that feeds systemd keeps its socket: its notify()
-// does the same with one system call. From any thread, as long as nobody changes the environment; not from a signal
-// handler.
+// Tells the service manager a state, as sd_notify(3) does: "READY=1", "STOPPING=1", "RELOADING=1", "STATUS=two
+// clients"; several are separated by a newline. The socket is the one that NOTIFY_SOCKET names, a path or '@abstract';
+// systemd sets it for units of Type=notify. It needs neither a reactor nor a watchdog, never waits, and keeps nothing
+// open: each call opens a socket, sends one datagram and closes it. A Watchdog that feeds systemd keeps its socket: its
+// notify() does the same with one system call. From any thread, as long as nobody changes the environment; not from a
+// signal handler.
 // Errors:
 //   ENOENT                  NOTIFY_SOCKET is not set: the program was started by hand. Or there is no such socket (any
 //                           more). Either way nobody listens: go on without.

@@ -59,8 +59,8 @@ class Reactor : detail::Loop {
   //   EBADF           (epoll) the selector has been closed by somebody else: no run can succeed.
   Result<void> run() { return run_until(never); }
   // Runs until stop(), or until the time is up. Unlike run() it sits out its time though nothing is left that could
-  // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without a
-  // wait. What its last turn wakes, as a timer that is due at the end of the time, is stepped by the next run.
+  // happen: what other threads start meanwhile is served. `unlimited` makes it run(); zero or less is one turn without
+  // a wait. What its last turn wakes, as a timer that is due at the end of the time, is stepped by the next run.
   Result<void> run_for(AnyDuration duration) { return run_until(saturating_add(Clock::now(), duration)); }
   // One turn, which waits for `timeout` at most. Returns how many steps, events and timers there were. It does not take
   // a stop(), which stays for the next run(); until then it does not wait.

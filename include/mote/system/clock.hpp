@@ -60,9 +60,9 @@ struct CountsNanoseconds<std::chrono::duration<Rep, Period>>
 }  // namespace detail
 
 // A duration as an argument. Every std::chrono::duration that counts whole nanoseconds by an integer converts to it,
-// and saturates: what is longer than Duration can hold is `unlimited`, also std::chrono::hours::max(). The conversion of
-// std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at compile
-// time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
+// and saturates: what is longer than Duration can hold is `unlimited`, also std::chrono::hours::max(). The conversion
+// of std::chrono would overflow before a function with a parameter of type Duration sees it. What that refuses at
+// compile time is refused here, too: floating-point numbers, and parts of a nanosecond (use duration_cast).
 // Size: 8 bytes. Nanoseconds are passed on as they are; other units cost two comparisons and a multiplication.
 class AnyDuration {
  public:

@@ -100,10 +100,11 @@ template <class T, class Attempt, class Leave> struct [[nodiscard]] GuardedOpera
 
 // ---- operations of your own: see docs/operations.md ----
 //
-// However it is made, an attempt that completes takes one operation from the task's budget (limits::operations_per_step),
-// so that it does not keep other tasks from their turn; a cancellation makes it return ECANCELED, unless it can complete
-// at once; and `take` or `attempt` is not called when the operation is given up, by first_of() or a timeout: so what has
-// been taken is always returned to the task. All is for the loop's thread, and O(1).
+// However it is made, an attempt that completes takes one operation from the task's budget
+// (limits::operations_per_step), so that it does not keep other tasks from their turn; a cancellation makes it return
+// ECANCELED, unless it can complete at once; and `take` or `attempt` is not called when the operation is given up, by
+// first_of() or a timeout: so what has been taken is always returned to the task. All is for the loop's thread, and
+// O(1).
 
 // Waits in one place until there is something to take: a T.
 // `operation<int>(waiter_, "a key", [this] { return take_key(); })`. `take()` returns a Result<T>; EAGAIN means that it
@@ -130,19 +131,19 @@ template <class T, class Take> auto operation(WaitQueue& queue, const char* what
     });
   });
 }
-// An operation that is made of others, or waits in more than one place. `attempt(context)` makes one attempt, and returns
-// a Result<T>, or what PollContext::wait() returns, or `pending` where another operation's poll() was. `leave(context)`
-// is called when the operation ends, be it completed, cancelled or given up: it calls context.abandon() for each
-// operation that may be pending, and context.leave() for each place; where the task does not wait, these do nothing.
-// What an attempt has got so far lies in an object that outlives it.
+// An operation that is made of others, or waits in more than one place. `attempt(context)` makes one attempt, and
+// returns a Result<T>, or what PollContext::wait() returns, or `pending` where another operation's poll() was.
+// `leave(context)` is called when the operation ends, be it completed, cancelled or given up: it calls
+// context.abandon() for each operation that may be pending, and context.leave() for each place; where the task does not
+// wait, these do nothing. What an attempt has got so far lies in an object that outlives it.
 // Errors, besides those of `attempt`:
 //   ECANCELED  the task was cancelled. It does not wait any more.
 template <class T, class Attempt, class Leave>
 detail::GuardedOperation<T, Attempt, Leave> operation(Attempt attempt, Leave leave) {
   return {attempt, leave};
 }
-// The former way, in which each attempt has to ask PollContext::is_abandoning() before it takes something. What it takes
-// while it is given up is lost, which MOTE_ASSERT reports. It is charged as the others are.
+// The former way, in which each attempt has to ask PollContext::is_abandoning() before it takes something. What it
+// takes while it is given up is lost, which MOTE_ASSERT reports. It is charged as the others are.
 template <class T, class Attempt>
 [[deprecated(
     "write operation<T>(place, words, take) or operation<T>(attempt, leave): these lose nothing when first_of() "

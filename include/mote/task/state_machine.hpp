@@ -82,9 +82,9 @@ struct StateMachineAccess {
 //   returns a Step", "write_all() and read_exactly() shrink the view that they are given": as they say
 //
 // What no compiler says: a local variable without initialiser, as `char b[8];`, that is used after an await in its
-// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with clang-query.
-// And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss shows where by chance
-// the value would still be there.
+// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with
+// clang-query. And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss shows
+// where by chance the value would still be there.
 
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)

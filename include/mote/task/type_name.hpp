@@ -12,7 +12,8 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a function:
+// What compilers make of `spelling<T>()`, for a class in an anonymous namespace and for one that is local to a
+// function:
 //
 //   g++     constexpr const char* mote::v0_1::detail::spelling() [with T = app::{anonymous}::Echo]
 //           ... [with T = run(int)::Echo; other = ...]

@@ -105,9 +105,7 @@ class TaskTimer : detail::TaskUse {
         return true;
       }
     } else if (has_task() && !is(given_up) && (is(waiting) || !is_own)) {
-      MOTE_ASSERT(
-          !is_own &&
-          "two parts of one await use one TaskTimer: give each a timer of its own");  // a task must not use it for two things at once
+      MOTE_ASSERT(!is_own && "two parts of one await use one TaskTimer: give each a timer of its own");
       return false;
     }
     start(context, time, use);
