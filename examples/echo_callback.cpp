@@ -88,9 +88,7 @@ static Connection* free_connection() {
 static void accept_one(mote::Readiness);
 
 // The listener stays ready while a connection waits in its backlog, so pausing means watching it for nothing.
-static void pause_accepting() {
-  static_cast<void>(listener.watch(mote::Interest::none, accept_one));
-}
+static void pause_accepting() { static_cast<void>(listener.watch(mote::Interest::none, accept_one)); }
 
 static void accept_one(mote::Readiness) {
   Connection* const connection = free_connection();
