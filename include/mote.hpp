@@ -7051,9 +7051,15 @@ class SourceBase : SlotOwner {
   //   ENOBUFS  the table is full.
   //   ENXIO    the reactor is not open.
   Result<void> register_as(Loop& loop, Fd&& fd, unsigned flags) {
+    const Result<void> registered = register_number(loop, fd.get(), flags);
+    if (registered) fd.release();
+    return registered;
+  }
+  // The same with a descriptor that stays its owner's.
+  Result<void> register_number(Loop& loop, int fd, unsigned flags) {
     if (slot_ != nullptr) return Error(Reason::already_open);
     Slot* slot = nullptr;
-    if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
+    if (const Result<void> claimed = loop.claim(fd, slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr && "claim() has succeeded without a slot: a mistake of mote's, please report it");
     slot_ = slot;
     loop_ = &loop;
@@ -7064,7 +7070,6 @@ class SourceBase : SlotOwner {
     slot->read_state = static_cast<std::uint8_t>(Slot::tried | must_wait | slow_path);
     slot->write_state = slot->read_state;
     mark_interrupted();
-    fd.release();
     return {};
   }
   // The same for another one, as a listener does for the stream that it accepts.
@@ -7430,13 +7435,11 @@ class BorrowedSource : Source {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
     unsigned flags = 0;
     if (const Result<void> known = find_kind(fd, flags); !known) return known;
-    Fd borrowed(fd);
-    Result<void> opened = register_as(detail::ReactorAccess::loop(reactor), std::move(borrowed), flags);
-    borrowed.release();
-    if (!opened) return opened;
-    opened = loop_->borrow(*slot_);
-    if (!opened) SourceBase::release().release();
-    return opened;
+    const Result<void> registered = register_number(detail::ReactorAccess::loop(reactor), fd, flags);
+    if (!registered) return registered;
+    const Result<void> borrowed = loop_->borrow(*slot_);
+    if (!borrowed) SourceBase::release().release();
+    return borrowed;
   }
   // Ends the registration, and leaves the descriptor open. A task that waits gets ECANCELED, once, also where it is
   // opened again before the task is stepped. Has no effect on one that is not open. Wakes all tasks that wait for a

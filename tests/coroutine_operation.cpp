@@ -64,7 +64,7 @@ mote::Co<void> counter(mote::FrameSource&, int& turns) {
 
 // A type of its own with a poll() that asks for nothing, and never waits.
 struct Ready {
-  mote::Poll<Result<int>> poll(Task&) { return 1; }
+  mote::Poll<Result<int>> poll(Task&) { return mote::value(1); }
 };
 struct Always {
   static constexpr const char* name = "a type of its own";

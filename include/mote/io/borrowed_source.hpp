@@ -6,8 +6,6 @@
 
 #include <errno.h>  // errno and its names
 
-#include <utility>  // move, forward, exchange
-
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/result.hpp>
@@ -43,13 +41,11 @@ class BorrowedSource : Source {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
     unsigned flags = 0;
     if (const Result<void> known = find_kind(fd, flags); !known) return known;
-    Fd borrowed(fd);
-    Result<void> opened = register_as(detail::ReactorAccess::loop(reactor), std::move(borrowed), flags);
-    borrowed.release();
-    if (!opened) return opened;
-    opened = loop_->borrow(*slot_);
-    if (!opened) SourceBase::release().release();
-    return opened;
+    const Result<void> registered = register_number(detail::ReactorAccess::loop(reactor), fd, flags);
+    if (!registered) return registered;
+    const Result<void> borrowed = loop_->borrow(*slot_);
+    if (!borrowed) SourceBase::release().release();
+    return borrowed;
   }
   // Ends the registration, and leaves the descriptor open. A task that waits gets ECANCELED, once, also where it is
   // opened again before the task is stepped. Has no effect on one that is not open. Wakes all tasks that wait for a

@@ -53,9 +53,15 @@ class SourceBase : SlotOwner {
   //   ENOBUFS  the table is full.
   //   ENXIO    the reactor is not open.
   Result<void> register_as(Loop& loop, Fd&& fd, unsigned flags) {
+    const Result<void> registered = register_number(loop, fd.get(), flags);
+    if (registered) fd.release();
+    return registered;
+  }
+  // The same with a descriptor that stays its owner's.
+  Result<void> register_number(Loop& loop, int fd, unsigned flags) {
     if (slot_ != nullptr) return Error(Reason::already_open);
     Slot* slot = nullptr;
-    if (const Result<void> claimed = loop.claim(fd.get(), slot); !claimed) return claimed;
+    if (const Result<void> claimed = loop.claim(fd, slot); !claimed) return claimed;
     MOTE_ASSERT(slot != nullptr && "claim() has succeeded without a slot: a mistake of mote's, please report it");
     slot_ = slot;
     loop_ = &loop;
@@ -66,7 +72,6 @@ class SourceBase : SlotOwner {
     slot->read_state = static_cast<std::uint8_t>(Slot::tried | must_wait | slow_path);
     slot->write_state = slot->read_state;
     mark_interrupted();
-    fd.release();
     return {};
   }
   // The same for another one, as a listener does for the stream that it accepts.
