@@ -68,7 +68,7 @@ static mote::Result<void> handle_signals() {
 
 static mote::Result<void> listen_on(const mote::Endpoint& endpoint) {
   const int on = 1;
-  listener = mote::Fd(socket(endpoint.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  listener = mote::Fd(socket(static_cast<int>(endpoint.family()), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!listener || setsockopt(listener.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 ||
       bind(listener.get(), endpoint.address(), endpoint.size()) != 0 || listen(listener.get(), SOMAXCONN) != 0) {
     return mote::Error(errno);

@@ -80,7 +80,7 @@ static std::int32_t read_temperature() {
 class Sender {
  public:
   mote::Result<void> start(const mote::Endpoint& receiver, mote::Duration period) {
-    const auto family = static_cast<mote::Family>(receiver.family());
+    const auto family = receiver.family();
     mote::Result<void> opened = socket_.open(reactor, family);
     if (opened) opened = socket_.connect(receiver);  // so that the kernel tells when nobody listens there
     if (opened) timer_.arm_every(reactor, period, mote::Timer::Callback::of<&Sender::tick>(*this));

@@ -88,6 +88,7 @@
 #include <sys/socket.h>   // sockets
 #include <sys/syscall.h>  // SYS_*: calls that not every C library wraps
 #include <sys/types.h>    // pid_t
+#include <sys/uio.h>      // writev
 #include <sys/un.h>       // sockaddr_un
 #include <sys/utsname.h>  // uname
 #include <termios.h>      // serial ports
@@ -349,6 +350,14 @@ struct Witness {
 };
 inline thread_local Witness witness{};
 
+// Adds what is in string literals, of which there may be several one behind the other. `source` begins in the first one.
+inline void add_words(Text& line, const char* source) {
+  bool is_inside = true;
+  for (; *source != '\0'; ++source) {
+    if (*source == '"') is_inside = !is_inside;
+    else if (is_inside) line.add(source, 1);
+  }
+}
 // Tells of a violation, and traps. `condition` is source text, of the form `what must hold && "what to do"`.
 [[noreturn, gnu::cold, gnu::noinline]] inline void report_violation(const char* condition, const char* file, int line) {
   static constexpr char separator[] = " && \"";
@@ -357,17 +366,18 @@ inline thread_local Witness witness{};
   const char* const advice = ::strstr(condition, separator);
   std::size_t length = ::strlen(condition);
   if (advice != nullptr) {
-    const char* const words = advice + sizeof separator - 1;
-    told.add(words, ::strlen(words) - 1).add(" (violated: ");  // without the closing quotation mark
+    add_words(told, advice + sizeof separator - 1);
+    told.add(" (violated: ");
     length = static_cast<std::size_t>(advice - condition);
   } else {
     told.add("a mistake in the program (violated: ");
   }
   told.add(condition, length).add(", ").add_place(file, static_cast<std::uint32_t>(line));
   if (witness.tell != nullptr) witness.tell(witness.self, told);
-  told.add(")\n");
+  told.add(")");
   // Not by way of System, which is a layer above. Nothing can be done where it fails.
-  const ssize_t written = ::write(STDERR_FILENO, told.c_str(), told.size());
+  const iovec parts[] = {{const_cast<char*>(told.c_str()), told.size()}, {const_cast<char*>("\n"), 1}};
+  const ssize_t written = ::writev(STDERR_FILENO, parts, 2);
   static_cast<void>(written);
   __builtin_trap();
 }
@@ -585,7 +595,7 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(coroutine_has_ended, EINVAL, 5, "the coroutine has ended already")                                  \
   X(not_an_address, EINVAL, 6, "not ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, nor unix:PATH") \
   X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                                        \
-  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")                        \
+  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC, WATCHDOG_PID or NOTIFY_SOCKET is wrong")          \
   X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")                                \
   X(no_answer, EINVAL, 10, "EAGAIN is no answer")                                                       \
   X(bad_interest, EINVAL, 11, "awaited is read, priority or both, or write alone")                      \
@@ -660,7 +670,8 @@ class Error {
  public:
   constexpr Error() = default;  // EAGAIN
   constexpr Error(int code) : stored_(code) {
-    MOTE_ASSERT(code > 0 && code <= detail::code_bits && "an Error is made of an errno value, which is never 0");
+    MOTE_ASSERT(code > 0 && code <= detail::code_bits &&
+                "an Error is made of a positive errno value: EIO, neither 0 nor -EIO");
   }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }
@@ -4098,7 +4109,11 @@ using Line = AwaitInsideOfASwitchWriteIfAndElse;
 // Size on a 32-bit board: 4 bytes.
 class StateMachine : detail::Pinned {
  public:
-  Task& task() const { return *task_; }
+  Task& task() const {
+    MOTE_ASSERT(task_ != nullptr &&
+                "task() and reactor() may be called from the first step on, not in the constructor");
+    return *task_;
+  }
   // The reactor that runs it. In the task it hides a global object `reactor`, which is `::reactor` there. (Defined in
   // reactor/reactor.hpp, as Task::reactor().)
   auto& reactor() const;
@@ -4118,7 +4133,12 @@ struct StateMachineAccess {
     __builtin_unreachable();
   }
   static std::uint32_t& line(Task& task) { return TaskAccess::header(task).line; }
-  static void begin(Task& task, const char* file) { TaskAccess::header(task).store->set_source_file(file); }
+  static void begin(Task& task, const char* file) {
+    MOTE_ASSERT(line(task) == 0 &&
+                "an await in a function other than step(): await in step() itself, or make the helper "
+                "a task that is joined, or an operation");
+    TaskAccess::header(task).store->set_source_file(file);
+  }
 };
 }  // namespace detail
 
@@ -4382,22 +4402,30 @@ constexpr const char* begin_of_type_name(const char* spelt) {
   }
   return begin;
 }
-// Copies the name to `name`, if that is not null. Returns its length.
-constexpr std::size_t copy_type_name(const char* spelt, char* name) {
+// Calls put(character) for each character of the name.
+template <class Put> constexpr void read_type_name(const char* spelt, Put put) {
   TypeNameReader reader{begin_of_type_name(spelt)};
-  std::size_t length = 0;
   while (!reader.is_at_end()) {
     if (reader.skip_anonymous()) continue;
-    if (name != nullptr) name[length] = *reader.at;
-    ++length;
+    put(*reader.at);
     reader.advance();
   }
+}
+constexpr std::size_t type_name_length(const char* spelt) {
+  std::size_t length = 0;
+  read_type_name(spelt, [&length](char) { ++length; });
   return length;
 }
 
 template <class T> struct TypeName {
-  char text[copy_type_name(spelling<T>(), nullptr) + 1] = {};
-  constexpr TypeName() { copy_type_name(spelling<T>(), text); }
+  char text[type_name_length(spelling<T>()) + 1] = {};
+  constexpr TypeName() {
+    std::size_t length = 0;
+    read_type_name(spelling<T>(), [this, &length](char character) {
+      text[length] = character;
+      ++length;
+    });
+  }
 };
 template <class T> inline constexpr TypeName<T> type_name{};
 
@@ -4426,14 +4454,31 @@ template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<d
   static const char* of(const T&) { return T::name; }
 };
 
-// Whether a task's step takes no argument.
+// Whether a task's step takes no argument, or the task.
 template <class T, class = void> struct HasPlainStep : std::false_type {};
 template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
+template <class T, class = void> struct HasTaskStep : std::false_type {};
+template <class T>
+struct HasTaskStep<T, std::void_t<decltype(std::declval<T&>().step(std::declval<Task&>()))>> : std::true_type {};
+
+// Whether a T can be made member by member of the arguments, behind its base where that is a StateMachine.
+template <class Void, class T, class... A> struct IsMadeOfMembers : std::false_type {};
+template <class T, class... A>
+struct IsMadeOfMembers<std::void_t<decltype(T{std::declval<A>()...})>, T, A...> : std::true_type {};
+template <class Void, class T, class... A> struct IsMadeOfMembersBehindBase : std::false_type {};
+template <class T, class... A>
+struct IsMadeOfMembersBehindBase<std::void_t<decltype(T{{}, std::declval<A>()...})>, T, A...> : std::true_type {};
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 // Makes a T by its constructor or, where T is an aggregate, member by member.
 template <class T, class... A> T* construct(void* place, A&&... arguments) {
+  constexpr bool is_state_machine = std::is_base_of<StateMachine, T>::value;
+  constexpr bool is_made_of_members =
+      is_state_machine ? IsMadeOfMembersBehindBase<void, T, A&&...>::value : IsMadeOfMembers<void, T, A&&...>::value;
+  static_assert(std::is_constructible<T, A&&...>::value || is_made_of_members,
+                "the arguments of spawn() are those of a constructor of the task, or else its first members, in their "
+                "order; what only moves, as a Stream, is given by std::move()");
   if constexpr (std::is_constructible<T, A&&...>::value) {
     return ::new (place) T(std::forward<A>(arguments)...);
   } else if constexpr (std::is_base_of<StateMachine, T>::value) {  // whose first part is that base
@@ -4523,7 +4568,10 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
     return *static_cast<T*>(static_cast<void*>(slot.bytes));
   }
   static Step step(detail::TaskHeader& header) {
-    if constexpr (detail::HasPlainStep<T>::value) return object(header).step();
+    constexpr bool is_plain = detail::HasPlainStep<T>::value;
+    static_assert(is_plain || detail::HasTaskStep<T>::value,
+                  "a task has a public function `mote::Step step()`, or `mote::Step step(mote::Task&)`");
+    if constexpr (is_plain) return object(header).step();
     else return object(header).step(detail::TaskAccess::task(header));
   }
   static void destroy(detail::TaskHeader& header) {
@@ -6802,7 +6850,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // The family of an address, where no address is given yet.
-enum class Family : int { ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
+enum class Family : int { none = AF_UNSPEC, ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
 
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
 // Size on a 32-bit board: 116 bytes.
@@ -6815,7 +6863,7 @@ class Endpoint {
   };
   static constexpr socklen_t capacity = sizeof(sockaddr_un);  // the longest address
 
-  constexpr Endpoint() : unix_{} {}  // none
+  constexpr Endpoint() : unix_{} {}  // none: open(), connect() and send() refuse it with EAFNOSUPPORT
 
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
   // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
@@ -6828,14 +6876,14 @@ class Endpoint {
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
     if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::bad_port);
     const auto number = static_cast<std::uint16_t>(port);
-    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
+    return make([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors, which Error::message() puts into words for whoever has typed it:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
-    return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
+    return make([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
   // Host and port in one text, as a user or a configuration gives them: "192.0.2.1:80", "[2001:db8::1]:80",
   // "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too. There is no default: to listen on all interfaces
@@ -6847,7 +6895,7 @@ class Endpoint {
   //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
-    return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
+    return make([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
   // Whether both name the same place. IP: the same family, address, port and scope; an IPv4 address is not the same as
   // the IPv6 one that it is mapped into, and flow labels do not count. Unix: the same path or abstract name, byte for
@@ -6861,18 +6909,18 @@ class Endpoint {
   // its number where there is no such interface, or not any more.
   Text text() const {
     Text result{};
-    if (family() == AF_INET || family() == AF_INET6) {
+    if (family() == Family::ipv4 || family() == Family::ipv6) {
       print_ip(result);
-    } else if (family() == AF_UNIX && size_ > path_offset) {
+    } else if (family() == Family::unix_domain && size_ > path_offset) {
       print_path(result);
     } else {
       result.data[0] = '-';
     }
     return result;
   }
-  int family() const { return any_.sa_family; }  // AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: none
+  Family family() const { return static_cast<Family>(any_.sa_family); }  // as an int: AF_INET and so on
   // Only of an IP address.
-  std::uint16_t port() const { return ntohs(family() == AF_INET6 ? v6_.sin6_port : v4_.sin_port); }
+  std::uint16_t port() const { return ntohs(family() == Family::ipv6 ? v6_.sin6_port : v4_.sin_port); }
 
   // For system calls. One that writes an address here is followed by resize() with the size that it tells.
   const sockaddr* address() const { return &any_; }
@@ -6881,6 +6929,16 @@ class Endpoint {
   void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
  private:
   static constexpr socklen_t path_offset = offsetof(sockaddr_un, sun_path);
+
+  // Of what is refused nothing is left: a program that uses it unchecked, without assertions, is refused by the kernel,
+  // and does not listen on all interfaces, say.
+  template <class Set> static Result<Endpoint> make(Set set) {
+    return Result<Endpoint>::in_place([set](Endpoint& endpoint) {
+      const Result<void> done = set(endpoint);
+      if (!done) endpoint = Endpoint();
+      return done;
+    });
+  }
 
   Result<void> set_ip(const char* address, std::uint16_t port) {
     v4_.sin_family = AF_INET;
@@ -6961,12 +7019,13 @@ class Endpoint {
   bool is_same(const Endpoint& other) const {
     if (family() != other.family()) return false;
     switch (family()) {
-      case AF_UNSPEC: return true;
-      case AF_INET: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
-      case AF_INET6:
+      case Family::none: return true;
+      case Family::ipv4: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
+      case Family::ipv6:
         return v6_.sin6_port == other.v6_.sin6_port && v6_.sin6_scope_id == other.v6_.sin6_scope_id &&
                ::memcmp(&v6_.sin6_addr, &other.v6_.sin6_addr, sizeof v6_.sin6_addr) == 0;
-      default: {  // AF_UNIX, and what somebody else's call has written here
+      case Family::unix_domain:
+      default: {  // and what somebody else's call has written here
         const std::size_t length = name_length();
         return length == other.name_length() && ::memcmp(unix_.sun_path, other.unix_.sun_path, length) == 0;
       }
@@ -6976,16 +7035,16 @@ class Endpoint {
   // ends at a NUL, which the kernel counts or not, or at the end of the space.
   std::size_t name_length() const {
     const std::size_t size = size_ > path_offset ? size_ - path_offset : 0;
-    const bool is_path = family() == AF_UNIX && size != 0 && unix_.sun_path[0] != '\0';
+    const bool is_path = family() == Family::unix_domain && size != 0 && unix_.sun_path[0] != '\0';
     return is_path ? ::strnlen(unix_.sun_path, size) : size;
   }
 
   void print_ip(Text& text) const {
-    const bool ipv6 = family() == AF_INET6;
+    const bool ipv6 = family() == Family::ipv6;
     const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
     char host[INET6_ADDRSTRLEN] = "";
     char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name or number
-    ::inet_ntop(family(), bytes, host, sizeof host);
+    ::inet_ntop(any_.sa_family, bytes, host, sizeof host);
     if (ipv6 && v6_.sin6_scope_id != 0) print_scope(scope);
     ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});
   }
@@ -7590,13 +7649,13 @@ class Datagram : public Source {
   //   EADDRINUSE              the address is taken, or the Unix socket's path exists.
   //   EADDRNOTAVAIL           the address is none of this machine.
   //   EACCES                  not allowed: a port below 1024, or the directory's permissions.
-  //   EAFNOSUPPORT            the kernel does not know this family.
+  //   EAFNOSUPPORT            the kernel does not know this family; or the endpoint is none.
   //   ENOBUFS                 the table is full: see Config::descriptors; or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   //   ENXIO                   the reactor is not open.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
-    Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
+    Fd fd(System::socket(static_cast<int>(endpoint.family()), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
@@ -7609,8 +7668,11 @@ class Datagram : public Source {
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
   // Sets the peer, to which send() sends and from which alone recv() receives. Completes at once. Errors: those of
-  // connect(2).
-  Result<void> connect(const Endpoint& to) { return detail::result_of(System::connect(fd(), to.address(), to.size())); }
+  // connect(2), and EBADF where it is not open: unlike Stream::connect() this does not open it.
+  Result<void> connect(const Endpoint& to) {
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
+    return detail::result_of(System::connect(fd(), to.address(), to.size()));
+  }
 
   // ---- operations ----
 
@@ -7811,7 +7873,7 @@ class Stream : public Source {
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
   //   ENOSPC                     the kernel's limit on registrations: try later.
-  //   EAFNOSUPPORT               the kernel does not know this family.
+  //   EAFNOSUPPORT               the kernel does not know this family; or the endpoint is none.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
     return detail::make_operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
@@ -7981,10 +8043,10 @@ class Stream : public Source {
     close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
-    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    Fd fd(System::socket(static_cast<int>(endpoint.family()), SOCK_STREAM));
     if (!fd) return detail::last_error();
     unsigned flags = Slot::is_socket | Slot::is_stream | Slot::connecting;
-    if (endpoint.family() != AF_UNIX) flags |= Slot::is_tcp;
+    if (endpoint.family() != Family::unix_domain) flags |= Slot::is_tcp;
     detail::Loop& loop = detail::ReactorAccess::loop(context.task().reactor());
     const Result<void> opened = register_as(loop, std::move(fd), flags);
     if (!opened) return opened;
@@ -8160,7 +8222,7 @@ class Listener : public Source {
   //   EADDRINUSE               somebody listens there, or the Unix socket's path exists: unlink() a leftover.
   //   EADDRNOTAVAIL            the address is none of this machine.
   //   EACCES                   not allowed: a port below 1024, or the directory's permissions.
-  //   EAFNOSUPPORT             the kernel does not know this family.
+  //   EAFNOSUPPORT             the kernel does not know this family; or the endpoint is none.
   //   ENOENT, ENOTDIR          a directory of the path does not exist, or is none.
   //   ENOBUFS                  the table is full: see Config::descriptors; or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM   the system's limits.
@@ -8168,10 +8230,10 @@ class Listener : public Source {
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
   Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
-    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    Fd fd(System::socket(static_cast<int>(endpoint.family()), SOCK_STREAM));
     if (!fd) return detail::last_error();
     unsigned flags = Slot::is_socket | Slot::listening;
-    if (endpoint.family() != AF_UNIX) {
+    if (endpoint.family() != Family::unix_domain) {
       flags |= Slot::is_tcp;
       if (const Result<void> set = set_options(fd.get(), endpoint.family(), options); !set) return set;
     }
@@ -8209,7 +8271,7 @@ class Listener : public Source {
     return Result<Stream>::in_place([this](Stream& stream) { return accept_into(stream); });
   }
  private:
-  static Result<void> set_options(int fd, int family, const Options& options) {
+  static Result<void> set_options(int fd, Family family, const Options& options) {
     static constexpr struct {
       int level;
       int name;
@@ -8217,7 +8279,7 @@ class Listener : public Source {
                  {SOL_SOCKET, SO_REUSEPORT},
                  {IPPROTO_TCP, TCP_NODELAY},
                  {IPPROTO_IPV6, IPV6_V6ONLY}};
-    const bool ipv6_only = family == AF_INET6 && options.ipv6_only;
+    const bool ipv6_only = family == Family::ipv6 && options.ipv6_only;
     const bool wanted[] = {options.reuse_address, options.reuse_port, options.no_delay, ipv6_only};
     for (std::size_t i = 0; i < sizeof wanted; ++i) {
       const int on = 1;
@@ -8684,7 +8746,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   // Errors:
   //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or that
   //            the loop is just taking, has its place still.
-  template <class U> Result<void> post(U&& message) {
+  template <class U = T> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
       Cell& cell = cells_[position % N];
@@ -10156,16 +10218,25 @@ class Watchdog : detail::Pinned {
  private:
   friend class Heartbeat;
 
-  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: the time is too long.
+  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: a variable is no number, or the time is too long.
   static Result<Duration> period_from_environment() {
-    const char* const usec = ::getenv("WATCHDOG_USEC");
-    const char* const pid = ::getenv("WATCHDOG_PID");
-    const auto own_pid = static_cast<unsigned long>(System::process());
-    const bool is_ours = pid == nullptr || ::strtoul(pid, nullptr, 10) == own_pid;
-    if (usec == nullptr || !is_ours) return Duration::zero();
-    const unsigned long long microseconds = ::strtoull(usec, nullptr, 10);
-    if (microseconds > INT64_MAX / 1000) return Error(detail::Reason::bad_watchdog_variable);
+    unsigned long long microseconds = 0;
+    const auto own_process = static_cast<unsigned long long>(System::process());
+    unsigned long long process = own_process;
+    if (!read_variable("WATCHDOG_USEC", microseconds) || !read_variable("WATCHDOG_PID", process) ||
+        microseconds > INT64_MAX / 1000) {
+      return Error(detail::Reason::bad_watchdog_variable);
+    }
+    if (process != own_process) return Duration::zero();
     return Duration(static_cast<std::int64_t>(microseconds) * 500);
+  }
+  // A decimal number, of digits alone; what is too large is ULLONG_MAX. One that is not set leaves `value` as it is.
+  static bool read_variable(const char* name, unsigned long long& value) {
+    const char* const text = ::getenv(name);
+    if (text == nullptr) return true;
+    char* end = nullptr;
+    value = ::strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0';
   }
   Result<void> start(Reactor& reactor, Fd&& fd, Duration period) {
     fd_ = std::move(fd);

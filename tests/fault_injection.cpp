@@ -163,7 +163,7 @@ mote::Fd raw_socket(int family, int type) {
   return fd;
 }
 mote::Fd raw_socket_at(const mote::Endpoint& endpoint, int type) {
-  mote::Fd fd = raw_socket(endpoint.family(), type);
+  mote::Fd fd = raw_socket(static_cast<int>(endpoint.family()), type);
   REQUIRE(::bind(fd.get(), endpoint.address(), endpoint.size()) == 0);
   if (type == SOCK_STREAM) REQUIRE(::listen(fd.get(), 8) == 0);
   return fd;

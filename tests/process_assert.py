@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """A violated MOTE_ASSERT says in one line what to do, what was violated, where, and in which task; then it traps."""
+import errno
 import re
 import signal
 import sys
@@ -17,6 +18,7 @@ SAMPLE = r'''
 #include <mote.hpp>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 using namespace std::chrono_literals;
@@ -31,6 +33,16 @@ void value_of_a_failed_result() { five = *Result<int>(Error(EIO)); }
 void value_of_a_failed_const_result() {
   const Result<long> failed;
   five = static_cast<int>(*failed);
+}
+void address_that_was_refused() {
+  using mote::Endpoint;
+  const Result<Endpoint> refused[] = {Endpoint::ip("localhost", 0),       Endpoint::ip("127.0.0.1.", 0),
+                                      Endpoint::ip("127.0.0.1", -1),      Endpoint::parse("localhost:0"),
+                                      Endpoint::parse("[::1%no-such]:0"), Endpoint::unix_path("")};
+  for (const Result<Endpoint>& each : refused) {
+    mote::Listener listener;
+    printf("%d\n", listener.open(reactor, *each).error().code());
+  }
 }
 void member_of_a_failed_result() { Result<mote::Fd>(Error(EIO))->close(); }
 void reference_of_a_failed_result() { five = *Result<int&>(Error(EIO)); }
@@ -63,11 +75,38 @@ struct Careless : mote::StateMachine {
     MOTE_END();
   }
 };
+struct LongNamed : mote::StateMachine {
+  static constexpr const char* name =
+      "one_whose_name_is_so_long_that_the_line_has_no_room_for_all_of_it_one_whose_name_is_so_long_that_the_line_has_no_"
+      "room_for_all_of_it_one_whose_name_is_so_long_that_the_line_has_no_room_for_all_of_it";
+  mote::Step step() {
+    five = *Result<int>(Error(EIO));
+    return mote::done();
+  }
+};
 struct Eager : mote::StateMachine {
   Result<int> failed;
   mote::Step step() {
     MOTE_BEGIN();
     five = *failed;
+    MOTE_END();
+  }
+};
+struct Constructing : mote::StateMachine {
+  Constructing() { five = static_cast<int>(task().line()); }
+  mote::Step step() { return mote::done(); }
+};
+struct Helped : mote::StateMachine {
+  Result<void> slept;
+  mote::TaskTimer timer;
+  mote::Step help() {
+    MOTE_BEGIN();
+    MOTE_AWAIT(slept, timer.sleep(1ms));  // at helper_with_a_begin
+    MOTE_END();
+  }
+  mote::Step step() {
+    MOTE_BEGIN();
+    return help();
     MOTE_END();
   }
 };
@@ -215,7 +254,8 @@ int main(int, char** arguments) {
       MISTAKE(reference_of_a_failed_result), MISTAKE(value_of_a_pending_poll), MISTAKE(result_of_a_pending_poll),
       MISTAKE(index_past_the_end), MISTAKE(drop_past_the_end), MISTAKE(negative_step), MISTAKE(empty_handler),
       MISTAKE(empty_handler_of_a_source), MISTAKE(release_without_hold), MISTAKE(wake_of_a_waiter_without_task),
-      MISTAKE(outside_of_a_step), {"task_that_does_not_look", &run<Careless>}, {"first_step", &run<Eager>},
+      MISTAKE(outside_of_a_step), MISTAKE(address_that_was_refused),
+      {"task_in_a_constructor", &run<Constructing>}, {"helper_with_a_begin", &run<Helped>}, {"task_that_does_not_look", &run<Careless>}, {"first_step", &run<Eager>}, {"long_name", &run<LongNamed>},
       {"one_timer", &run<app::Twice>}, {"too_many_shields", &run<Shielded>}, {"plain_task", &run<Plain>},
       {"own_pool", &run<SelfDestroying>}, {"inside_of_an_inner_run", &run<Nesting>},
       {"after_an_inner_run", &run<NestingFirst>}, {"in_another_thread", &run<Starting>},
@@ -238,6 +278,7 @@ PENDING = 'a pending Poll has no value: test ready() first'
 MISTAKES = {
     'value_of_a_failed_result': (VALUE, None),
     'value_of_a_failed_const_result': (VALUE, None),
+    'address_that_was_refused': (VALUE, None),
     'member_of_a_failed_result': (VALUE, None),
     'reference_of_a_failed_result': (VALUE, None),
     'value_of_a_pending_poll': (PENDING, None),
@@ -252,6 +293,8 @@ MISTAKES = {
     'outside_of_a_step': (VALUE, None),
     'task_that_does_not_look': (VALUE, 'Careless'),
     'first_step': (VALUE, 'Eager'),
+    'task_in_a_constructor': ('task() and reactor() may be called from the first step on, not in the constructor', None),
+    'helper_with_a_begin': ('an await in a function other than step(): await in step() itself, ', 'Helped'),
     'one_timer': ('two parts of one await use one TaskTimer: give each a timer of its own', 'app::Twice'),
     'too_many_shields': ('a task holds 255 shields: destroy some before you make another', 'Shielded'),
     'plain_task': (VALUE, 'a plain one'),
@@ -325,6 +368,16 @@ class Asserting(unittest.TestCase):
         self.assertEqual(left, [])
         self.assertFalse(b'violated' in content)
         self.assertEqual(process.run([program, 'value_of_a_failed_result']).returncode, 0)
+
+    def test_with_ndebug_an_address_that_was_refused_is_none_and_nobody_listens_by_it(self):
+        program = self.build('-DNDEBUG', '-O2')
+        done = process.run([program, 'address_that_was_refused'])
+        self.assertEqual((done.returncode, done.stdout), (0, f'{errno.EAFNOSUPPORT}\n' * 6))
+
+    def test_what_has_no_room_in_the_line_is_left_out_and_it_ends_all_the_same(self):
+        done = process.run([self.build(), 'long_name'])
+        self.assertRegex(done.stderr, r'\Amote: [^\n]*one_whose_name_is_so_long[^\n]*\n\Z')
+        self.assertGreaterEqual(len(done.stderr), 256)
 
     def test_it_can_be_defined_by_the_program_with_one_parameter(self):
         own = '-DMOTE_ASSERT(condition)=((condition) ? static_cast<void>(0) : ::_exit(41))'

@@ -139,6 +139,24 @@ class Compiling(unittest.TestCase):
             self.refuses_in_words(words, source + 'int main() {}\n')
         self.refuses_in_words(words, MEMBERS % 'mote::Step step() {\nMOTE_END();\n}\n')
 
+    def test_what_is_no_task_or_cannot_be_made_is_refused_in_words(self):
+        source = '''
+            #include <mote.hpp>
+            struct Job : mote::StateMachine {
+              mote::TaskTimer timer;
+              mote::Stream stream;
+             %s:
+              mote::Step step() { return mote::done(); }
+            };
+            mote::TaskPool<Job, 1> pool;
+            bool use(mote::Reactor& reactor, mote::Stream& stream) { return pool.spawn(reactor%s) ? true : false; }
+            '''
+        self.accepts(source.replace('mote::TaskTimer timer;', '') % ('public', ', std::move(stream)'), '-Wno-unused-parameter')
+        self.refuses_in_words('a task has a public function', source % ('private', ''))
+        words = 'the arguments of spawn() are those of a constructor of the task, or else its first members'
+        self.refuses_in_words(words, source % ('public', ', std::move(stream)'))
+        self.refuses_in_words(words, source.replace('mote::TaskTimer timer;', '') % ('public', ', stream'))
+
     def test_a_begin_outside_of_a_state_machine_is_refused_in_words(self):
         self.refuses_in_words('of a class that derives from mote::StateMachine', '''
             #include <mote.hpp>

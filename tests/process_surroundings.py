@@ -144,6 +144,13 @@ class Surroundings(unittest.TestCase):
                 self.accepts(globals_ + '#include <mote.hpp>\n' + USE, *known, '-O2', f'-std={standard}', '-c', '-o',
                              str(self.at / 'object.o'))
 
+    def test_it_compiles_with_the_sanitizers_of_the_compiler(self):
+        """g++ takes less for a constant where it checks pointers at run time."""
+        for standard in STANDARDS:
+            with self.subTest(standard=standard):
+                self.accepts('#include <mote.hpp>\n' + USE, '-fsyntax-only', '-fsanitize=address,undefined', '-O1',
+                             f'-std={standard}')
+
     # ---- limits ----
 
     def test_limits_are_what_the_program_sets(self):

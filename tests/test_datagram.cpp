@@ -48,7 +48,7 @@ ON_BOTH_SELECTORS("datagram: there and back, over IPv4, IPv6 and Unix names: eac
   for (const auto& pair : addresses) {
     Datagram a = bound(loop, pair[0]), b = bound(loop, pair[1]);
     const Endpoint to_a = *a.local_endpoint(), to_b = *b.local_endpoint();
-    if (to_a.family() != AF_UNIX) CHECK(to_a.port() != 0);  // an ephemeral port
+    if (to_a.family() != mote::Family::unix_domain) CHECK(to_a.port() != 0);  // an ephemeral port
     CHECK(send(loop, a, "question", to_b) == 0);
     Endpoint from;
     CHECK(receive(loop, b, &from) == "question");

@@ -32,7 +32,7 @@ TEST_CASE("endpoints: IPv4 is parsed and printed back") {
   }
   const mote::Result<Endpoint> endpoint = Endpoint::parse("192.0.2.1:8000");
   REQUIRE(endpoint);
-  CHECK(endpoint->family() == AF_INET);
+  CHECK(endpoint->family() == mote::Family::ipv4);
   CHECK(endpoint->port() == 8000);
   CHECK(endpoint->size() == sizeof(sockaddr_in));
   sockaddr_in raw;
@@ -49,7 +49,7 @@ TEST_CASE("endpoints: IPv6 is parsed and printed back, in its shortest form") {
   CHECK(reparsed("[2001:0DB8:0:0:0:0:0:1]:080") == "[2001:db8::1]:80");
   const mote::Result<Endpoint> endpoint = Endpoint::parse("[2001:db8::1]:443");
   REQUIRE(endpoint);
-  CHECK(endpoint->family() == AF_INET6);
+  CHECK(endpoint->family() == mote::Family::ipv6);
   CHECK(endpoint->port() == 443);
   CHECK(endpoint->size() == sizeof(sockaddr_in6));
 }
@@ -285,7 +285,7 @@ TEST_CASE("endpoints: Unix path and abstract names are parsed and printed back")
   }
   const mote::Result<Endpoint> path = Endpoint::unix_path("/run/x");
   REQUIRE(path);
-  CHECK(path->family() == AF_UNIX);
+  CHECK(path->family() == mote::Family::unix_domain);
   CHECK(path->size() == offsetof(sockaddr_un, sun_path) + 7);  // the terminating zero belongs to a path,
   const mote::Result<Endpoint> abstract = Endpoint::unix_path("@x");
   REQUIRE(abstract);
@@ -437,14 +437,14 @@ TEST_CASE("endpoints: what the kernel tells of a socket is equal to what it was 
   for (const std::string& text : {std::string("127.0.0.1:0"), "unix:@mote-test-equal-" + std::to_string(::getpid())}) {
     CAPTURE(text);
     Endpoint bound = *Endpoint::parse(text.c_str());
-    const mote::Fd socket(::socket(bound.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const mote::Fd socket(::socket(static_cast<int>(bound.family()), SOCK_STREAM | SOCK_CLOEXEC, 0));
     REQUIRE(::bind(socket.get(), bound.address(), bound.size()) == 0);
     Endpoint told;
     socklen_t size = Endpoint::capacity;
     ::memset(static_cast<void*>(told.address()), 0xa5, size);
     REQUIRE(::getsockname(socket.get(), told.address(), &size) == 0);
     told.resize(size);
-    if (bound.family() == AF_INET) bound = *Endpoint::ip("127.0.0.1", told.port());
+    if (bound.family() == mote::Family::ipv4) bound = *Endpoint::ip("127.0.0.1", told.port());
     CHECK(equal(told, bound));
   }
 }

@@ -97,7 +97,7 @@ struct Trigger {
 };
 
 mote::Fd connect_to(const mote::Endpoint& endpoint) {
-  mote::Fd fd(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  mote::Fd fd(::socket(static_cast<int>(endpoint.family()), SOCK_STREAM | SOCK_CLOEXEC, 0));
   REQUIRE(fd);
   if (::connect(fd.get(), endpoint.address(), endpoint.size()) != 0) return {};
   return fd;

@@ -33,7 +33,7 @@ namespace {
 
 // A plain blocking client. The connection is established by the kernel, whether or not it is ever accepted.
 Fd client_of(const Endpoint& endpoint) {
-  Fd fd(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  Fd fd(::socket(static_cast<int>(endpoint.family()), SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (::connect(fd.get(), endpoint.address(), endpoint.size()) != 0) fd.close();
   return fd;
 }
@@ -513,7 +513,7 @@ ON_BOTH_SELECTORS("bind: IPv6, for itself alone or for IPv4 too") {
     REQUIRE(listener.open(loop, *Endpoint::parse("[::]:0"), options));
     CHECK(option(listener.fd(), IPPROTO_IPV6, IPV6_V6ONLY) == (alone ? 1 : 0));
     const Endpoint endpoint = *listener.local_endpoint();
-    CHECK(endpoint.family() == AF_INET6);
+    CHECK(endpoint.family() == mote::Family::ipv6);
     const Fd six = client_of(*Endpoint::ip("::1", endpoint.port()));
     CHECK(six);
     CHECK(await(loop, [&] { return listener.accept(); }));

@@ -198,7 +198,7 @@ ON_BOTH_SELECTORS("sources: endpoints of both ends, and ENOTSOCK, ENOTCONN, EBAD
   Stream p = open_stream(loop, std::move(pipe.a)), none;
   CHECK(std::string(a.local_endpoint()->text().c_str()) == b.peer_endpoint()->text().c_str());
   CHECK(std::string(b.local_endpoint()->text().c_str()) == a.peer_endpoint()->text().c_str());
-  CHECK(a.local_endpoint()->family() == AF_INET);
+  CHECK(a.local_endpoint()->family() == mote::Family::ipv4);
   CHECK(a.local_endpoint()->port() != 0);
   CHECK(error_of(p.local_endpoint()) == ENOTSOCK);
   CHECK(error_of(none.local_endpoint()) == EBADF);

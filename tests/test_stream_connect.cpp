@@ -30,7 +30,7 @@ namespace {
 // A listening TCP socket on a port of the kernel's choice, and a backlog that takes `backlog` + 1 connections.
 struct Peer {
   explicit Peer(const char* address = "127.0.0.1:0", int backlog = 8) : endpoint(*Endpoint::parse(address)) {
-    fd = Fd(::socket(endpoint.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    fd = Fd(::socket(static_cast<int>(endpoint.family()), SOCK_STREAM | SOCK_CLOEXEC, 0));
     socklen_t size = Endpoint::capacity;
     REQUIRE(::bind(fd.get(), endpoint.address(), endpoint.size()) == 0);
     REQUIRE(::listen(fd.get(), backlog) == 0);

@@ -4,8 +4,9 @@
 #ifndef MOTE_BASE_ASSERT_HPP
 #define MOTE_BASE_ASSERT_HPP
 
-#include <string.h>  // memory and strings
-#include <unistd.h>  // read, write, close, getpid, STDERR_FILENO
+#include <string.h>   // memory and strings
+#include <sys/uio.h>  // writev
+#include <unistd.h>   // read, write, close, getpid, STDERR_FILENO
 
 #include <cstddef>  // size_t, ptrdiff_t
 #include <cstdint>  // integers of fixed width
@@ -51,6 +52,14 @@ struct Witness {
 };
 inline thread_local Witness witness{};
 
+// Adds what is in string literals, of which there may be several one behind the other. `source` begins in the first one.
+inline void add_words(Text& line, const char* source) {
+  bool is_inside = true;
+  for (; *source != '\0'; ++source) {
+    if (*source == '"') is_inside = !is_inside;
+    else if (is_inside) line.add(source, 1);
+  }
+}
 // Tells of a violation, and traps. `condition` is source text, of the form `what must hold && "what to do"`.
 [[noreturn, gnu::cold, gnu::noinline]] inline void report_violation(const char* condition, const char* file, int line) {
   static constexpr char separator[] = " && \"";
@@ -59,17 +68,18 @@ inline thread_local Witness witness{};
   const char* const advice = ::strstr(condition, separator);
   std::size_t length = ::strlen(condition);
   if (advice != nullptr) {
-    const char* const words = advice + sizeof separator - 1;
-    told.add(words, ::strlen(words) - 1).add(" (violated: ");  // without the closing quotation mark
+    add_words(told, advice + sizeof separator - 1);
+    told.add(" (violated: ");
     length = static_cast<std::size_t>(advice - condition);
   } else {
     told.add("a mistake in the program (violated: ");
   }
   told.add(condition, length).add(", ").add_place(file, static_cast<std::uint32_t>(line));
   if (witness.tell != nullptr) witness.tell(witness.self, told);
-  told.add(")\n");
+  told.add(")");
   // Not by way of System, which is a layer above. Nothing can be done where it fails.
-  const ssize_t written = ::write(STDERR_FILENO, told.c_str(), told.size());
+  const iovec parts[] = {{const_cast<char*>(told.c_str()), told.size()}, {const_cast<char*>("\n"), 1}};
+  const ssize_t written = ::writev(STDERR_FILENO, parts, 2);
   static_cast<void>(written);
   __builtin_trap();
 }

@@ -28,7 +28,8 @@ class Error {
  public:
   constexpr Error() = default;  // EAGAIN
   constexpr Error(int code) : stored_(code) {
-    MOTE_ASSERT(code > 0 && code <= detail::code_bits && "an Error is made of an errno value, which is never 0");
+    MOTE_ASSERT(code > 0 && code <= detail::code_bits &&
+                "an Error is made of a positive errno value: EIO, neither 0 nor -EIO");
   }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }

@@ -58,7 +58,7 @@ constexpr std::uint16_t reason(int code, int number) { return static_cast<std::u
   X(coroutine_has_ended, EINVAL, 5, "the coroutine has ended already")                                  \
   X(not_an_address, EINVAL, 6, "not ADDRESS:PORT, such as 127.0.0.1:8000 or [::1]:8000, nor unix:PATH") \
   X(bad_serial_settings, EINVAL, 7, "no such speed or settings")                                        \
-  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC or NOTIFY_SOCKET is wrong")                        \
+  X(bad_watchdog_variable, EINVAL, 8, "WATCHDOG_USEC, WATCHDOG_PID or NOTIFY_SOCKET is wrong")          \
   X(no_frame_pool, EINVAL, 9, "the coroutine has no fitting frame pool")                                \
   X(no_answer, EINVAL, 10, "EAGAIN is no answer")                                                       \
   X(bad_interest, EINVAL, 11, "awaited is read, priority or both, or write alone")                      \

@@ -53,13 +53,13 @@ class Datagram : public Source {
   //   EADDRINUSE              the address is taken, or the Unix socket's path exists.
   //   EADDRNOTAVAIL           the address is none of this machine.
   //   EACCES                  not allowed: a port below 1024, or the directory's permissions.
-  //   EAFNOSUPPORT            the kernel does not know this family.
+  //   EAFNOSUPPORT            the kernel does not know this family; or the endpoint is none.
   //   ENOBUFS                 the table is full: see Config::descriptors; or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM  the system's limits.
   //   ENXIO                   the reactor is not open.
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
-    Fd fd(System::socket(endpoint.family(), SOCK_DGRAM));
+    Fd fd(System::socket(static_cast<int>(endpoint.family()), SOCK_DGRAM));
     if (!fd) return detail::last_error();
     if (System::bind(fd.get(), endpoint.address(), endpoint.size()) != 0) return detail::last_error();
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
@@ -72,8 +72,11 @@ class Datagram : public Source {
     return register_as(detail::ReactorAccess::loop(reactor), std::move(fd), Slot::is_socket);
   }
   // Sets the peer, to which send() sends and from which alone recv() receives. Completes at once. Errors: those of
-  // connect(2).
-  Result<void> connect(const Endpoint& to) { return detail::result_of(System::connect(fd(), to.address(), to.size())); }
+  // connect(2), and EBADF where it is not open: unlike Stream::connect() this does not open it.
+  Result<void> connect(const Endpoint& to) {
+    if (slot_ == nullptr) return Error(detail::Reason::not_open);
+    return detail::result_of(System::connect(fd(), to.address(), to.size()));
+  }
 
   // ---- operations ----
 

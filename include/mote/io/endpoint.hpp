@@ -24,7 +24,7 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 
 // The family of an address, where no address is given yet.
-enum class Family : int { ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
+enum class Family : int { none = AF_UNSPEC, ipv4 = AF_INET, ipv6 = AF_INET6, unix_domain = AF_UNIX };
 
 // Where a socket is bound or connected: IPv4, IPv6 or Unix-domain. Always numeric: no name is ever looked up.
 // Size on a 32-bit board: 116 bytes.
@@ -37,7 +37,7 @@ class Endpoint {
   };
   static constexpr socklen_t capacity = sizeof(sockaddr_un);  // the longest address
 
-  constexpr Endpoint() : unix_{} {}  // none
+  constexpr Endpoint() : unix_{} {}  // none: open(), connect() and send() refuse it with EAFNOSUPPORT
 
   // An IP address: "192.0.2.1", "2001:db8::1", "fe80::1%eth0". Behind '%' is the name of an interface, or else its
   // number, which need not be that of an interface that exists. The port is taken as a wide number, so that none is cut
@@ -50,14 +50,14 @@ class Endpoint {
   static Result<Endpoint> ip(const char* address, std::int64_t port) {
     if (port < 0 || port > UINT16_MAX) return Error(detail::Reason::bad_port);
     const auto number = static_cast<std::uint16_t>(port);
-    return Result<Endpoint>::in_place([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
+    return make([=](Endpoint& endpoint) { return endpoint.set_ip(address, number); });
   }
   // A path, or after '@' an abstract name. A closed listener leaves its path behind: unlink() it before the next opens.
   // Errors, which Error::message() puts into words for whoever has typed it:
   //   EINVAL         it is empty.
   //   ENAMETOOLONG   it has more than 107 bytes.
   static Result<Endpoint> unix_path(const char* path) {
-    return Result<Endpoint>::in_place([path](Endpoint& endpoint) { return endpoint.set_path(path); });
+    return make([path](Endpoint& endpoint) { return endpoint.set_path(path); });
   }
   // Host and port in one text, as a user or a configuration gives them: "192.0.2.1:80", "[2001:db8::1]:80",
   // "unix:/run/x", "unix:@x". Brackets are allowed around IPv4, too. There is no default: to listen on all interfaces
@@ -69,7 +69,7 @@ class Endpoint {
   //   ENODEV         of what is behind '%': see ip().
   //   ENAMETOOLONG   the path has more than 107 bytes.
   static Result<Endpoint> parse(const char* text) {
-    return Result<Endpoint>::in_place([text](Endpoint& endpoint) { return endpoint.set(text); });
+    return make([text](Endpoint& endpoint) { return endpoint.set(text); });
   }
   // Whether both name the same place. IP: the same family, address, port and scope; an IPv4 address is not the same as
   // the IPv6 one that it is mapped into, and flow labels do not count. Unix: the same path or abstract name, byte for
@@ -83,18 +83,18 @@ class Endpoint {
   // its number where there is no such interface, or not any more.
   Text text() const {
     Text result{};
-    if (family() == AF_INET || family() == AF_INET6) {
+    if (family() == Family::ipv4 || family() == Family::ipv6) {
       print_ip(result);
-    } else if (family() == AF_UNIX && size_ > path_offset) {
+    } else if (family() == Family::unix_domain && size_ > path_offset) {
       print_path(result);
     } else {
       result.data[0] = '-';
     }
     return result;
   }
-  int family() const { return any_.sa_family; }  // AF_INET, AF_INET6, AF_UNIX; AF_UNSPEC: none
+  Family family() const { return static_cast<Family>(any_.sa_family); }  // as an int: AF_INET and so on
   // Only of an IP address.
-  std::uint16_t port() const { return ntohs(family() == AF_INET6 ? v6_.sin6_port : v4_.sin_port); }
+  std::uint16_t port() const { return ntohs(family() == Family::ipv6 ? v6_.sin6_port : v4_.sin_port); }
 
   // For system calls. One that writes an address here is followed by resize() with the size that it tells.
   const sockaddr* address() const { return &any_; }
@@ -103,6 +103,16 @@ class Endpoint {
   void resize(socklen_t size) { size_ = size < capacity ? size : capacity; }
  private:
   static constexpr socklen_t path_offset = offsetof(sockaddr_un, sun_path);
+
+  // Of what is refused nothing is left: a program that uses it unchecked, without assertions, is refused by the kernel,
+  // and does not listen on all interfaces, say.
+  template <class Set> static Result<Endpoint> make(Set set) {
+    return Result<Endpoint>::in_place([set](Endpoint& endpoint) {
+      const Result<void> done = set(endpoint);
+      if (!done) endpoint = Endpoint();
+      return done;
+    });
+  }
 
   Result<void> set_ip(const char* address, std::uint16_t port) {
     v4_.sin_family = AF_INET;
@@ -183,12 +193,13 @@ class Endpoint {
   bool is_same(const Endpoint& other) const {
     if (family() != other.family()) return false;
     switch (family()) {
-      case AF_UNSPEC: return true;
-      case AF_INET: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
-      case AF_INET6:
+      case Family::none: return true;
+      case Family::ipv4: return v4_.sin_port == other.v4_.sin_port && v4_.sin_addr.s_addr == other.v4_.sin_addr.s_addr;
+      case Family::ipv6:
         return v6_.sin6_port == other.v6_.sin6_port && v6_.sin6_scope_id == other.v6_.sin6_scope_id &&
                ::memcmp(&v6_.sin6_addr, &other.v6_.sin6_addr, sizeof v6_.sin6_addr) == 0;
-      default: {  // AF_UNIX, and what somebody else's call has written here
+      case Family::unix_domain:
+      default: {  // and what somebody else's call has written here
         const std::size_t length = name_length();
         return length == other.name_length() && ::memcmp(unix_.sun_path, other.unix_.sun_path, length) == 0;
       }
@@ -198,16 +209,16 @@ class Endpoint {
   // ends at a NUL, which the kernel counts or not, or at the end of the space.
   std::size_t name_length() const {
     const std::size_t size = size_ > path_offset ? size_ - path_offset : 0;
-    const bool is_path = family() == AF_UNIX && size != 0 && unix_.sun_path[0] != '\0';
+    const bool is_path = family() == Family::unix_domain && size != 0 && unix_.sun_path[0] != '\0';
     return is_path ? ::strnlen(unix_.sun_path, size) : size;
   }
 
   void print_ip(Text& text) const {
-    const bool ipv6 = family() == AF_INET6;
+    const bool ipv6 = family() == Family::ipv6;
     const void* const bytes = ipv6 ? static_cast<const void*>(&v6_.sin6_addr) : &v4_.sin_addr;
     char host[INET6_ADDRSTRLEN] = "";
     char scope[1 + IF_NAMESIZE] = "";  // '%' and the interface's name or number
-    ::inet_ntop(family(), bytes, host, sizeof host);
+    ::inet_ntop(any_.sa_family, bytes, host, sizeof host);
     if (ipv6 && v6_.sin6_scope_id != 0) print_scope(scope);
     ::snprintf(text.data, sizeof text.data, ipv6 ? "[%s%s]:%u" : "%s%s:%u", host, scope, unsigned{port()});
   }

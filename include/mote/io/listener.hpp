@@ -48,7 +48,7 @@ class Listener : public Source {
   //   EADDRINUSE               somebody listens there, or the Unix socket's path exists: unlink() a leftover.
   //   EADDRNOTAVAIL            the address is none of this machine.
   //   EACCES                   not allowed: a port below 1024, or the directory's permissions.
-  //   EAFNOSUPPORT             the kernel does not know this family.
+  //   EAFNOSUPPORT             the kernel does not know this family; or the endpoint is none.
   //   ENOENT, ENOTDIR          a directory of the path does not exist, or is none.
   //   ENOBUFS                  the table is full: see Config::descriptors; or the kernel's memory.
   //   EMFILE, ENFILE, ENOMEM   the system's limits.
@@ -56,10 +56,10 @@ class Listener : public Source {
   Result<void> open(Reactor& reactor, const Endpoint& endpoint) { return open(reactor, endpoint, Options()); }
   Result<void> open(Reactor& reactor, const Endpoint& endpoint, const Options& options) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
-    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    Fd fd(System::socket(static_cast<int>(endpoint.family()), SOCK_STREAM));
     if (!fd) return detail::last_error();
     unsigned flags = Slot::is_socket | Slot::listening;
-    if (endpoint.family() != AF_UNIX) {
+    if (endpoint.family() != Family::unix_domain) {
       flags |= Slot::is_tcp;
       if (const Result<void> set = set_options(fd.get(), endpoint.family(), options); !set) return set;
     }
@@ -97,7 +97,7 @@ class Listener : public Source {
     return Result<Stream>::in_place([this](Stream& stream) { return accept_into(stream); });
   }
  private:
-  static Result<void> set_options(int fd, int family, const Options& options) {
+  static Result<void> set_options(int fd, Family family, const Options& options) {
     static constexpr struct {
       int level;
       int name;
@@ -105,7 +105,7 @@ class Listener : public Source {
                  {SOL_SOCKET, SO_REUSEPORT},
                  {IPPROTO_TCP, TCP_NODELAY},
                  {IPPROTO_IPV6, IPV6_V6ONLY}};
-    const bool ipv6_only = family == AF_INET6 && options.ipv6_only;
+    const bool ipv6_only = family == Family::ipv6 && options.ipv6_only;
     const bool wanted[] = {options.reuse_address, options.reuse_port, options.no_delay, ipv6_only};
     for (std::size_t i = 0; i < sizeof wanted; ++i) {
       const int on = 1;

@@ -156,7 +156,7 @@ class Stream : public Source {
   //   ENOBUFS                    the table is full: see Config::descriptors.
   //   EMFILE, ENFILE, ENOMEM     the system's limits: try later.
   //   ENOSPC                     the kernel's limit on registrations: try later.
-  //   EAFNOSUPPORT               the kernel does not know this family.
+  //   EAFNOSUPPORT               the kernel does not know this family; or the endpoint is none.
   auto connect(const Endpoint& endpoint) {
     // `begun` is kept from one attempt to the next in a coroutine, but not in MOTE_AWAIT.
     return detail::make_operation<void>([this, &endpoint, begun = Begun()](PollContext context) mutable {
@@ -326,10 +326,10 @@ class Stream : public Source {
     close();
   }
   Result<void> begin_connect(PollContext context, const Endpoint& endpoint) {
-    Fd fd(System::socket(endpoint.family(), SOCK_STREAM));
+    Fd fd(System::socket(static_cast<int>(endpoint.family()), SOCK_STREAM));
     if (!fd) return detail::last_error();
     unsigned flags = Slot::is_socket | Slot::is_stream | Slot::connecting;
-    if (endpoint.family() != AF_UNIX) flags |= Slot::is_tcp;
+    if (endpoint.family() != Family::unix_domain) flags |= Slot::is_tcp;
     detail::Loop& loop = detail::ReactorAccess::loop(context.task().reactor());
     const Result<void> opened = register_as(loop, std::move(fd), flags);
     if (!opened) return opened;

@@ -134,16 +134,25 @@ class Watchdog : detail::Pinned {
  private:
   friend class Heartbeat;
 
-  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: the time is too long.
+  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: a variable is no number, or the time is too long.
   static Result<Duration> period_from_environment() {
-    const char* const usec = ::getenv("WATCHDOG_USEC");
-    const char* const pid = ::getenv("WATCHDOG_PID");
-    const auto own_pid = static_cast<unsigned long>(System::process());
-    const bool is_ours = pid == nullptr || ::strtoul(pid, nullptr, 10) == own_pid;
-    if (usec == nullptr || !is_ours) return Duration::zero();
-    const unsigned long long microseconds = ::strtoull(usec, nullptr, 10);
-    if (microseconds > INT64_MAX / 1000) return Error(detail::Reason::bad_watchdog_variable);
+    unsigned long long microseconds = 0;
+    const auto own_process = static_cast<unsigned long long>(System::process());
+    unsigned long long process = own_process;
+    if (!read_variable("WATCHDOG_USEC", microseconds) || !read_variable("WATCHDOG_PID", process) ||
+        microseconds > INT64_MAX / 1000) {
+      return Error(detail::Reason::bad_watchdog_variable);
+    }
+    if (process != own_process) return Duration::zero();
     return Duration(static_cast<std::int64_t>(microseconds) * 500);
+  }
+  // A decimal number, of digits alone; what is too large is ULLONG_MAX. One that is not set leaves `value` as it is.
+  static bool read_variable(const char* name, unsigned long long& value) {
+    const char* const text = ::getenv(name);
+    if (text == nullptr) return true;
+    char* end = nullptr;
+    value = ::strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0';
   }
   Result<void> start(Reactor& reactor, Fd&& fd, Duration period) {
     fd_ = std::move(fd);

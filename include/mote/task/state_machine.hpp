@@ -40,7 +40,11 @@ using Line = AwaitInsideOfASwitchWriteIfAndElse;
 // Size on a 32-bit board: 4 bytes.
 class StateMachine : detail::Pinned {
  public:
-  Task& task() const { return *task_; }
+  Task& task() const {
+    MOTE_ASSERT(task_ != nullptr &&
+                "task() and reactor() may be called from the first step on, not in the constructor");
+    return *task_;
+  }
   // The reactor that runs it. In the task it hides a global object `reactor`, which is `::reactor` there. (Defined in
   // reactor/reactor.hpp, as Task::reactor().)
   auto& reactor() const;
@@ -60,7 +64,12 @@ struct StateMachineAccess {
     __builtin_unreachable();
   }
   static std::uint32_t& line(Task& task) { return TaskAccess::header(task).line; }
-  static void begin(Task& task, const char* file) { TaskAccess::header(task).store->set_source_file(file); }
+  static void begin(Task& task, const char* file) {
+    MOTE_ASSERT(line(task) == 0 &&
+                "an await in a function other than step(): await in step() itself, or make the helper "
+                "a task that is joined, or an operation");
+    TaskAccess::header(task).store->set_source_file(file);
+  }
 };
 }  // namespace detail
 

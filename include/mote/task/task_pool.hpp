@@ -39,14 +39,31 @@ template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<d
   static const char* of(const T&) { return T::name; }
 };
 
-// Whether a task's step takes no argument.
+// Whether a task's step takes no argument, or the task.
 template <class T, class = void> struct HasPlainStep : std::false_type {};
 template <class T> struct HasPlainStep<T, std::void_t<decltype(std::declval<T&>().step())>> : std::true_type {};
+template <class T, class = void> struct HasTaskStep : std::false_type {};
+template <class T>
+struct HasTaskStep<T, std::void_t<decltype(std::declval<T&>().step(std::declval<Task&>()))>> : std::true_type {};
+
+// Whether a T can be made member by member of the arguments, behind its base where that is a StateMachine.
+template <class Void, class T, class... A> struct IsMadeOfMembers : std::false_type {};
+template <class T, class... A>
+struct IsMadeOfMembers<std::void_t<decltype(T{std::declval<A>()...})>, T, A...> : std::true_type {};
+template <class Void, class T, class... A> struct IsMadeOfMembersBehindBase : std::false_type {};
+template <class T, class... A>
+struct IsMadeOfMembersBehindBase<std::void_t<decltype(T{{}, std::declval<A>()...})>, T, A...> : std::true_type {};
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 // Makes a T by its constructor or, where T is an aggregate, member by member.
 template <class T, class... A> T* construct(void* place, A&&... arguments) {
+  constexpr bool is_state_machine = std::is_base_of<StateMachine, T>::value;
+  constexpr bool is_made_of_members =
+      is_state_machine ? IsMadeOfMembersBehindBase<void, T, A&&...>::value : IsMadeOfMembers<void, T, A&&...>::value;
+  static_assert(std::is_constructible<T, A&&...>::value || is_made_of_members,
+                "the arguments of spawn() are those of a constructor of the task, or else its first members, in their "
+                "order; what only moves, as a Stream, is given by std::move()");
   if constexpr (std::is_constructible<T, A&&...>::value) {
     return ::new (place) T(std::forward<A>(arguments)...);
   } else if constexpr (std::is_base_of<StateMachine, T>::value) {  // whose first part is that base
@@ -136,7 +153,10 @@ template <class T, std::size_t N> class TaskPool : detail::TaskStore {
     return *static_cast<T*>(static_cast<void*>(slot.bytes));
   }
   static Step step(detail::TaskHeader& header) {
-    if constexpr (detail::HasPlainStep<T>::value) return object(header).step();
+    constexpr bool is_plain = detail::HasPlainStep<T>::value;
+    static_assert(is_plain || detail::HasTaskStep<T>::value,
+                  "a task has a public function `mote::Step step()`, or `mote::Step step(mote::Task&)`");
+    if constexpr (is_plain) return object(header).step();
     else return object(header).step(detail::TaskAccess::task(header));
   }
   static void destroy(detail::TaskHeader& header) {

@@ -66,22 +66,30 @@ constexpr const char* begin_of_type_name(const char* spelt) {
   }
   return begin;
 }
-// Copies the name to `name`, if that is not null. Returns its length.
-constexpr std::size_t copy_type_name(const char* spelt, char* name) {
+// Calls put(character) for each character of the name.
+template <class Put> constexpr void read_type_name(const char* spelt, Put put) {
   TypeNameReader reader{begin_of_type_name(spelt)};
-  std::size_t length = 0;
   while (!reader.is_at_end()) {
     if (reader.skip_anonymous()) continue;
-    if (name != nullptr) name[length] = *reader.at;
-    ++length;
+    put(*reader.at);
     reader.advance();
   }
+}
+constexpr std::size_t type_name_length(const char* spelt) {
+  std::size_t length = 0;
+  read_type_name(spelt, [&length](char) { ++length; });
   return length;
 }
 
 template <class T> struct TypeName {
-  char text[copy_type_name(spelling<T>(), nullptr) + 1] = {};
-  constexpr TypeName() { copy_type_name(spelling<T>(), text); }
+  char text[type_name_length(spelling<T>()) + 1] = {};
+  constexpr TypeName() {
+    std::size_t length = 0;
+    read_type_name(spelling<T>(), [this, &length](char character) {
+      text[length] = character;
+      ++length;
+    });
+  }
 };
 template <class T> inline constexpr TypeName<T> type_name{};
 

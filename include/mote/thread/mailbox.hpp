@@ -60,7 +60,7 @@ template <class T, std::size_t N> class Mailbox : detail::WakerCore {
   // Errors:
   //   ENOBUFS  it is full: try later. `message` is unchanged. A message that another thread is just posting, or that
   //            the loop is just taking, has its place still.
-  template <class U> Result<void> post(U&& message) {
+  template <class U = T> Result<void> post(U&& message) {
     std::uint32_t position = tail_.load(std::memory_order_relaxed);
     for (;;) {
       Cell& cell = cells_[position % N];
