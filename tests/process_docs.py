@@ -15,7 +15,8 @@ del sys.argv[1:]
 TESTS = os.path.dirname(os.path.abspath(__file__))
 PAGES = [os.path.join(TESTS, os.pardir, 'docs', 'testing.md'), os.path.join(TESTS, 'scenarios.md')]
 SECTIONS = ['The guarantees and their tests', 'Registration', 'Readiness', 'TCP and friends', 'Edges', 'Timers',
-            'Signals, wake-ups, fork', 'Tasks', 'Structured concurrency', 'Coroutines', 'Shutdown', 'Faults']
+            'Signals, wake-ups, fork', 'Tasks', 'Structured concurrency', 'Coroutines', 'Shutdown', 'Faults',
+            'Misuse and its words', "Operations, libraries and descriptors of one's own", 'The first impression']
 ROOMS = os.path.join(TESTS, os.pardir, 'include', 'mote')
 # No test file names these, and why.
 NOT_NAMED = {

@@ -241,7 +241,7 @@ class Tls(unittest.TestCase):
     def test_a_handshake_that_does_not_end_is_given_up(self):
         with self.server(self.compile('hasty', {'4433': str(self.port), '10s': '50ms'})) as server:
             with process.connect(self.address) as silent:
-                server.expect('Session.*timed out')
+                server.expect('Session.*the time is up')
                 self.assertEqual(silent.recv(1), b'')
 
     def test_a_read_that_is_given_up_in_the_middle_of_a_record_loses_nothing(self):

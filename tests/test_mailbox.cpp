@@ -101,6 +101,18 @@ ON_BOTH_SELECTORS("mailbox: messages come in order, by a callback") {
   CHECK(mailbox.try_receive().error() == EAGAIN);
 }
 
+TEST_CASE("mailbox: a message may be written in braces") {
+  struct Reading {
+    int sensor;
+    double value;
+  };
+  Mailbox<Reading, 2> mailbox;
+  CHECK(mailbox.post({3, 0.5}));
+  const Result<Reading> reading = mailbox.try_receive();
+  REQUIRE(reading);
+  CHECK((reading->sensor == 3 && reading->value == 0.5));
+}
+
 ON_BOTH_SELECTORS("mailbox: full is ENOBUFS, loses nothing, and ends when a message is taken") {
   Loop<S> loop;
   Mailbox<int, 4> mailbox;

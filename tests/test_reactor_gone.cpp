@@ -296,6 +296,8 @@ ON_BOTH_SELECTORS("reactor gone: pools, handles and groups are empty, and serve 
   handle->cancel();
   static_cast<void>(handle->destroy());
   CHECK(pool.size() <= 1);  // an outcome whose handle is held
+  CHECK(pool.find(*handle) == nullptr);
+  pool.for_each([](Sleeper&) { FAIL("a task lives"); });
   test::Loop<S> other;
   static_cast<void>(test::await(other, [&] { return handle->join(); }));
   handle->detach();

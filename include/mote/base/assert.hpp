@@ -39,9 +39,9 @@ namespace detail {
 
 // Whether mistakes are looked for that cost time to find.
 #ifdef NDEBUG
-constexpr bool finds_mistakes = false;
+inline constexpr bool finds_mistakes = false;
 #else
-constexpr bool finds_mistakes = true;
+inline constexpr bool finds_mistakes = true;
 #endif
 
 // Whoever knows what this thread is doing: adds it to the line that tells of a violation.

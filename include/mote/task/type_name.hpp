@@ -26,10 +26,10 @@ struct TypeNameReader {
   const char* at;  // what is to be read next
   int depth = 0;   // brackets of all kinds that are open
 
-  constexpr bool sees(const char* word) const {
+  constexpr bool sees(const char* part) const {
     std::size_t i = 0;
-    while (word[i] != '\0' && at[i] == word[i]) ++i;
-    return word[i] == '\0';
+    while (part[i] != '\0' && at[i] == part[i]) ++i;
+    return part[i] == '\0';
   }
   constexpr bool is_at_end() const { return *at == '\0' || (depth == 0 && (*at == ']' || *at == ';')); }
   constexpr bool is_at_scope() const { return depth == 0 && sees("::"); }
@@ -38,9 +38,9 @@ struct TypeNameReader {
     if (*at == '>' || *at == ')' || *at == ']' || *at == '}') --depth;
     ++at;
   }
-  constexpr bool skip(const char* word) {
-    if (!sees(word)) return false;
-    for (; *word != '\0'; ++word) ++at;
+  constexpr bool skip(const char* part) {
+    if (!sees(part)) return false;
+    for (; *part != '\0'; ++part) ++at;
     return true;
   }
   constexpr bool skip_anonymous() {
