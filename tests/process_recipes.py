@@ -2,7 +2,6 @@
 """The programs of docs/recipes.md and docs/from-epoll.md are compiled as they stand there, run with real serial lines,
 sockets, threads, files and signals, and do what the pages say of them."""
 import configparser
-import errno
 import os
 import pty
 import re
