@@ -160,8 +160,8 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
 
 // The namespace's name has in it all that files of one program could disagree about: the version, whether the system
 // seam has been replaced (MOTE_SYSTEM_HEADER, see system/system.hpp), and the limits, if one of them differs. So two
-// versions can be linked into one program; files that were given different limits get along, each with its own; and
-// what one of them declares with mote's types and another one defines does not link.
+// versions can be linked into one program, and what one file declares with mote's types and a file that disagrees
+// defines does not link.
 #ifdef MOTE_SYSTEM_HEADER
 #define MOTE_DETAIL_VERSION v0_2_0_seam
 #else
@@ -179,6 +179,26 @@ static_assert(__cplusplus >= 201703L, "mote needs C++17: -std=c++17");
                    MOTE_LIMIT_ACCEPTS_PER_POLL, MOTE_LIMIT_QUEUES_PER_TASK, MOTE_LIMIT_TIMERS_PER_SCAN,      \
                    MOTE_LIMIT_REACTORS_WITH_WAKEUPS, MOTE_LIMIT_RETRY_PAUSE_MS)
 #endif
+
+// A program's own type that has mote's in it, as a task in a header, has one name whatever the limits. So files that
+// were given different limits do not link, and the linker names the limit: each of these symbols may be defined in many
+// files, but with one value. They are absolute and hidden, and nothing of them is loaded. (With -flto they are not
+// compared.)
+#define MOTE_DETAIL_QUOTE2(text) #text
+#define MOTE_DETAIL_QUOTE(text) MOTE_DETAIL_QUOTE2(text)
+#define MOTE_DETAIL_SAME_IN_ALL_FILES(name, value) \
+  __asm__(".globl " name MOTE_DETAIL_QUOTE(MOTE_DETAIL_VERSION) "\n" \
+          ".hidden " name MOTE_DETAIL_QUOTE(MOTE_DETAIL_VERSION) "\n" \
+          ".set " name MOTE_DETAIL_QUOTE(MOTE_DETAIL_VERSION) ", " MOTE_DETAIL_QUOTE(value))
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_OPERATIONS_PER_STEP_differs_between_files_", MOTE_LIMIT_OPERATIONS_PER_STEP);
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY_differs_between_files_",
+                              MOTE_LIMIT_STEPS_PER_LOWER_PRIORITY);
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_ACCEPTS_PER_POLL_differs_between_files_", MOTE_LIMIT_ACCEPTS_PER_POLL);
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_QUEUES_PER_TASK_differs_between_files_", MOTE_LIMIT_QUEUES_PER_TASK);
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_TIMERS_PER_SCAN_differs_between_files_", MOTE_LIMIT_TIMERS_PER_SCAN);
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_REACTORS_WITH_WAKEUPS_differs_between_files_",
+                              MOTE_LIMIT_REACTORS_WITH_WAKEUPS);
+MOTE_DETAIL_SAME_IN_ALL_FILES("MOTE_LIMIT_RETRY_PAUSE_MS_differs_between_files_", MOTE_LIMIT_RETRY_PAUSE_MS);
 
 namespace mote {
 inline namespace MOTE_NAMESPACE {
@@ -959,9 +979,9 @@ template <class T> class [[nodiscard]] Result {
   template <class U = T, class = std::enable_if_t<!detail::is_ambiguous<T, U&&> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
-  constexpr Result(U&& given) : value_(std::forward<U>(given)), error_(0) {}
+  constexpr Result(U&& given) : value_(static_cast<T>(std::forward<U>(given))), error_(0) {}
   template <class U, class = std::enable_if_t<detail::is_value_of<T, U&&>>>
-  constexpr Result(detail::Value<U>&& given) : value_(static_cast<U&&>(given.value)), error_(0) {}
+  constexpr Result(detail::Value<U>&& given) : value_(static_cast<T>(static_cast<U&&>(given.value))), error_(0) {}
   // Compilers show this line. (Not a default type argument: it would be the template above, declared again.)
   template <class U, std::enable_if_t<detail::is_ambiguous<T, U&&>, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value

@@ -67,7 +67,6 @@ struct Ready {
   mote::Poll<Result<int>> poll(Task&) { return mote::value(1); }
 };
 struct Always {
-  static constexpr const char* name = "a type of its own";
   Ready take() { return {}; }
 };
 

@@ -202,20 +202,28 @@ class Surroundings(unittest.TestCase):
         return process.run([*COMPILER, '-o', str(self.at / 'program'), str(self.at / 'one.cpp'),
                             str(self.at / 'other.cpp')], timeout=process.PATIENCE * 5)
 
-    def test_files_with_different_limits_get_along_and_do_not_share_types(self):
-        other = '#include <mote.hpp>\nint turns(mote::Reactor& reactor) { return reactor.run_once() ? 1 : 0; }\n' \
-                'int limit() { return mote::limits::queues_per_task; }\n'
-        main = '#include <mote.hpp>\nint limit();\nint turns(mote::Reactor&);\nint main() {\n' \
-               '  mote::StaticReactor<> reactor;\n  if (!reactor.open() || !reactor.run_once()) return 1;\n' \
-               '  return mote::limits::queues_per_task == 3 && limit() == 5%s ? 0 : 2;\n}\n'
+    def test_files_with_different_limits_do_not_link_and_the_linker_names_the_limit(self):
+        other = '#include <mote.hpp>\nint limit() { return mote::limits::queues_per_task; }\n'
+        main = '#include <mote.hpp>\nint limit();\nint main() { return limit() == mote::limits::queues_per_task ? 0 : 1; }\n'
         more = '#define MOTE_LIMIT_QUEUES_PER_TASK 5\n'
-        done = self.link(main % '', more + other)
-        self.assertEqual((done.returncode, done.stderr), (0, ''))
-        self.assertEqual(process.run([str(self.at / 'program')]).returncode, 0)
-        done = self.link(main % ' && turns(reactor)', more + other)
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn('turns(mote::', done.stderr)
-        self.assertEqual(self.link(main % ' + turns(reactor)', other).returncode, 0)  # no difference: they do
+        for same in ('', more):
+            done = self.link(same + main, same + other)
+            self.assertEqual((done.returncode, done.stderr), (0, ''))
+            self.assertEqual(process.run([str(self.at / 'program')]).returncode, 0)
+        for first, second in ((main, more + other), (more + main, other)):
+            done = self.link(first, second)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn('MOTE_LIMIT_QUEUES_PER_TASK_differs_between_files', done.stderr)
+
+    def test_what_is_passed_between_files_has_the_limits_in_its_name(self):
+        """So it does not link either where the linker compares no values, as with -flto."""
+        source = '#include <mote.hpp>\nint turns(mote::Reactor&) { return 1; }\n'
+        names = set()
+        for limits in ('', '#define MOTE_LIMIT_QUEUES_PER_TASK 5\n', '#define MOTE_LIMIT_RETRY_PAUSE_MS 50\n'):
+            done = self.compile(limits + source, '-S', '-o', '-')
+            self.assertEqual(done.returncode, 0, done.stderr)
+            names.add(re.search(r'^(_Z5turns\w+):', done.stdout, re.MULTILINE)[1])
+        self.assertEqual(len(names), 3)
 
     # ---- modules ----
 

@@ -63,9 +63,9 @@ template <class T> class [[nodiscard]] Result {
   template <class U = T, class = std::enable_if_t<!detail::is_ambiguous<T, U&&> && detail::is_value_of<T, U&&> &&
                                                   !std::is_same<std::decay_t<U>, Error>::value &&
                                                   !std::is_same<std::decay_t<U>, Result>::value>>
-  constexpr Result(U&& given) : value_(std::forward<U>(given)), error_(0) {}
+  constexpr Result(U&& given) : value_(static_cast<T>(std::forward<U>(given))), error_(0) {}
   template <class U, class = std::enable_if_t<detail::is_value_of<T, U&&>>>
-  constexpr Result(detail::Value<U>&& given) : value_(static_cast<U&&>(given.value)), error_(0) {}
+  constexpr Result(detail::Value<U>&& given) : value_(static_cast<T>(static_cast<U&&>(given.value))), error_(0) {}
   // Compilers show this line. (Not a default type argument: it would be the template above, declared again.)
   template <class U, std::enable_if_t<detail::is_ambiguous<T, U&&>, bool> = true>
   constexpr Result(U&&) = delete;  // write mote::Error(EIO) for an error, mote::value(5) for a value
