@@ -179,6 +179,35 @@ class Recipes(Programs):
                 self.assertEqual(client.recv(1), b'')
             self.ends_well(server)
 
+    def deaf_servers(self, name, changes):
+        """Such servers, each with a client and without ears, which end with an error once the client has finished."""
+        for server, address in self.servers(name, changes):
+            with process.connect(address) as client:
+                yield server, client
+                process.deafen(self, server, address[1])
+                process.wait_until(lambda: not snippets.listens(address))
+                yield server, client
+            self.assertEqual(server.finish(), 1, server.output)
+            self.assertRegex(server.output, r'^mote: task .+ failed after .*: Invalid argument\n$')
+
+    def test_a_server_that_can_accept_no_more_lets_its_clients_finish_and_ends_with_an_error(self):
+        for name, answer in (('commands', b'ok: 20\n'), ('commands_short', b'ok\n')):
+            for _, client in self.deaf_servers(name, {'2s': '1h'}):
+                self.asks(client, b'get\n', answer)
+
+    def test_addresses_that_make_no_sense_are_told_before_they_are_used(self):
+        for name, written in (('serial_to_udp', '192.0.2.7:5000'), ('commands', '127.0.0.1:7777'),
+                              ('commands_short', '127.0.0.1:7777'), ('control', '127.0.0.1:7777'),
+                              ('reconnect', '127.0.0.1:7777'), ('reconnect_short', '127.0.0.1:7777'),
+                              ('two_listeners', '127.0.0.1:7777')):
+            for language in self.each(name):
+                changes = {written: 'localhost:7777'}
+                if name == 'two_listeners':
+                    changes['/run/controller.sock'] = self.path('sock')
+                done = process.run(self.command(name, language, changes))
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn('numeric', done.stderr)
+
     # ---- a control loop
 
     def test_a_control_loop_runs_feeds_the_watchdog_and_answers(self):
@@ -204,6 +233,27 @@ class Recipes(Programs):
                     self.assertEqual(told, b'STOPPING=1')
                     self.assertEqual(program.finish(), 0, program.output)
                     self.assertEqual(program.output, 'outputs are off\n')
+            os.unlink(self.path('notify'))
+
+    def test_a_control_loop_that_fails_ends_the_program_though_its_heartbeat_is_not_missed(self):
+        failing = {'      heartbeat.beat();': '      heartbeat.beat();\n'
+                                              '      if (state.cycles == 20) return mote::failed(EIO);'}
+        for language in self.each('control'):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+                systemd.bind(self.path('notify'))
+                systemd.settimeout(process.PATIENCE)
+                environment = {**os.environ, 'NOTIFY_SOCKET': self.path('notify'), 'WATCHDOG_USEC': '80000'}
+                environment.pop('WATCHDOG_PID', None)
+                port, = snippets.free_ports(1)
+                command = self.command('control', language, {7777: port, **failing})
+                with process.Program(command, env=environment) as program:
+                    self.assertEqual(program.finish(), 1, program.output)
+                    self.assertRegex(program.output, r'^outputs are off\nmote: task Control failed after .*: '
+                                                     r'Input/output error\n$')
+                told = []
+                while not told or told[-1] != b'STOPPING=1':
+                    told.append(systemd.recv(100))
+                self.assertEqual(set(told), {b'READY=1', b'WATCHDOG=1', b'STOPPING=1'})
             os.unlink(self.path('notify'))
 
     def cycles(self, client, port):
@@ -340,7 +390,7 @@ class Recipes(Programs):
             with process.Program(self.command('valve', language)) as program:
                 program.expect('^open$')
                 self.ends_well(program)
-                self.assertEqual(program.output, 'open\nclosing\nclosed\n1 cancelled, 0 destroyed\n')
+                self.assertEqual(program.output, 'open\nclosing\nclosed\n0 drained, 1 cancelled, 0 destroyed; signal 15\n')
 
     def test_a_second_signal_cuts_the_valves_power(self):
         for language in self.each('valve'):
@@ -349,7 +399,8 @@ class Recipes(Programs):
                 program.signal(signal.SIGTERM)
                 program.expect('^closing$')
                 self.ends_well(program)
-                self.assertEqual(program.output, 'open\nclosing\nthe power is cut\n0 cancelled, 1 destroyed\n')
+                self.assertEqual(program.output, 'open\nclosing\nthe power is cut\n'
+                                                 '0 drained, 0 cancelled, 1 destroyed; signal 15, forced\n')
 
     def test_two_listeners_serve_clients_and_operators(self):
         for server, address in self.servers('two_listeners', {'/run/controller.sock': self.path('sock'), '1s': '0s'}):
@@ -360,6 +411,10 @@ class Recipes(Programs):
                 self.asks(operator, b'?\n', b'1 clients\n')
             self.ends_well(server)
             self.assertFalse(os.path.exists(self.path('sock')))
+
+    def test_a_listener_that_fails_ends_the_other_one_too(self):
+        for _, client in self.deaf_servers('two_listeners', {'/run/controller.sock': self.path('sock'), '1s': '1h'}):
+            self.assertEqual(process.exchange(client, b'hello'), b'hello')
 
     def test_a_budget_is_kept_or_does_not_compile(self):
         for language in self.each('budget'):
