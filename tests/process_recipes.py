@@ -385,6 +385,12 @@ class Recipes(Programs):
                 os.close(write_end)
                 self.assertEqual(program.finish(), 0, program.output)
 
+    def test_a_file_that_cannot_be_read_ends_the_program_with_an_error(self):
+        for language in self.each('gpio'):
+            done = process.run(self.command('gpio', language, {'/sys/class/gpio/gpio17/value': '/dev/null'}))
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, '^mote: task Line failed after .*: Input/output error\n$')
+
     def test_a_valve_is_closed_before_the_program_ends(self):
         for language in self.each('valve'):
             with process.Program(self.command('valve', language)) as program:
