@@ -169,8 +169,8 @@ def listening_descriptor(program, port):
 
 
 def deafen(test, program, port):
-    """Shuts down the program's listener behind its back, so that accept() fails with an error that stays. Skips the test
-    where this is not allowed."""
+    """Shuts down the program's listener behind its back, so that accept() fails with an error that stays. Where this is
+    not allowed, the test is skipped."""
     fd = listening_descriptor(program, port)
     duplicate = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, os.pidfd_open(program.pid), fd, 0)
     if duplicate < 0:
