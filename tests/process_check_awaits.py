@@ -25,6 +25,12 @@ template <class T> struct Job : mote::StateMachine {
   T kept[8];
   mote::Step other();
   mote::Step step() {
+    int anew = 3;  // lost
+    char before[8];  // lost
+    {
+      int braced = anew;
+      before[0] = static_cast<char>(braced);
+    }
     MOTE_BEGIN();
     char bytes[8];  // lost
     int* pointer;  // lost

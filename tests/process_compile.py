@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What must not compile does not, and says why; what looks alike and is right does."""
+import pathlib
+import re
 import sys
 import tempfile
 import unittest
@@ -9,6 +11,8 @@ import process  # noqa: E402
 
 COMPILER = sys.argv[sys.argv.index('--') + 1:]
 del sys.argv[sys.argv.index('--'):]
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 TASK = '''
 #include <mote.hpp>
@@ -95,6 +99,22 @@ class Compiling(unittest.TestCase):
         self.refuses_in_words(words, TASK % '''
             for (char byte : bytes)
               MOTE_AWAIT(done, timer.sleep(std::chrono::seconds(byte)));''')
+
+    def test_where_the_compiler_has_words_of_its_own_the_list_at_begin_has_them_too(self):
+        room = (ROOT / 'include/mote/task/state_machine.hpp').read_text()
+        listed = re.sub(r'\n//\s*', ' ', room[room.index('// What the compiler says of a mistake'):])
+        passed = TASK % 'int n = 3;\nMOTE_AWAIT(done, timer.sleep(std::chrono::seconds(n)));'
+        used = TASK % 'auto r = MOTE_AWAIT(done, timer.sleep({}));'
+        for source, *words in ((passed, "jump to case label", "crosses initialization of 'int n'"),
+                               (used, "expected primary-expression before 'do'", 'expected expression')):
+            # As a system header, whose macros g++ does not show.
+            fine, messages = self.compile(source, '-isystem', str(ROOT / 'include'))
+            self.assertFalse(fine)
+            messages = re.sub('[\u2018\u2019]', "'", messages)
+            said = [each for each in words if each in messages] or ['JUMPS_PAST_A_LOCAL_VARIABLE_']  # clang shows it
+            for each in said:
+                self.assertIn(each, listed)
+                self.assertIn(each, messages)
 
     def test_an_await_inside_of_a_switch_is_refused_in_words(self):
         for value in ('bytes[0]', 'got ? 1u : 2u', 'mote::Outcome().kind', 'bool(got)'):

@@ -49,6 +49,18 @@ class Programs(snippets.Snippets):
                 self.listening(server, address)
                 yield server, address
 
+    def deaf_servers(self, name, changes):
+        """Such servers, whose grace period is long, each with a client before and after it has gone deaf. They are to
+        have asked for the end by themselves: so one signal is the second request, and the exit code is not 0."""
+        for server, address in self.servers(name, changes):
+            with process.connect(address) as client:
+                yield server, client
+                process.deafen(self, server, address[1])
+                server.expect('^mote: task .+ failed after .*: Invalid argument$')
+                yield server, client
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.finish(), 1, server.output)
+
     def ends_well(self, program, number=signal.SIGTERM):
         program.signal(number)
         self.assertEqual(program.finish(), 0, program.output)
@@ -178,6 +190,24 @@ class Recipes(Programs):
                 self.assertEqual(client.recv(1), b'')
             self.ends_well(server)
 
+    def test_a_server_that_can_accept_no_more_asks_for_the_end_and_lets_its_clients_finish(self):
+        for name, answer in (('commands', b'ok: 20\n'), ('commands_short', b'ok\n')):
+            for _, client in self.deaf_servers(name, {'2s': '1h'}):
+                self.asks(client, b'get\n', answer)
+
+    def test_addresses_that_make_no_sense_are_told_before_they_are_used(self):
+        for name, written in (('serial_to_udp', '192.0.2.7:5000'), ('commands', '127.0.0.1:7777'),
+                              ('commands_short', '127.0.0.1:7777'), ('control', '127.0.0.1:7777'),
+                              ('reconnect', '127.0.0.1:7777'), ('reconnect_short', '127.0.0.1:7777'),
+                              ('two_listeners', '127.0.0.1:7777')):
+            for language in self.each(name):
+                changes = {written: 'localhost:7777'}
+                if name == 'two_listeners':
+                    changes['/run/controller.sock'] = self.path('sock')
+                done = process.run(self.command(name, language, changes))
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn('numeric', done.stderr)
+
     # ---- a control loop
 
     def test_a_control_loop_runs_feeds_the_watchdog_and_answers(self):
@@ -203,6 +233,27 @@ class Recipes(Programs):
                     self.assertEqual(told, b'STOPPING=1')
                     self.assertEqual(program.finish(), 0, program.output)
                     self.assertEqual(program.output, 'outputs are off\n')
+            os.unlink(self.path('notify'))
+
+    def test_a_control_loop_that_fails_ends_the_program_though_its_heartbeat_is_not_missed(self):
+        failing = {'      heartbeat.beat();': '      heartbeat.beat();\n'
+                                              '      if (state.cycles == 20) return mote::failed(EIO);'}
+        for language in self.each('control'):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+                systemd.bind(self.path('notify'))
+                systemd.settimeout(process.PATIENCE)
+                environment = {**os.environ, 'NOTIFY_SOCKET': self.path('notify'), 'WATCHDOG_USEC': '80000'}
+                environment.pop('WATCHDOG_PID', None)
+                port, = snippets.free_ports(1)
+                command = self.command('control', language, {7777: port, **failing})
+                with process.Program(command, env=environment) as program:
+                    self.assertEqual(program.finish(), 1, program.output)
+                    self.assertRegex(program.output, r'^outputs are off\nmote: task Control failed after .*: '
+                                                     r'Input/output error\n$')
+                told = []
+                while not told or told[-1] != b'STOPPING=1':
+                    told.append(systemd.recv(100))
+                self.assertEqual(set(told), {b'READY=1', b'WATCHDOG=1', b'STOPPING=1'})
             os.unlink(self.path('notify'))
 
     def cycles(self, client, port):
@@ -334,12 +385,18 @@ class Recipes(Programs):
                 os.close(write_end)
                 self.assertEqual(program.finish(), 0, program.output)
 
+    def test_a_file_that_cannot_be_read_ends_the_program_with_an_error(self):
+        for language in self.each('gpio'):
+            done = process.run(self.command('gpio', language, {'/sys/class/gpio/gpio17/value': '/dev/null'}))
+            self.assertEqual(done.returncode, 1)
+            self.assertRegex(done.stderr, '^mote: task Line failed after .*: Input/output error\n$')
+
     def test_a_valve_is_closed_before_the_program_ends(self):
         for language in self.each('valve'):
             with process.Program(self.command('valve', language)) as program:
                 program.expect('^open$')
                 self.ends_well(program)
-                self.assertEqual(program.output, 'open\nclosing\nclosed\n1 cancelled, 0 destroyed\n')
+                self.assertEqual(program.output, 'open\nclosing\nclosed\n0 drained, 1 cancelled, 0 destroyed; signal 15\n')
 
     def test_a_second_signal_cuts_the_valves_power(self):
         for language in self.each('valve'):
@@ -348,7 +405,8 @@ class Recipes(Programs):
                 program.signal(signal.SIGTERM)
                 program.expect('^closing$')
                 self.ends_well(program)
-                self.assertEqual(program.output, 'open\nclosing\nthe power is cut\n0 cancelled, 1 destroyed\n')
+                self.assertEqual(program.output, 'open\nclosing\nthe power is cut\n'
+                                                 '0 drained, 0 cancelled, 1 destroyed; signal 15, forced\n')
 
     def test_two_listeners_serve_clients_and_operators(self):
         for server, address in self.servers('two_listeners', {'/run/controller.sock': self.path('sock'), '1s': '0s'}):
@@ -359,6 +417,10 @@ class Recipes(Programs):
                 self.asks(operator, b'?\n', b'1 clients\n')
             self.ends_well(server)
             self.assertFalse(os.path.exists(self.path('sock')))
+
+    def test_a_listener_that_fails_asks_for_the_end_of_both(self):
+        for _, client in self.deaf_servers('two_listeners', {'/run/controller.sock': self.path('sock'), '1s': '1h'}):
+            self.assertEqual(process.exchange(client, b'hello'), b'hello')
 
     def test_a_budget_is_kept_or_does_not_compile(self):
         for language in self.each('budget'):
@@ -482,6 +544,10 @@ class FromEpoll(Programs):
                 process.wait_until(lambda: not snippets.listens(address))
                 self.ends_well(server)
                 self.assertEqual(client.recv(1), b'')
+
+    def test_in_mote_a_server_that_can_accept_no_more_asks_for_the_end_and_lets_its_clients_finish(self):
+        for _, client in self.deaf_servers('with_mote', {'2s': '1h'}):
+            self.assertEqual(process.exchange(client, b'hello'), b'hello')
 
     def with_input(self, name):
         for language in self.each(name):

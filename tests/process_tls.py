@@ -276,6 +276,19 @@ class Tls(unittest.TestCase):
                 self.assertEqual(client.recv(1), b'')  # not ConnectionResetError, nor SSLEOFError
             self.assertEqual(server.finish(), 0, server.output)
 
+    def test_a_server_that_can_accept_no_more_asks_for_the_end_and_lets_its_clients_finish(self):
+        files = [str(self.at / 'certificate.pem'), str(self.at / 'key.pem')]
+        program = self.compile('patient', {'4433': str(self.port), '{SIGINT, SIGTERM}, 1s': '{SIGINT, SIGTERM}, 1h'})
+        with process.Program([*process.command(program), *files]) as server:
+            process.wait_until(self.listens)
+            with self.client() as client:
+                self.assertEqual(process.exchange(client, b'hello'), b'hello')
+                process.deafen(self, server, self.port)
+                server.expect('Acceptor failed')
+                self.assertEqual(process.exchange(client, b'still there'), b'still there')
+                server.signal(signal.SIGTERM)  # the second request
+                self.assertEqual(server.finish(), 1, server.output)
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -190,6 +190,82 @@ ON_BOTH_SELECTORS("reactor: an open waker is a reason to go on") {
   CHECK(woken == 1);
 }
 
+// Waits for what never comes, unless something else keeps the run going.
+struct Idle : StateMachine {
+  mote::Event never_set;
+  Result<void> set;
+  Step step() {
+    MOTE_BEGIN();
+    MOTE_AWAIT(set, never_set.wait());
+    MOTE_END();
+  }
+};
+
+ON_BOTH_SELECTORS(
+    "reactor: what is open or armed keeps a run going, awaited or not, and counts if it has a descriptor") {
+  test::Loop<S, 8> loop;
+  TaskPool<Idle, 1> pool;
+  REQUIRE(pool.spawn(loop));
+  const auto is_over = [&] {
+    const bool is_told =
+        std::string(loop.describe(mote::Error(EDEADLK)).c_str()).find("cannot come") != std::string::npos;
+    if (is_told) CHECK(loop.run().error() == EDEADLK);
+    return is_told;
+  };
+  const auto goes_on = [&](unsigned descriptors) { return !is_over() && loop.vacancies() == 8 - descriptors; };
+  CHECK(loop.run().error() == EDEADLK);
+  CHECK(is_over());
+  test::Pair pair = test::pipe_pair();
+
+  mote::BorrowedSource borrowed;
+  REQUIRE(borrowed.open(loop, pair.a.get()));
+  CHECK(goes_on(1));
+  borrowed.close();
+  CHECK(is_over());
+  const auto handler = [](Readiness) {};
+  const Result<mote::Registration> registration = loop.add(pair.a.get(), Interest::read, handler);
+  REQUIRE(registration);
+  CHECK(goes_on(1));
+  REQUIRE(loop.remove(*registration));
+  CHECK(is_over());
+  mote::Source source;
+  REQUIRE(source.open(loop, std::move(pair.a)));
+  CHECK(goes_on(1));
+  source.close();
+  CHECK(is_over());
+
+  mote::Waker waker;
+  REQUIRE(waker.open(loop));
+  CHECK(goes_on(0));
+  waker.close();
+  mote::Mailbox<int, 1> mailbox;
+  REQUIRE(mailbox.open(loop));
+  CHECK(goes_on(0));
+  mailbox.close();
+  mote::Signals signals;
+  REQUIRE(signals.open(loop, {SIGUSR1}));
+  CHECK(goes_on(0));
+  signals.close();
+  CHECK(is_over());
+
+  Timer timer;
+  const auto fire = [] {};
+  timer.arm(loop, 1h, fire);
+  CHECK(goes_on(0));
+  timer.cancel();
+  test::Pair device = test::pipe_pair();
+  mote::Watchdog watchdog;
+  REQUIRE(watchdog.open(loop, std::move(device.b), 1h));
+  CHECK(goes_on(0));
+  static_cast<void>(watchdog.close());
+  CHECK(is_over());
+
+  mote::GracefulShutdown shutdown(loop, {SIGUSR1});
+  REQUIRE(shutdown.open());
+  CHECK(is_over());
+  CHECK(loop.vacancies() == 8);
+}
+
 ON_BOTH_SELECTORS("reactor: stop from another thread, while it waits or before it does") {
   test::Loop<S> loop;
   REQUIRE(loop.enable_wakeups());

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """How process tests start the programs under test, natively and in a cross build alike."""
+import ctypes
 import errno
 import os
 import re
@@ -13,6 +14,8 @@ import time
 # Bytes by which a process may grow and still count as flat: pages that are touched for the first time.
 MEMORY_SLACK = int(os.environ.get('MOTE_TEST_MEMORY_SLACK', 256 * 1024))
 PATIENCE = 60  # seconds for what should come at once: emulators and sanitizers are slow
+
+SYS_PIDFD_GETFD = 438  # on every architecture but Alpha
 
 
 def command(program):
@@ -154,3 +157,25 @@ def refuses(address):
             raise
         return True
     return False
+
+
+def listening_descriptor(program, port):
+    """The number that the descriptor which listens at a port of TCP has in the program; None: none does."""
+    with open('/proc/net/tcp', encoding='ascii') as file:
+        lines = [line.split() for line in file]
+    links = {f'socket:[{line[9]}]' for line in lines if line[1].endswith(f':{port:04X}') and line[3] == '0A'}
+    folder = f'/proc/{program.pid}/fd'
+    return next((int(fd) for fd in os.listdir(folder) if os.readlink(f'{folder}/{fd}') in links), None)
+
+
+def deafen(test, program, port):
+    """Shuts down the program's listener behind its back, so that accept() fails with an error that stays. Where this is
+    not allowed, the test is skipped."""
+    fd = listening_descriptor(program, port)
+    duplicate = ctypes.CDLL(None, use_errno=True).syscall(SYS_PIDFD_GETFD, os.pidfd_open(program.pid), fd, 0)
+    if duplicate < 0:
+        if ctypes.get_errno() in (errno.EPERM, errno.ENOSYS):
+            test.skipTest('pidfd_getfd() is not allowed here')
+        raise OSError(ctypes.get_errno(), 'pidfd_getfd')
+    with socket.socket(fileno=duplicate) as listener:
+        listener.shutdown(socket.SHUT_RDWR)

@@ -30,7 +30,10 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 class Watchdog;
 
-// A sign of life that a watchdog waits for: a member of a task, mostly. It must not move.
+// A sign of life that a watchdog waits for: a member of a task, mostly. Its end ends the supervision: what is closed or
+// destroyed need not beat any more, and the watchdog is fed without it. So where a task ends that must not, as one that
+// fails, end the program (GracefulShutdown::request(), an exit code), or have the heartbeat in static storage: then the
+// watchdog is not fed any more. It must not move.
 // Size on a 32-bit board: 20 bytes.
 class Heartbeat : detail::ListNode {
  public:

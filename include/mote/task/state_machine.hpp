@@ -86,14 +86,25 @@ struct StateMachineAccess {
 //   ..._JUMPS_PAST_A_LOCAL_VARIABLE_...         an initialised local variable is there before and after the await: make
 //                                               it a member, or put braces around the statements that it is for. (Some
 //                                               other errors of an await show this name, too.)
+//   "jump to case label", "crosses initialization of 'int n'"
+//                                               the same, of g++ where mote is a system header (-isystem)
 //   only_one_MOTE_AWAIT_or_MOTE_YIELD_per_line  write each on a line of its own
+//   "expected primary-expression before 'do'", "expected expression"
+//                                               an await is a statement and gives nothing: in the place of
+//                                               `auto r = MOTE_AWAIT(operation)` have a member for the result, and
+//                                               write MOTE_AWAIT(member, operation)
 //   "MOTE_BEGIN() stands in step() of a class that derives from mote::StateMachine", "co_await in a function that
 //   returns a Step", "write_all() and read_exactly() shrink the view that they are given": as they say
 //
-// What no compiler says: a local variable without initialiser, as `char b[8];`, that is used after an await in its
-// scope. It compiles, and loses its value. `tools/check_awaits FILE...` of mote's repository finds it, with
-// clang-query. And without NDEBUG the stack is overwritten with bytes 0xa5 before each step, so that the loss shows
-// where by chance the value would still be there.
+// What no compiler says, since it compiles:
+//
+//   A local variable without initialiser, as `char b[8];`, that is used after an await in its scope loses its value.
+//   One that is declared before MOTE_BEGIN, initialised or not, is made anew at each step.
+//     `tools/check_awaits FILE...` of mote's repository finds both, with clang-query. And without NDEBUG the stack is
+//     overwritten with bytes 0xa5 before each step, so that the loss shows where by chance the value would still be
+//     there.
+//   An await in another function than step(), though that has a MOTE_BEGIN of its own, does not work: a task remembers
+//   one place where it goes on. Without NDEBUG a violated assertion says so at run time.
 
 #define MOTE_DETAIL_JOIN2(a, b) a##b
 #define MOTE_DETAIL_JOIN(a, b) MOTE_DETAIL_JOIN2(a, b)
