@@ -243,7 +243,7 @@ class Supervisor(unittest.TestCase):
                          ('', 'supervisor: cannot open /none: No such file or directory\n', 1))
         done = process.run([*SUPERVISOR, at], env={**environment, 'NOTIFY_SOCKET': 'relative'})
         self.assertEqual((done.stdout, done.stderr, done.returncode),
-                         ('', 'supervisor: cannot open $NOTIFY_SOCKET: WATCHDOG_USEC or NOTIFY_SOCKET is wrong\n', 1))
+                         ('', 'supervisor: cannot open $NOTIFY_SOCKET: WATCHDOG_USEC, WATCHDOG_PID or NOTIFY_SOCKET is wrong\n', 1))
 
 
 if __name__ == '__main__':

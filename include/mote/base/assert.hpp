@@ -4,6 +4,7 @@
 #ifndef MOTE_BASE_ASSERT_HPP
 #define MOTE_BASE_ASSERT_HPP
 
+#include <poll.h>     // poll
 #include <string.h>   // memory and strings
 #include <sys/uio.h>  // writev
 #include <unistd.h>   // read, write, close, getpid, STDERR_FILENO
@@ -78,9 +79,13 @@ inline void add_words(Text& line, const char* source) {
   if (witness.tell != nullptr) witness.tell(witness.self, told);
   told.add(")");
   // Not by way of System, which is a layer above. Nothing can be done where it fails.
-  const iovec parts[] = {{const_cast<char*>(told.c_str()), told.size()}, {const_cast<char*>("\n"), 1}};
-  const ssize_t written = ::writev(STDERR_FILENO, parts, 2);
-  static_cast<void>(written);
+  // Only where it neither blocks nor raises SIGPIPE, as a pipe that nobody reads would: the trap must come.
+  pollfd out{STDERR_FILENO, POLLOUT, 0};
+  if (::poll(&out, 1, 0) == 1 && out.revents == POLLOUT) {
+    const iovec parts[] = {{const_cast<char*>(told.c_str()), told.size()}, {const_cast<char*>("\n"), 1}};
+    const ssize_t written = ::writev(STDERR_FILENO, parts, 2);
+    static_cast<void>(written);
+  }
   __builtin_trap();
 }
 

@@ -29,7 +29,8 @@ class Error {
   constexpr Error() = default;  // EAGAIN
   constexpr Error(int code) : stored_(code) {
     MOTE_ASSERT(code > 0 && code <= detail::code_bits &&
-                "an Error is made of a positive errno value: EIO, neither 0 nor -EIO");
+                "an Error is made of a positive errno value, as EIO, neither of 0 nor of -EIO: whether there is one, "
+                "ask the Result");
   }
   constexpr Error(detail::Reason reason) : stored_(static_cast<int>(reason)) {}  // for mote itself
   constexpr int code() const { return stored_ & detail::code_bits; }

@@ -406,7 +406,8 @@ class Scheduler : Pinned {
     TaskHeader* const header = static_cast<const Scheduler*>(self)->current_;
     if (header == nullptr) return;
     const Task& task = TaskAccess::task(*header);
-    line.add("; in task ").add(task.name());
+    const char* const name = task.name();
+    line.add("; in task ").add(name, ::strnlen(name, 80));  // a template's may be very long
     const std::uint32_t at = witness.line != nullptr ? *witness.line : task.line();
     if (at != 0) line.add(", at or after its await at ").add_place(task.file(), at);
   }
