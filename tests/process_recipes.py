@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The programs of docs/recipes.md and docs/from-epoll.md are compiled as they stand there, run with real serial lines,
-sockets, threads, files and signals, and do what the pages say of them."""
+"""The programs of docs/recipes.md are compiled as they stand there, run with real serial lines, sockets, threads, files
+and signals, and do what the page says of them."""
 import configparser
 import os
 import pty
@@ -20,8 +20,6 @@ COMPILER = sys.argv[sys.argv.index('--') + 1:]
 del sys.argv[sys.argv.index('--'):]
 
 PAGE = snippets.page('recipes.md')
-EPOLL = snippets.page('from-epoll.md')
-HEADERS = (snippets.ROOT / 'include/mote.hpp').read_text()
 
 
 def datagram_socket(port=0):
@@ -37,36 +35,8 @@ def catches(program, number):
     return mask >> (number - 1) & 1 == 1
 
 
-class Programs(snippets.Snippets):
+class Recipes(snippets.Programs):
     compiler = COMPILER
-    strict = [*snippets.STRICT, '-Wconversion', '-fno-exceptions', '-fno-rtti']
-
-    def servers(self, name, changes=None):
-        for language in self.each(name):
-            port, = snippets.free_ports(1)
-            address = '127.0.0.1', port
-            with process.Program(self.command(name, language, {7777: port, **(changes or {})})) as server:
-                self.listening(server, address)
-                yield server, address
-
-    def deaf_servers(self, name, changes):
-        """Such servers, whose grace period is long, each with a client before and after it has gone deaf. They are to
-        have asked for the end by themselves: so one signal is the second request, and the exit code is not 0."""
-        for server, address in self.servers(name, changes):
-            with process.connect(address) as client:
-                yield server, client
-                process.deafen(self, server, address[1])
-                server.expect('^mote: task .+ failed after .*: Invalid argument$')
-                yield server, client
-                server.signal(signal.SIGTERM)
-                self.assertEqual(server.finish(), 1, server.output)
-
-    def ends_well(self, program, number=signal.SIGTERM):
-        program.signal(number)
-        self.assertEqual(program.finish(), 0, program.output)
-
-
-class Recipes(Programs):
     text = PAGE
 
     # ---- a serial sensor to UDP
@@ -459,155 +429,11 @@ class Recipes(Programs):
                 self.ends_well(program)
 
 
-class FromEpoll(Programs):
-    """By hand and in mote: the same for the same clients."""
-    text = EPOLL
-
-    def both(self, by_hand=None, with_mote=None):
-        for name, changes in (('by_hand', by_hand), ('with_mote', with_mote)):
-            yield from self.servers(name, changes)
-
-    def test_both_echo_until_the_client_has_finished(self):
-        for server, address in self.both({'grace_time = 2\'000': 'grace_time = 0'}, {'2s': '0s'}):
-            with process.connect(address) as first, process.connect(address) as second:
-                self.assertEqual(process.exchange(second, b'hello'), b'hello')
-                self.assertEqual(process.exchange(first, b'me too'), b'me too')
-                first.shutdown(socket.SHUT_WR)
-                self.assertEqual(first.recv(1), b'')
-                self.assertEqual(process.exchange(second, b'still there'), b'still there')
-            self.ends_well(server)
-
-    def test_both_send_all_to_a_client_that_reads_late(self):
-        for server, address in self.both({'grace_time = 2\'000': 'grace_time = 0'}, {'2s': '0s'}):
-            with process.connect(address) as client:
-                unsent = memoryview(os.urandom(1000) * 100000)  # more than all buffers on the way hold
-                client.setblocking(False)
-                sent = 0
-                was_asleep = False
-                while sent < len(unsent):
-                    try:
-                        sent += client.send(unsent[sent:sent + 65536])
-                        was_asleep = False
-                    except BlockingIOError:
-                        if was_asleep:
-                            break
-                        process.wait_until(server.is_asleep)
-                        was_asleep = True
-                self.assertLess(sent, len(unsent))
-                client.settimeout(process.PATIENCE)
-                self.assertEqual(process.receive(client, sent), unsent[:sent])
-                self.assertEqual(process.exchange(client, b'hello'), b'hello')
-            self.ends_well(server)
-
-    def test_both_leave_the_ninth_client_in_the_backlog_without_a_spin(self):
-        for server, address in self.both({'grace_time = 2\'000': 'grace_time = 0'}, {'2s': '0s'}):
-            clients = [process.connect(address) for _ in range(9)]
-            for client in clients[:8]:
-                self.assertEqual(process.exchange(client, b'x'), b'x')
-            clients[8].sendall(b'waits')
-            process.wait_until(server.is_asleep)
-            _, before = server.usage()
-            for _ in range(20):
-                self.assertEqual(process.exchange(clients[0], b'x'), b'x')
-            _, after = server.usage()
-            self.assertLess(after - before, 60)  # a wake-up for each message, not one after the other
-            self.assertTrue(snippets.is_silent(clients[8]))
-            clients[0].close()
-            self.assertEqual(process.receive(clients[8], 5), b'waits')
-            self.ends_well(server)
-            for client in clients:
-                client.close()
-
-    def test_both_put_out_who_is_idle(self):
-        for server, address in self.both({'60\'000': '100', 'grace_time = 2\'000': 'grace_time = 0'},
-                                         {'60s': '100ms', '2s': '0s'}):
-            with process.connect(address) as client:
-                self.assertEqual(process.exchange(client, b'hello'), b'hello')
-                self.assertEqual(client.recv(1), b'')
-            self.ends_well(server)
-
-    def test_both_refuse_newcomers_and_let_clients_finish(self):
-        for server, address in self.both({'grace_time = 2\'000': 'grace_time = 3\'600\'000'}, {'2s': '1h'}):
-            with process.connect(address) as client:
-                self.assertEqual(process.exchange(client, b'hello'), b'hello')
-                server.signal(signal.SIGTERM)
-                process.wait_until(lambda: not snippets.listens(address))
-                self.assertTrue(process.refuses(address))
-                self.assertEqual(process.exchange(client, b'goodbye'), b'goodbye')
-            self.assertEqual(server.finish(), 0, server.output)
-
-    def test_both_end_at_a_second_signal(self):
-        for server, address in self.both({'grace_time = 2\'000': 'grace_time = 3\'600\'000'}, {'2s': '1h'}):
-            with process.connect(address) as client:
-                self.assertEqual(process.exchange(client, b'hello'), b'hello')
-                server.signal(signal.SIGTERM)
-                process.wait_until(lambda: not snippets.listens(address))
-                self.ends_well(server)
-                self.assertEqual(client.recv(1), b'')
-
-    def test_in_mote_a_server_that_can_accept_no_more_asks_for_the_end_and_lets_its_clients_finish(self):
-        for _, client in self.deaf_servers('with_mote', {'2s': '1h'}):
-            self.assertEqual(process.exchange(client, b'hello'), b'hello')
-
-    def with_input(self, name):
-        for language in self.each(name):
-            read_end, write_end = os.pipe()
-            with process.Program(self.command(name, language), stdin=read_end) as program:
-                os.close(read_end)
-                yield program, write_end
-
-    def test_a_reactor_runs_inside_of_another_loop(self):
-        for program, write_end in self.with_input('inside'):
-            os.write(write_end, b'one\n')
-            program.expect('^loop: one$')
-            for _ in range(3):
-                program.expect('^mote: a tick$')
-            os.write(write_end, b'two\n')
-            program.expect('^loop: two$')
-            os.close(write_end)
-            self.assertEqual(program.finish(), 0, program.output)
-
-    def test_handlers_of_another_loop_run_inside_of_a_reactor(self):
-        for program, write_end in self.with_input('adopted'):
-            for word in (b'one', b'two'):
-                os.write(write_end, word + b'\n')
-                program.expect('^handler: ' + word.decode() + '$')
-            os.close(write_end)
-            self.assertEqual(program.finish(), 0, program.output)
-
-    def table(self, first):
-        rows = re.search(rf'^\| {first} \|.*\n\|[-|]+\|\n((?:\|.*\n)+)', EPOLL, re.MULTILINE)[1].splitlines()
-        return [[cell.strip() for cell in row.split('|')[1:-1]] for row in rows]
-
-    def names(self, cell):
-        return [part for name in re.findall(r'`([^`]+)`', cell) for part in re.findall(r'\w+', name)]
-
-    def test_every_piece_that_is_named_is_in_the_programs_or_the_headers(self):
-        by_hand = self.programs['by_hand', 'C++17']
-        for piece, ours in self.table('by hand'):
-            for name in self.names(piece):
-                self.assertRegex(by_hand, rf'\b{name}\b')
-            for name in self.names(ours):
-                self.assertRegex(HEADERS + ' epoll_ctl', rf'\b{name}\b')
-
-    def test_every_name_of_mote_in_the_table_of_libraries_is_in_the_headers(self):
-        for *_, ours in self.table('libev'):
-            for name in self.names(ours):
-                self.assertRegex(HEADERS, rf'\b{name}\b')
-
-    def test_every_test_that_is_named_is_there(self):
-        scenarios = (snippets.ROOT / 'tests/scenarios.md').read_text()
-        for *_, quoted in self.table('the bug'):
-            self.assertIn(quoted, scenarios)
-
-
 class Page(unittest.TestCase):
     def test_no_code_is_shown_that_is_not_run(self):
         with open(__file__, encoding='ascii') as file:
             run = set(re.findall(r"'(\w+)'", file.read()))
-        for page in (PAGE, EPOLL):
-            self.assertEqual(len(re.findall(r'^```cpp$', page, re.MULTILINE)), len(snippets.PROGRAM.findall(page)))
-            self.assertEqual({name for name, _ in snippets.programs(page)} - run, set())
+        self.assertEqual(snippets.not_run(PAGE, run), [])
 
     def test_every_recipe_is_in_the_table_and_every_link_leads_somewhere(self):
         anchors = {re.sub(r'[^\w -]', '', title.lower()).replace(' ', '-')
@@ -627,8 +453,7 @@ class Page(unittest.TestCase):
                 self.assertIn(each, service)
 
     def test_lines_are_no_longer_than_120(self):
-        for page in (PAGE, EPOLL):
-            self.assertEqual([line for line in page.splitlines() if len(line) > 120 and not line.startswith('|')], [])
+        self.assertEqual(snippets.long_lines(PAGE), [])
 
 
 if __name__ == '__main__':

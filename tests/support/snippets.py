@@ -3,6 +3,7 @@
 import pathlib
 import re
 import select
+import signal
 import socket
 import sys
 import tempfile
@@ -59,6 +60,16 @@ def is_silent(client):
     return not select.select([client], [], [], 0)[0]
 
 
+def not_run(text, run):
+    """The programs of a page that are not among those that are run, and the code that is no program."""
+    code, marked = len(re.findall(r'^```cpp$', text, re.MULTILINE)), len(PROGRAM.findall(text))
+    return sorted({name for name, _ in programs(text)} - run) + ['code without a mark'] * (code - marked)
+
+
+def long_lines(text):
+    return [line for line in text.splitlines() if len(line) > 120 and not line.startswith('|')]
+
+
 class Snippets(unittest.TestCase):
     """A test of a page's programs: derive from it, and set `text` and `compiler`."""
     text = ''
@@ -113,3 +124,32 @@ class Snippets(unittest.TestCase):
             done = process.run(self.command(name, language))
             self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
             self.assertEqual(done.stdout, output(self.text, name))
+
+
+class Programs(Snippets):
+    """A test of a page with servers at port 7777."""
+    strict = [*STRICT, '-Wconversion', '-fno-exceptions', '-fno-rtti']
+
+    def servers(self, name, changes=None):
+        for language in self.each(name):
+            port, = free_ports(1)
+            address = '127.0.0.1', port
+            with process.Program(self.command(name, language, {7777: port, **(changes or {})})) as server:
+                self.listening(server, address)
+                yield server, address
+
+    def deaf_servers(self, name, changes):
+        """Such servers, whose grace period is long, each with a client before and after it has gone deaf. They are to
+        have asked for the end by themselves: so one signal is the second request, and the exit code is not 0."""
+        for server, address in self.servers(name, changes):
+            with process.connect(address) as client:
+                yield server, client
+                process.deafen(self, server, address[1])
+                server.expect('^mote: task .+ failed after .*: Invalid argument$')
+                yield server, client
+                server.signal(signal.SIGTERM)
+                self.assertEqual(server.finish(), 1, server.output)
+
+    def ends_well(self, program, number=signal.SIGTERM):
+        program.signal(number)
+        self.assertEqual(program.finish(), 0, program.output)
