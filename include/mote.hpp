@@ -492,6 +492,7 @@ struct PlainFunction<
 //   timer.arm(reactor, 1s, [] { ++seconds; });        a lambda without captures
 //   timer.arm(reactor, 1s, count);                    any other lambda or object: it has a name, and lives long enough
 //   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));    a member function and its object
+// Where the delegate returns nothing, what they return is dropped.
 // Size on a 32-bit board: 8 bytes. A call is one through a pointer; of a plain function and a lambda without captures
 // it is two, unless they are bound by of().
 template <class R, class... A> class Delegate<R(A...)> {
