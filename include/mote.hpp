@@ -485,9 +485,17 @@ template <class Signature> class Delegate;
 namespace detail {
 
 // The plain function that a callable object is in truth, as a lambda without captures is: a pointer to it, or void.
-template <class F, class Signature, class = void> struct PlainFunction { using Type = void; };
 template <class F, class R, class... A>
 inline constexpr bool is_plain_as = std::conjunction_v<std::is_empty<F>, std::is_convertible<F, R (*)(A...)>>;
+// Of a generic lambda, whose pointer returns what the lambda makes of these arguments.
+template <class F, class Signature, class = void> struct GenericFunction { using Type = void; };
+template <class F, class R, class... A>
+struct GenericFunction<
+    F, R(A...),
+    std::enable_if_t<std::is_invocable_r<R, F&, A...>::value && is_plain_as<F, std::invoke_result_t<F&, A...>, A...>>> {
+  using Type = std::invoke_result_t<F&, A...> (*)(A...);
+};
+template <class F, class Signature, class = void> struct PlainFunction : GenericFunction<F, Signature> {};
 template <class F, class R, class... A> struct PlainFunction<F, R(A...), std::enable_if_t<is_plain_as<F, R, A...>>> {
   using Type = R (*)(A...);
 };
@@ -508,6 +516,7 @@ struct PlainFunction<
 //   timer.arm(reactor, 1s, [] { ++seconds; });        a lambda without captures
 //   timer.arm(reactor, 1s, count);                    any other lambda or object: it has a name, and lives long enough
 //   timer.arm(reactor, 1s, mote::Timer::Callback::of<&Lamp::blink>(lamp));    a member function and its object
+// Where the delegate returns nothing, what they return is dropped.
 // Size on a 32-bit board: 8 bytes. A call is one through a pointer; of a plain function and a lambda without captures
 // it is two, unless they are bound by of().
 template <class R, class... A> class Delegate<R(A...)> {
@@ -530,30 +539,37 @@ template <class R, class... A> class Delegate<R(A...)> {
   Delegate(F&& function) : Delegate(static_cast<Plain<F>>(function)) {}
   // Binds a callable object: a lambda that has a name, because it must live long enough, or any object with operator().
   template <class F, class = std::enable_if_t<is_callable<F> && !is_plain<F>>>
-  constexpr Delegate(F& callable)
-      : function_([](void* context, A... args) -> R { return (*static_cast<F*>(context))(static_cast<A&&>(args)...); }),
-        context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
+  constexpr Delegate(F& callable) : function_(&call_object<F>), context_(const_cast<std::remove_cv_t<F>*>(&callable)) {}
   template <class F, class = std::enable_if_t<!std::is_lvalue_reference<F>::value && is_callable<F> && !is_plain<F>>,
             int = 0>
-  Delegate(F&&) = delete;  // a temporary with captures would dangle: give the lambda a name, and let it live on
+  Delegate(F&&) = delete;  // a temporary would dangle: give the lambda a name, and let it live on
 
   // Binds a member function to an object: Delegate<void()>::of<&Lamp::blink>(lamp).
-  template <auto Method, class T> static constexpr Delegate of(T& object) {
-    return {
-        [](void* context, A... args) -> R { return (static_cast<T*>(context)->*Method)(static_cast<A&&>(args)...); },
-        &object};
-  }
+  template <auto Method, class T> static constexpr Delegate of(T& object) { return {&call_member<Method, T>, &object}; }
 
   // Binds a free function: Delegate<void()>::of<&blink>().
-  template <auto Function> static constexpr Delegate of() {
-    return {[](void*, A... args) -> R { return Function(static_cast<A&&>(args)...); }, nullptr};
-  }
+  template <auto Function> static constexpr Delegate of() { return {&call_known<Function>, nullptr}; }
 
   [[gnu::always_inline]] R operator()(A... args) const { return function_(context_, static_cast<A&&>(args)...); }
   constexpr explicit operator bool() const { return function_ != nullptr; }
  private:
   template <class F> static R call_plain(void* function, A... args) {
     return static_cast<R>(reinterpret_cast<F*>(function)(static_cast<A&&>(args)...));
+  }
+  // What they return is dropped where the delegate returns nothing.
+  template <class F> static R call_object(void* context, A... args) {
+    F& callable = *static_cast<F*>(context);
+    if constexpr (std::is_void<R>::value) static_cast<void>(callable(static_cast<A&&>(args)...));
+    else return callable(static_cast<A&&>(args)...);
+  }
+  template <auto Method, class T> static R call_member(void* context, A... args) {
+    T& object = *static_cast<T*>(context);
+    if constexpr (std::is_void<R>::value) static_cast<void>((object.*Method)(static_cast<A&&>(args)...));
+    else return (object.*Method)(static_cast<A&&>(args)...);
+  }
+  template <auto Function> static R call_known(void* /*context*/, A... args) {
+    if constexpr (std::is_void<R>::value) static_cast<void>(Function(static_cast<A&&>(args)...));
+    else return Function(static_cast<A&&>(args)...);
   }
 
   R (*function_)(void*, A...) = nullptr;
@@ -1050,6 +1066,12 @@ template <class T> class [[nodiscard]] Result<T&> {
     MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
   }
   constexpr Result(T& value) : value_(&value), error_(0) {}
+  // A number that is no T itself: an errno value, or what would be referred to no longer than this call.
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value &&
+                                          !(std::is_lvalue_reference<U>::value &&
+                                            std::is_convertible<std::remove_reference_t<U>*, T*>::value),
+                                      bool> = true>
+  constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result
@@ -1856,6 +1878,10 @@ enum class Interest : std::uint8_t {
   write = 4
 };
 
+// <term.h> of curses defines `hangup` as a macro. The header compiles behind it; a program that includes both and needs
+// Readiness::hangup writes `#undef hangup` behind them.
+#pragma push_macro("hangup")
+#undef hangup
 // What the kernel reports of a descriptor, in the kernel's own values.
 enum class Readiness : std::uint32_t {
   none,
@@ -1868,6 +1894,9 @@ enum class Readiness : std::uint32_t {
 };
 
 namespace detail {
+
+inline constexpr Readiness hung_up = Readiness::hangup;  // for the library: no other line of it has the public name
+#pragma pop_macro("hangup")
 
 template <class E>
 using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;
@@ -2676,6 +2705,9 @@ struct [[nodiscard]] Step {
   constexpr explicit Step(int ended_with) : code(ended_with) {
     MOTE_ASSERT(code >= 0 && "a Step of a negative number: write mote::failed(mote::Error(EIO)), or mote::done()");
   }
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value, bool> = true>
+  constexpr Step(U&&) = delete;    // write mote::failed(mote::Error(EIO)), or mote::done()
+  constexpr Step(Error) = delete;  // write mote::failed(error)
   constexpr bool is_pending() const { return code < 0; }
 
   int code;  // less than 0: pending; 0: done; else the Error that the task failed with, as it is stored
@@ -3203,9 +3235,9 @@ class Task : detail::TaskHeader {
   Result<void> set_priority(std::uint32_t level);
 
   bool is_alive() const { return is_live(); }
-  // T::name if the task's type T has one. Else the type's name with its namespaces and arguments, "app::Client" or
-  // "Filter<3>"; left out are anonymous namespaces, and functions that it is local to. Of a coroutine the name of the
-  // function that awaits. O(1).
+  // T::name if the task's type T has a `static constexpr const char* name`. Else, or where that is null, the type's
+  // name with its namespaces and arguments, "app::Client" or "Filter<3>"; left out are anonymous namespaces, and
+  // functions that it is local to. Of a coroutine the name of the function that awaits. O(1).
   const char* name() const {
     if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
     return store->type().name(const_cast<Task&>(*this));
@@ -4396,17 +4428,47 @@ namespace detail {
 template <class T> constexpr const char* spelling() { return __PRETTY_FUNCTION__; }
 
 struct TypeNameReader {
-  const char* at;  // what is to be read next
-  int depth = 0;   // brackets of all kinds that are open
+  const char* at;                 // what is to be read next
+  int depth = 0;                  // brackets of all kinds that are open
+  const char* end_of_signs = at;  // what is before it is no bracket, but part of a literal or of an operator's name
 
   constexpr bool sees(const char* part) const {
     std::size_t i = 0;
     while (part[i] != '\0' && at[i] == part[i]) ++i;
     return part[i] == '\0';
   }
+  static constexpr bool is_of_word(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  }
   constexpr bool is_at_end() const { return *at == '\0' || (depth == 0 && (*at == ']' || *at == ';')); }
   constexpr bool is_at_scope() const { return depth == 0 && sees("::"); }
+  // Behind an operator's signs that are brackets elsewhere: <, <<, <=>, >, >>, ->. `operator<>` is `operator<` and then
+  // a bracket.
+  static constexpr const char* end_of_operator(const char* signs) {
+    if (signs[0] == '-' && signs[1] == '>') return signs + 2;
+    if (signs[0] == '<' && signs[1] == '=' && signs[2] == '>') return signs + 3;
+    if (signs[0] != '<' && signs[0] != '>') return signs;
+    return signs + (signs[1] == signs[0] ? 2 : 1);
+  }
+  // Behind a literal as '<', or behind `operator<`; or `at` itself where neither begins here.
+  constexpr const char* end_of_literal_or_operator() const {
+    const char* end = at;
+    if (*at == '\'' || *at == '"') {
+      for (++end; *end != '\0' && *end != *at; ++end) {
+        if (*end == '\\' && end[1] != '\0') ++end;
+      }
+      if (*end != '\0') ++end;
+    } else if (sees("operator") && !is_of_word(at[-1])) {  // there is a '=' and a space before the name
+      end = end_of_operator(at + sizeof "operator" - 1);
+    }
+    return end;
+  }
   constexpr void advance() {
+    if (at >= end_of_signs) end_of_signs = end_of_literal_or_operator();
+    if (at < end_of_signs) {
+      ++at;
+      return;
+    }
     if (*at == '<' || *at == '(' || *at == '[' || *at == '{') ++depth;
     if (*at == '>' || *at == ')' || *at == ']' || *at == '}') --depth;
     ++at;
@@ -4483,12 +4545,17 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The name of a task of type T: T::name, if there is one.
+// The name of a task of type T: T::name, if that is a text for all of them. A function, a std::string or a member of
+// each object is something of the program's own; and null is no name.
 template <class T, class = void> struct TaskName {
   static const char* of(const T&) { return type_name<T>.text; }
 };
-template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
-  static const char* of(const T&) { return T::name; }
+constexpr const char* first_name(const char* own, const char* of_type) { return own != nullptr ? own : of_type; }
+template <class T>
+using IfNamed = std::enable_if_t<std::conjunction_v<std::negation<std::is_member_pointer<decltype(&T::name)>>,
+                                                    std::is_convertible<decltype((T::name)), const char*>>>;
+template <class T> struct TaskName<T, IfNamed<T>> {
+  static const char* of(const T&) { return first_name(T::name, type_name<T>.text); }
 };
 
 // Whether a task's step takes no argument, or the task.
@@ -5192,7 +5259,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     }
   }
   static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
-  static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
+  static constexpr unsigned never_masked = bits(Readiness::error | hung_up);
 
   // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event
   // was received; and hang-up and error are never asked for.
@@ -5282,9 +5349,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
   // The directions that an event concerns: hang-up and error concern all of them.
   static Interest directions_of(Readiness readiness) {
-    if (any(readiness & (Readiness::hangup | Readiness::error))) {
-      return Interest::read | Interest::priority | Interest::write;
-    }
+    if (any(readiness & (hung_up | Readiness::error))) { return Interest::read | Interest::priority | Interest::write; }
     auto directions = static_cast<Interest>(bits(readiness) & 0x07u);
     if (any(readiness & Readiness::read_closed)) directions |= Interest::read;
     return directions;
@@ -5294,7 +5359,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     constexpr Interest reading = Interest::read | Interest::priority;
     if (any(directions & reading)) Slot::clear_state(slot.read_state, Slot::must_wait);
     if (any(directions & Interest::write)) Slot::clear_state(slot.write_state, Slot::must_wait);
-    constexpr Readiness more_than_data = Readiness::hangup | Readiness::read_closed | Readiness::error;
+    constexpr Readiness more_than_data = hung_up | Readiness::read_closed | Readiness::error;
     if (any(readiness & more_than_data)) slot.read_state |= Slot::read_fully;
     if (slot.is(Slot::error_stands) && !any(readiness & Readiness::error)) {
       slot.clear(Slot::error_stands);
@@ -8103,7 +8168,7 @@ class Stream : public Source {
     if (System::getsockopt(slot_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
     if (error != 0) return Error(error);
     // The kernel tells an error once. If something else has read it, the socket is not connected all the same.
-    const bool has_failed = any(slot_->last() & (Readiness::error | Readiness::hangup));
+    const bool has_failed = any(slot_->last() & (Readiness::error | detail::hung_up));
     return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };
@@ -9360,7 +9425,7 @@ template <class... Op> struct All;
 // Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
-  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has completed
+  template <std::size_t Index> auto& get() { return std::get<Index>(results_); }  // EAGAIN until it has completed
   bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
   void reset() { *this = AllOf(); }
  private:
@@ -9390,45 +9455,45 @@ template <class... Op> struct [[nodiscard]] All {
     bool held = false;      // by a part's shield
   };
 
-  template <std::size_t... I> Poll<Result<void>> poll_parts(Task& task, std::index_sequence<I...>) {
+  template <std::size_t... Index> Poll<Result<void>> poll_parts(Task& task, std::index_sequence<Index...>) {
     const PollContext context(task);
     if (context.is_abandoning()) {
-      (leave<I>(task), ...);
+      (leave<Index>(task), ...);
       return pending;
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
     Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
     PartsAttempt parts(context);
-    (poll_part<I>(context, cancellation, parts), ...);
+    (poll_part<Index>(context, cancellation, parts), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
     if (results.complete_ != results.all) return parts.suspend();
     Result<void> first_error;
-    (note_error<I>(first_error), ...);
+    (note_error<Index>(first_error), ...);
     return first_error;
   }
-  template <std::size_t I> void leave(Task& task) {
-    if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
+  template <std::size_t Index> void leave(Task& task) {
+    if (!results.is_complete(Index)) static_cast<void>(std::get<Index>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
-    if (results.is_complete(I)) return;
+  template <std::size_t Index> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
+    if (results.is_complete(Index)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
     if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
     parts.begin_part();
-    auto result = poll_operation(std::get<I>(operations), context.task());
+    auto result = poll_operation(std::get<Index>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
     if (!result.ready()) return parts.note_pending();
-    results.template get<I>() = std::move(*result);
-    results.complete_ |= 1u << I;
+    results.template get<Index>() = std::move(*result);
+    results.complete_ |= 1u << Index;
   }
-  template <std::size_t I> void note_error(Result<void>& first_error) {
-    const auto& result = results.template get<I>();
+  template <std::size_t Index> void note_error(Result<void>& first_error) {
+    const auto& result = results.template get<Index>();
     if (first_error && !result) first_error = result.error();
   }
 
@@ -9695,7 +9760,7 @@ inline namespace MOTE_NAMESPACE {
 
 // What first_of() returns: which operation has completed, counted from 0, and its result; the other results are EAGAIN.
 template <class... T> struct FirstOf {
-  template <std::size_t I> auto& get() { return std::get<I>(results); }
+  template <std::size_t Index> auto& get() { return std::get<Index>(results); }
 
   std::size_t which = 0;
   std::tuple<Result<T>...> results{Result<T>(Error(EAGAIN))...};
@@ -9711,44 +9776,44 @@ template <class... Op> struct [[nodiscard]] First {
 
   Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
-  template <std::size_t... I> Poll<Result<Value>> poll_parts(Task& task, std::index_sequence<I...>) {
+  template <std::size_t... Index> Poll<Result<Value>> poll_parts(Task& task, std::index_sequence<Index...>) {
     const PollContext context(task);
     if (context.is_abandoning()) {
-      (leave<I>(task), ...);
+      (leave<Index>(task), ...);
       return pending;
     }
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
     PartsAttempt parts(context);
-    const bool completed = (poll_part<I>(context, value, parts) || ...);
+    const bool completed = (poll_part<Index>(context, value, parts) || ...);
     if (!completed) return parts.suspend();
-    (abandon_loser<I>(context, value), ...);
+    (abandon_loser<Index>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
-    if (answered_cancellation && (is_cancelled<I>(value) || ...)) return Result<Value>(Error(ECANCELED));
+    if (answered_cancellation && (is_cancelled<Index>(value) || ...)) return Result<Value>(Error(ECANCELED));
     return Result<Value>(std::move(value));
   }
-  template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
+  template <std::size_t Index> void leave(Task& task) { static_cast<void>(std::get<Index>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
+  template <std::size_t Index> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
     parts.begin_part();
-    auto result = poll_operation(std::get<I>(operations), context.task());
+    auto result = poll_operation(std::get<Index>(operations), context.task());
     if (!result.ready()) {
       parts.note_pending();
       return false;
     }
-    value.which = I;
-    value.template get<I>() = std::move(*result);
+    value.which = Index;
+    value.template get<Index>() = std::move(*result);
     return true;
   }
-  template <std::size_t I> void abandon_loser(PollContext context, const Value& value) {
-    if (I != value.which) context.abandon(std::get<I>(operations));
+  template <std::size_t Index> void abandon_loser(PollContext context, const Value& value) {
+    if (Index != value.which) context.abandon(std::get<Index>(operations));
   }
   // Whether it is this one that has completed, with ECANCELED.
-  template <std::size_t I> static bool is_cancelled(Value& value) {
-    const auto& result = value.template get<I>();
-    return value.which == I && !result && result.error() == ECANCELED;
+  template <std::size_t Index> static bool is_cancelled(Value& value) {
+    const auto& result = value.template get<Index>();
+    return value.which == Index && !result && result.error() == ECANCELED;
   }
 
   std::tuple<Op...> operations;

@@ -240,9 +240,18 @@ class Compiling(unittest.TestCase):
         for lambda_ in ('[&count] { ++count; }', '[count]() mutable { ++count; }', '[=] { return count; }'):
             with self.subTest(lambda_=lambda_):
                 self.refuses(FUNCTION % f'int count = 0; mote::Timer timer; timer.arm(reactor, {{}}, {lambda_});',
-                             'a temporary with captures would dangle: give the lambda a name')
+                             'a temporary would dangle: give the lambda a name')
         self.accepts(FUNCTION % 'int count = 0; auto tick = [&count] { ++count; }; mote::Timer timer; '
                                 'timer.arm(reactor, {}, tick);')
+
+    def test_what_a_callback_returns_is_dropped(self):
+        self.accepts('struct Lamp { bool blink() { return true; } int operator()() { return 1; } };\n' + FUNCTION % '''
+            int count = 0; Lamp lamp; mote::Timer timer;
+            auto tick = [&count] { return ++count; };
+            timer.arm(reactor, {}, tick);
+            timer.arm(reactor, {}, lamp);
+            timer.arm(reactor, {}, mote::Timer::Callback::of<&Lamp::blink>(lamp));
+            timer.arm(reactor, {}, [](auto...) { return 3; });''')
 
     def test_plain_functions_and_lambdas_without_captures_are_callbacks(self):
         self.accepts('static void tick();\n' + FUNCTION % 'mote::Timer timer; timer.arm(reactor, {}, [] {}); '
@@ -261,11 +270,22 @@ class Compiling(unittest.TestCase):
                 with self.subTest(kind=kind, given=given):
                     self.assertRegex(messages, rf'\.cpp:{line}:\d+: error')
         self.refuses('#include <mote.hpp>\nmote::Poll<mote::Result<int>> f() { return EIO; }', words)
+        for referred in ('int', 'const int', 'long', 'const long', 'mote::Stream'):
+            with self.subTest(referred=referred):
+                self.refuses_in_words(words, f'#include <mote.hpp>\nmote::Result<{referred}&> f() {{ return EIO; }}')
         self.refuses('#include <mote.hpp>\nmote::Result<std::size_t> f(ssize_t n) { return n; }', words)
         self.refuses(FUNCTION % 'auto other = mote::operation<int>([](mote::PollContext) -> mote::Result<int> '
                                 '{ return EIO; }); static_cast<void>(other);', words)
         self.refuses(FUNCTION % 'mote::Result<int> result; result = EIO;', 'deleted', 'ambiguous')
         self.refuses(FUNCTION % 'mote::Result<int> result; if (result == EIO) return;', 'no match', 'invalid operands')
+
+    def test_an_errno_value_as_a_step_is_refused_in_words(self):
+        for given in ('EIO', 'errno', '-1', '0', 'true'):
+            with self.subTest(given=given):
+                self.refuses_in_words('write mote::failed(mote::Error(EIO)), or mote::done()',
+                                      TASK % f'return {given};')
+        self.refuses_in_words('write mote::failed(error)', TASK % 'return mote::Error(EIO);')
+        self.refuses_in_words('write mote::failed(error)', TASK % 'return done.error();')
 
     def test_errors_and_values_that_say_what_they_are_are_accepted(self):
         self.accepts('''#include <mote.hpp>
@@ -275,6 +295,10 @@ class Compiling(unittest.TestCase):
             mote::Result<bool> yes() { return true; }
             mote::Result<double> half() { return 0.5; }
             mote::Poll<mote::Result<int>> ready() { return mote::value(5); }
+            static int number = 5;
+            mote::Result<int&> reference() { return number; }
+            mote::Result<const int&> constant() { return number; }
+            mote::Result<int&> no_reference() { return mote::Error(EIO); }
             bool is_io(const mote::Result<int>& result) { return !result && result.error() == EIO; }''')
 
     def test_the_header_leaves_no_internal_macro_behind(self):

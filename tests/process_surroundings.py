@@ -37,6 +37,7 @@ MACROS = {
     'DWORD': 'unsigned', 'ERROR': '1', 'DEBUG': '1', 'INFO': '1', 'OK': '0', 'ERR': '(-1)', 'None': '0L', 'Bool': 'int',
     'Status': 'int', 'Success': '0', 'Always': '2', 'True': '1', 'False': '0', 'PI': '3', 'HIGH': '1', 'LOW': '0',
     'INPUT': '0', 'OUTPUT': '1', 'DEC': '10', 'HEX': '16', 'PACKED': '', 'UNUSED': '', 'WEAK': '', 'EXPORT': '',
+    'I': '(__extension__ 1.0iF)', 'hangup': '(names[279])',
     'INLINE': 'inline', 'STATIC': 'static', 'CONST': 'const', 'VOID': 'void', 'PRIVATE': 'static', 'PUBLIC': '',
 }
 USE = '''
@@ -117,6 +118,20 @@ class Surroundings(unittest.TestCase):
             with self.subTest(standard=standard):
                 self.accepts(system_headers(standard) + macros + '#include <mote.hpp>\n' + USE, '-fsyntax-only', '-Wall',
                              f'-std={standard}')
+
+    def test_it_compiles_behind_system_headers_with_macros_of_common_names(self):
+        """Those that are installed; and the macro of <term.h> that a public name of ours has."""
+        for header in ('<complex.h>', '<curses.h>', '<term.h>', '<sys/param.h>', '<sys/sysmacros.h>'):
+            include = f'#include {header}\n'
+            if header == '<term.h>':
+                include = '#include <curses.h>\n' + include
+            if self.compile(include, '-fsyntax-only').returncode != 0:
+                continue
+            with self.subTest(header=header):
+                self.accepts(include + '#include <mote.hpp>\n' + USE, '-fsyntax-only', '-Wall')
+        self.accepts('#define hangup (names[279])\n#include <mote.hpp>\n#undef hangup\n' +
+                     'static_assert(static_cast<unsigned>(mote::Readiness::hangup) == 16);\n', '-fsyntax-only')
+        self.accepts('#define hangup 279\n#include <mote.hpp>\nstatic_assert(hangup == 279);\n', '-fsyntax-only')
 
     def test_the_former_name_of_unlimited_is_there_unless_it_is_a_macro(self):
         use = '#pragma GCC diagnostic ignored "-Wdeprecated-declarations"\nstatic_assert(mote::forever == mote::unlimited);\n'

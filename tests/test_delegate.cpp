@@ -18,6 +18,7 @@ struct Lamp {
   int blinks = 0;
   void blink() { ++blinks; }
   int level(int by) const { return blinks + by; }
+  int operator()() { return ++blinks; }
 };
 
 }  // namespace
@@ -159,6 +160,45 @@ TEST_CASE("delegate: takes plain functions and temporary lambdas without capture
   const Delegate<void(MoveOnly)> moving = [](MoveOnly moved) { seen = moved.value; };
   moving(MoveOnly(7));
   CHECK(seen == 7);
+}
+
+TEST_CASE("delegate: what named objects, members and functions return is dropped where it returns nothing") {
+  Lamp lamp;
+  int seen = 0;
+  auto lambda = [&seen](int n) { return seen += n; };
+  const Delegate<void(int)> of_lambda = lambda;
+  of_lambda(3);
+  CHECK(seen == 3);
+  const Delegate<void()> of_object = lamp;
+  of_object();
+  CHECK(lamp.blinks == 1);
+  Delegate<void()>::of<&Lamp::operator()>(lamp)();
+  CHECK(lamp.blinks == 2);
+  Delegate<void(int)>::of<&Lamp::level>(lamp)(1);
+  Delegate<void(int, int)>::of<&add>()(1, 2);
+  const Delegate<int(int)> other = lambda;
+  const Delegate<void(int)> of_other = other;  // another delegate is an object as any
+  of_other(4);
+  CHECK(seen == 7);
+}
+
+TEST_CASE("delegate: takes temporary generic lambdas without captures, whatever they return") {
+  static int seen;
+  seen = 0;
+  const Delegate<void()> none = [](auto...) { return ++seen; };
+  none();
+  CHECK(seen == 1);
+  const Delegate<void(int)> dropping = [](auto n) { return seen += n; };
+  dropping(4);
+  CHECK(seen == 5);
+  const Delegate<long(int, short)> converting = [](auto... n) { return (0 + ... + n); };
+  CHECK(converting(2, 3) == 5);
+  const Delegate<int&()> referring = [](auto...) -> int& { return seen; };
+  CHECK(&referring() == &seen);
+  int here = 0;
+  auto capturing = [&here](auto... n) { here += (0 + ... + n); };
+  CHECK_FALSE(std::is_constructible<Delegate<void(int)>, decltype(capturing)>::value);
+  CHECK(std::is_constructible<Delegate<void(int)>, decltype(capturing)&>::value);
 }
 
 TEST_CASE("delegate: of a null function is empty") {

@@ -40,6 +40,55 @@ template <Kind> struct OfKind : app::Client {};
 struct Named : app::Client {
   static constexpr const char* name = "one of a name; with [signs]";
 };
+// Whose `name` is no text for all of its objects.
+struct WithFunction : app::Client {
+  static const char* name() { return "a function"; }
+};
+struct WithString : app::Client {
+  static inline std::string name = "a string";
+};
+struct WithMember : app::Client {
+  char name[8] = "member";
+};
+struct WithNull : app::Client {
+  static constexpr const char* name = nullptr;
+};
+struct WithArray : app::Client {
+  static constexpr char name[] = "an array";
+};
+template <char> struct OfSign : app::Client {};
+template <auto> struct OfValue : app::Client {};
+struct Operators {
+  std::string operator<(int) const {
+    struct Local : app::Client {};
+    return mote::detail::type_name<Local>.text;
+  }
+  std::string operator<<(int) const {
+    struct Local : app::Client {};
+    return mote::detail::type_name<Local>.text;
+  }
+  std::string operator->*(int) const {
+    struct Local : app::Client {};
+    return mote::detail::type_name<Local>.text;
+  }
+  const std::string* operator->() const {
+    struct Local : app::Client {};
+    static const std::string name = mote::detail::type_name<Local>.text;
+    return &name;
+  }
+  std::string operator()(int) const {
+    struct Local : app::Client {};
+    return mote::detail::type_name<Local>.text;
+  }
+  std::string operator>(int) const {
+    struct Local : app::Client {};
+    return mote::detail::type_name<Local>.text;
+  }
+  std::string operator>>(int) const {
+    struct Local : app::Client {};
+    return mote::detail::type_name<Local>.text;
+  }
+};
 struct Asking {
   Step step() { return mote::done(); }
   static std::string name_of_local() {
@@ -127,6 +176,47 @@ TEST_CASE("names: of a type that is local to a function, the function is left ou
     return name_of<Inside>();
   };
   CHECK(in_lambda("") == "Inside");
+}
+
+TEST_CASE("names: a character or an operator in the name is no bracket") {
+  CHECK(name_of<OfSign<'<'>>() == "OfSign<'<'>");
+  CHECK(name_of<OfSign<'>'>>() == "OfSign<'>'>");
+  CHECK(name_of<OfSign<'('>>() == "OfSign<'('>");
+  CHECK(name_of<OfSign<']'>>() == "OfSign<']'>");
+  CHECK(name_of<OfSign<';'>>() == "OfSign<';'>");
+  CHECK(name_of<OfSign<'\''>>() == "OfSign<'\\''>");
+  CHECK(name_of<OfSign<'\\'>>() == "OfSign<'\\\\'>");
+  CHECK(name_of<Box<OfSign<'{'>>>().find("Box<OfSign<'{'>") == 0);
+  const Operators operators;
+  CHECK((operators < 1) == "Local");
+  CHECK((operators << 1) == "Local");
+  CHECK((operators > 1) == "Local");
+  CHECK((operators >> 1) == "Local");
+  CHECK((operators->*1) == "Local");
+  CHECK(*operators.operator->() == "Local");
+  CHECK(operators(1) == "Local");
+  const std::string of_value = name_of < OfValue < &Operators::operator<> >();
+  CHECK(of_value.find("OfValue<") == 0);
+  CHECK(of_value.find(']') == std::string::npos);
+}
+
+ON_BOTH_SELECTORS("names: a member of a task that is no text for all of them, or null, is not its name") {
+  test::Loop<S> loop;
+  const auto name = [&loop](auto& pool) -> std::string {
+    Result<TaskHandle> handle = pool.spawn(loop);
+    REQUIRE(handle);
+    return handle->get()->name();
+  };
+  TaskPool<WithFunction, 1> functions;
+  TaskPool<WithString, 1> strings;
+  TaskPool<WithMember, 1> members;
+  TaskPool<WithNull, 1> nulls;
+  TaskPool<WithArray, 1> arrays;
+  CHECK(name(functions) == "WithFunction");
+  CHECK(name(strings) == "WithString");
+  CHECK(name(members) == "WithMember");
+  CHECK(name(nulls) == "WithNull");
+  CHECK(name(arrays) == "an array");
 }
 
 ON_BOTH_SELECTORS("names: Task::name() is the type's, or what the type says, also after the task's end") {

@@ -129,6 +129,12 @@ template <class T> class [[nodiscard]] Result<T&> {
     MOTE_ASSERT(error_ != 0 && "0 is no error: return a value, or {} for a Result<void>");
   }
   constexpr Result(T& value) : value_(&value), error_(0) {}
+  // A number that is no T itself: an errno value, or what would be referred to no longer than this call.
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value &&
+                                          !(std::is_lvalue_reference<U>::value &&
+                                            std::is_convertible<std::remove_reference_t<U>*, T*>::value),
+                                      bool> = true>
+  constexpr Result(U&&) = delete;  // write mote::Error(EIO)
 
   constexpr explicit operator bool() const { return error_ == 0; }
   constexpr Error error() const { return detail::ErrorAccess::error(error_); }  // only of a failed Result

@@ -349,7 +349,7 @@ class Stream : public Source {
     if (System::getsockopt(slot_->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) return detail::last_error();
     if (error != 0) return Error(error);
     // The kernel tells an error once. If something else has read it, the socket is not connected all the same.
-    const bool has_failed = any(slot_->last() & (Readiness::error | Readiness::hangup));
+    const bool has_failed = any(slot_->last() & (Readiness::error | detail::hung_up));
     return has_failed && !peer_endpoint() ? Result<void>(Error(ENOTCONN)) : Result<void>();
   }
 };

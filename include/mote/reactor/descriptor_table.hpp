@@ -320,7 +320,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     }
   }
   static bool is_closed(const Slot& slot) { return any(look(slot.fd, Interest::none) & not_open); }
-  static constexpr unsigned never_masked = bits(Readiness::error | Readiness::hangup);
+  static constexpr unsigned never_masked = bits(Readiness::error | hung_up);
 
   // An event of which not all is asked for: what is asked for may be another thing by now than it was when the event
   // was received; and hang-up and error are never asked for.
@@ -410,9 +410,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
   }
   // The directions that an event concerns: hang-up and error concern all of them.
   static Interest directions_of(Readiness readiness) {
-    if (any(readiness & (Readiness::hangup | Readiness::error))) {
-      return Interest::read | Interest::priority | Interest::write;
-    }
+    if (any(readiness & (hung_up | Readiness::error))) { return Interest::read | Interest::priority | Interest::write; }
     auto directions = static_cast<Interest>(bits(readiness) & 0x07u);
     if (any(readiness & Readiness::read_closed)) directions |= Interest::read;
     return directions;
@@ -422,7 +420,7 @@ class DescriptorTable : DescriptorNumbers, public Scheduler {
     constexpr Interest reading = Interest::read | Interest::priority;
     if (any(directions & reading)) Slot::clear_state(slot.read_state, Slot::must_wait);
     if (any(directions & Interest::write)) Slot::clear_state(slot.write_state, Slot::must_wait);
-    constexpr Readiness more_than_data = Readiness::hangup | Readiness::read_closed | Readiness::error;
+    constexpr Readiness more_than_data = hung_up | Readiness::read_closed | Readiness::error;
     if (any(readiness & more_than_data)) slot.read_state |= Slot::read_fully;
     if (slot.is(Slot::error_stands) && !any(readiness & Readiness::error)) {
       slot.clear(Slot::error_stands);

@@ -21,6 +21,10 @@ enum class Interest : std::uint8_t {
   write = 4
 };
 
+// <term.h> of curses defines `hangup` as a macro. The header compiles behind it; a program that includes both and needs
+// Readiness::hangup writes `#undef hangup` behind them.
+#pragma push_macro("hangup")
+#undef hangup
 // What the kernel reports of a descriptor, in the kernel's own values.
 enum class Readiness : std::uint32_t {
   none,
@@ -33,6 +37,9 @@ enum class Readiness : std::uint32_t {
 };
 
 namespace detail {
+
+inline constexpr Readiness hung_up = Readiness::hangup;  // for the library: no other line of it has the public name
+#pragma pop_macro("hangup")
 
 template <class E>
 using IfFlags = std::enable_if_t<std::is_same<E, Interest>::value || std::is_same<E, Readiness>::value, E>;

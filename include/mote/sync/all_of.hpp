@@ -32,7 +32,7 @@ template <class... Op> struct All;
 // Size: that of the results, and 4 bytes.
 template <class... T> class AllOf {
  public:
-  template <std::size_t I> auto& get() { return std::get<I>(results_); }  // EAGAIN until it has completed
+  template <std::size_t Index> auto& get() { return std::get<Index>(results_); }  // EAGAIN until it has completed
   bool is_complete(std::size_t i) const { return (complete_ >> i & 1u) != 0; }
   void reset() { *this = AllOf(); }
  private:
@@ -62,45 +62,45 @@ template <class... Op> struct [[nodiscard]] All {
     bool held = false;      // by a part's shield
   };
 
-  template <std::size_t... I> Poll<Result<void>> poll_parts(Task& task, std::index_sequence<I...>) {
+  template <std::size_t... Index> Poll<Result<void>> poll_parts(Task& task, std::index_sequence<Index...>) {
     const PollContext context(task);
     if (context.is_abandoning()) {
-      (leave<I>(task), ...);
+      (leave<Index>(task), ...);
       return pending;
     }
     if (results.complete_ == results.all) results.reset();  // a new await: the last one has completed
     Cancellation cancellation{context.is_cancelling(), context.budget() < 0};
     PartsAttempt parts(context);
-    (poll_part<I>(context, cancellation, parts), ...);
+    (poll_part<Index>(context, cancellation, parts), ...);
     if (cancellation.answered || cancellation.held) context.acknowledge_cancellation();
     // Every pending part is shielded: cancel() holds it back until a shield is lowered.
     if (cancellation.held && !cancellation.answered) context.cancel();
     if (results.complete_ != results.all) return parts.suspend();
     Result<void> first_error;
-    (note_error<I>(first_error), ...);
+    (note_error<Index>(first_error), ...);
     return first_error;
   }
-  template <std::size_t I> void leave(Task& task) {
-    if (!results.is_complete(I)) static_cast<void>(std::get<I>(operations).poll(task));
+  template <std::size_t Index> void leave(Task& task) {
+    if (!results.is_complete(Index)) static_cast<void>(std::get<Index>(operations).poll(task));
   }
-  template <std::size_t I> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
-    if (results.is_complete(I)) return;
+  template <std::size_t Index> void poll_part(PollContext context, Cancellation& cancellation, PartsAttempt& parts) {
+    if (results.is_complete(Index)) return;
     // A part polled before this one has just cancelled the task: all parts are told at the next attempt.
     if (!cancellation.requested && context.is_cancelling()) return;
     if (cancellation.requested) context.request_cancellation();
     if (cancellation.requested && cancellation.is_due) static_cast<void>(context.consume_budget());
     parts.begin_part();
-    auto result = poll_operation(std::get<I>(operations), context.task());
+    auto result = poll_operation(std::get<Index>(operations), context.task());
     if (cancellation.requested && !context.is_cancelling()) {
       if (context.take_held_cancellation()) cancellation.held = true;
       else cancellation.answered = true;
     }
     if (!result.ready()) return parts.note_pending();
-    results.template get<I>() = std::move(*result);
-    results.complete_ |= 1u << I;
+    results.template get<Index>() = std::move(*result);
+    results.complete_ |= 1u << Index;
   }
-  template <std::size_t I> void note_error(Result<void>& first_error) {
-    const auto& result = results.template get<I>();
+  template <std::size_t Index> void note_error(Result<void>& first_error) {
+    const auto& result = results.template get<Index>();
     if (first_error && !result) first_error = result.error();
   }
 

@@ -24,7 +24,7 @@ inline namespace MOTE_NAMESPACE {
 
 // What first_of() returns: which operation has completed, counted from 0, and its result; the other results are EAGAIN.
 template <class... T> struct FirstOf {
-  template <std::size_t I> auto& get() { return std::get<I>(results); }
+  template <std::size_t Index> auto& get() { return std::get<Index>(results); }
 
   std::size_t which = 0;
   std::tuple<Result<T>...> results{Result<T>(Error(EAGAIN))...};
@@ -40,44 +40,44 @@ template <class... Op> struct [[nodiscard]] First {
 
   Poll<Result<Value>> poll(Task& task) { return poll_parts(task, std::index_sequence_for<Op...>()); }
 
-  template <std::size_t... I> Poll<Result<Value>> poll_parts(Task& task, std::index_sequence<I...>) {
+  template <std::size_t... Index> Poll<Result<Value>> poll_parts(Task& task, std::index_sequence<Index...>) {
     const PollContext context(task);
     if (context.is_abandoning()) {
-      (leave<I>(task), ...);
+      (leave<Index>(task), ...);
       return pending;
     }
     Value value;
     const bool was_cancelling = context.is_cancelling();
     // The first part that completes ends the fold: those behind it are not polled.
     PartsAttempt parts(context);
-    const bool completed = (poll_part<I>(context, value, parts) || ...);
+    const bool completed = (poll_part<Index>(context, value, parts) || ...);
     if (!completed) return parts.suspend();
-    (abandon_loser<I>(context, value), ...);
+    (abandon_loser<Index>(context, value), ...);
     // If a part has completed with ECANCELED because the task was cancelled, so does the whole.
     const bool answered_cancellation = was_cancelling && !context.is_cancelling();
-    if (answered_cancellation && (is_cancelled<I>(value) || ...)) return Result<Value>(Error(ECANCELED));
+    if (answered_cancellation && (is_cancelled<Index>(value) || ...)) return Result<Value>(Error(ECANCELED));
     return Result<Value>(std::move(value));
   }
-  template <std::size_t I> void leave(Task& task) { static_cast<void>(std::get<I>(operations).poll(task)); }
+  template <std::size_t Index> void leave(Task& task) { static_cast<void>(std::get<Index>(operations).poll(task)); }
   // Whether it has completed.
-  template <std::size_t I> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
+  template <std::size_t Index> bool poll_part(PollContext context, Value& value, PartsAttempt& parts) {
     parts.begin_part();
-    auto result = poll_operation(std::get<I>(operations), context.task());
+    auto result = poll_operation(std::get<Index>(operations), context.task());
     if (!result.ready()) {
       parts.note_pending();
       return false;
     }
-    value.which = I;
-    value.template get<I>() = std::move(*result);
+    value.which = Index;
+    value.template get<Index>() = std::move(*result);
     return true;
   }
-  template <std::size_t I> void abandon_loser(PollContext context, const Value& value) {
-    if (I != value.which) context.abandon(std::get<I>(operations));
+  template <std::size_t Index> void abandon_loser(PollContext context, const Value& value) {
+    if (Index != value.which) context.abandon(std::get<Index>(operations));
   }
   // Whether it is this one that has completed, with ECANCELED.
-  template <std::size_t I> static bool is_cancelled(Value& value) {
-    const auto& result = value.template get<I>();
-    return value.which == I && !result && result.error() == ECANCELED;
+  template <std::size_t Index> static bool is_cancelled(Value& value) {
+    const auto& result = value.template get<Index>();
+    return value.which == Index && !result && result.error() == ECANCELED;
   }
 
   std::tuple<Op...> operations;

@@ -4,7 +4,8 @@
 #ifndef MOTE_TASK_STEP_HPP
 #define MOTE_TASK_STEP_HPP
 
-#include <cstdint>  // integers of fixed width
+#include <cstdint>      // integers of fixed width
+#include <type_traits>  // checks at compile time
 
 #include <mote/base/assert.hpp>
 #include <mote/base/config.hpp>
@@ -20,6 +21,9 @@ struct [[nodiscard]] Step {
   constexpr explicit Step(int ended_with) : code(ended_with) {
     MOTE_ASSERT(code >= 0 && "a Step of a negative number: write mote::failed(mote::Error(EIO)), or mote::done()");
   }
+  template <class U, std::enable_if_t<std::is_arithmetic<std::decay_t<U>>::value, bool> = true>
+  constexpr Step(U&&) = delete;    // write mote::failed(mote::Error(EIO)), or mote::done()
+  constexpr Step(Error) = delete;  // write mote::failed(error)
   constexpr bool is_pending() const { return code < 0; }
 
   int code;  // less than 0: pending; 0: done; else the Error that the task failed with, as it is stored

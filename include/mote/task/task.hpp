@@ -44,9 +44,9 @@ class Task : detail::TaskHeader {
   Result<void> set_priority(std::uint32_t level);
 
   bool is_alive() const { return is_live(); }
-  // T::name if the task's type T has one. Else the type's name with its namespaces and arguments, "app::Client" or
-  // "Filter<3>"; left out are anonymous namespaces, and functions that it is local to. Of a coroutine the name of the
-  // function that awaits. O(1).
+  // T::name if the task's type T has a `static constexpr const char* name`. Else, or where that is null, the type's
+  // name with its namespaces and arguments, "app::Client" or "Filter<3>"; left out are anonymous namespaces, and
+  // functions that it is local to. Of a coroutine the name of the function that awaits. O(1).
   const char* name() const {
     if (!is_live()) return TaskHeader::waits_for;  // where its name was noted when it ended
     return store->type().name(const_cast<Task&>(*this));

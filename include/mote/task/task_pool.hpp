@@ -31,12 +31,17 @@ namespace mote {
 inline namespace MOTE_NAMESPACE {
 namespace detail {
 
-// The name of a task of type T: T::name, if there is one.
+// The name of a task of type T: T::name, if that is a text for all of them. A function, a std::string or a member of
+// each object is something of the program's own; and null is no name.
 template <class T, class = void> struct TaskName {
   static const char* of(const T&) { return type_name<T>.text; }
 };
-template <class T> struct TaskName<T, std::enable_if_t<!std::is_member_pointer<decltype(&T::name)>::value>> {
-  static const char* of(const T&) { return T::name; }
+constexpr const char* first_name(const char* own, const char* of_type) { return own != nullptr ? own : of_type; }
+template <class T>
+using IfNamed = std::enable_if_t<std::conjunction_v<std::negation<std::is_member_pointer<decltype(&T::name)>>,
+                                                    std::is_convertible<decltype((T::name)), const char*>>>;
+template <class T> struct TaskName<T, IfNamed<T>> {
+  static const char* of(const T&) { return first_name(T::name, type_name<T>.text); }
 };
 
 // Whether a task's step takes no argument, or the task.

@@ -23,17 +23,47 @@ namespace detail {
 template <class T> constexpr const char* spelling() { return __PRETTY_FUNCTION__; }
 
 struct TypeNameReader {
-  const char* at;  // what is to be read next
-  int depth = 0;   // brackets of all kinds that are open
+  const char* at;                 // what is to be read next
+  int depth = 0;                  // brackets of all kinds that are open
+  const char* end_of_signs = at;  // what is before it is no bracket, but part of a literal or of an operator's name
 
   constexpr bool sees(const char* part) const {
     std::size_t i = 0;
     while (part[i] != '\0' && at[i] == part[i]) ++i;
     return part[i] == '\0';
   }
+  static constexpr bool is_of_word(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  }
   constexpr bool is_at_end() const { return *at == '\0' || (depth == 0 && (*at == ']' || *at == ';')); }
   constexpr bool is_at_scope() const { return depth == 0 && sees("::"); }
+  // Behind an operator's signs that are brackets elsewhere: <, <<, <=>, >, >>, ->. `operator<>` is `operator<` and then
+  // a bracket.
+  static constexpr const char* end_of_operator(const char* signs) {
+    if (signs[0] == '-' && signs[1] == '>') return signs + 2;
+    if (signs[0] == '<' && signs[1] == '=' && signs[2] == '>') return signs + 3;
+    if (signs[0] != '<' && signs[0] != '>') return signs;
+    return signs + (signs[1] == signs[0] ? 2 : 1);
+  }
+  // Behind a literal as '<', or behind `operator<`; or `at` itself where neither begins here.
+  constexpr const char* end_of_literal_or_operator() const {
+    const char* end = at;
+    if (*at == '\'' || *at == '"') {
+      for (++end; *end != '\0' && *end != *at; ++end) {
+        if (*end == '\\' && end[1] != '\0') ++end;
+      }
+      if (*end != '\0') ++end;
+    } else if (sees("operator") && !is_of_word(at[-1])) {  // there is a '=' and a space before the name
+      end = end_of_operator(at + sizeof "operator" - 1);
+    }
+    return end;
+  }
   constexpr void advance() {
+    if (at >= end_of_signs) end_of_signs = end_of_literal_or_operator();
+    if (at < end_of_signs) {
+      ++at;
+      return;
+    }
     if (*at == '<' || *at == '(' || *at == '[' || *at == '{') ++depth;
     if (*at == '>' || *at == ')' || *at == ']' || *at == '}') --depth;
     ++at;
