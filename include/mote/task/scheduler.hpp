@@ -395,7 +395,7 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    char line[320];  // not a Text: programs that have no other use for one are smaller so
+    char line[352];  // not a Text: programs that have no other use for one are smaller so
     char place[80] = "";
     if (task.line() != 0) {  // 0: it has not come to an await
       const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
