@@ -162,7 +162,7 @@ template <class T> struct CoAwaiter : Awaiter {
   // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
-    if (waits_) awaited_.destroy();
+    if (state_ == State::waits) awaited_.destroy();
   }
 
   bool await_ready() {
@@ -170,8 +170,8 @@ template <class T> struct CoAwaiter : Awaiter {
     return awaited_.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
-    if (failure_ != Failure::none) return wait(waiting, &fail);
-    waits_ = true;
+    if (state_ != State::idle) return wait(waiting, &fail);
+    state_ = State::waits;
     if (awaited_.is_begun()) return wait(waiting, &poll_chain);
     PromiseBase& promise = awaited_.promise();
     promise.chain = &chain;
@@ -180,26 +180,30 @@ template <class T> struct CoAwaiter : Awaiter {
     chain.name = promise.own.name;
   }
   R await_resume() {
-    waits_ = false;
+    const State state = std::exchange(state_, State::idle);
     chain.name = name_;
     chain.line = line_;
-    if (failure_ == Failure::is_awaited) return Error(Reason::coroutine_is_awaited);
-    if (failure_ == Failure::is_cancelled) return Error(ECANCELED);
-    if (awaited_.handle == nullptr) return awaited_.error;
+    if (state > State::waits || awaited_.handle == nullptr) return why_it_fails(state);
     return awaited_.take_result();
   }
  private:
-  enum class Failure : std::uint8_t { none, no_frame, is_awaited, is_cancelled };
+  // Those behind `waits` say why it fails.
+  enum class State : std::uint8_t { idle, waits, has_no_frame, is_awaited_by_another, is_cancelled };
 
   // One attempt at an await that fails, whichever way. Returns whether the task may go on with that.
-  [[gnu::noinline]] static bool fail(Awaiter& self, Task& task) {
+  [[gnu::cold, gnu::noinline]] static bool fail(Awaiter& self, Task& task) {
     CoAwaiter& awaiter = static_cast<CoAwaiter&>(self);
     const PollContext context(task);
-    if (awaiter.failure_ == Failure::none)
-      awaiter.failure_ = awaiter.awaited_.handle == nullptr ? Failure::no_frame : Failure::is_awaited;
+    if (awaiter.state_ == State::idle)
+      awaiter.state_ = awaiter.awaited_.handle == nullptr ? State::has_no_frame : State::is_awaited_by_another;
     const Error answer = context.fail(Error(EINVAL));  // whichever: await_resume() returns the real one
-    if (answer == ECANCELED && !context.is_abandoning()) awaiter.failure_ = Failure::is_cancelled;
+    if (answer == ECANCELED && !context.is_abandoning()) awaiter.state_ = State::is_cancelled;
     return answer != suspended;
+  }
+  [[gnu::cold, gnu::noinline]] Error why_it_fails(State state) const {
+    if (state == State::is_awaited_by_another) return Error(Reason::coroutine_is_awaited);
+    if (state == State::is_cancelled) return Error(ECANCELED);
+    return awaited_.error;
   }
   static bool poll_chain(Awaiter& self, Task& task) {
     Chain& begun = static_cast<CoAwaiter&>(self).awaited_.promise().own;
@@ -212,8 +216,7 @@ template <class T> struct CoAwaiter : Awaiter {
   CoFrame<T>& awaited_;
   const char* name_;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
   std::uint32_t line_;  // where it awaits
-  Failure failure_ = Failure::none;  // it cannot be awaited
-  bool waits_ = false;               // this one waits for its end
+  State state_ = State::idle;
 };
 template <class T> struct AwaiterFor<Co<T>> { using Type = CoAwaiter<T>; };
 
