@@ -3641,7 +3641,8 @@ template <class Op> struct ChargesItself<Op, typename Op::ChargesItself> : std::
 
 // By this, whoever awaits an operation makes an attempt.
 template <class Op> [[gnu::always_inline]] inline auto poll_operation(Op&& operation, Task& task) {
-  if constexpr (ChargesItself<std::decay_t<Op>>::value || !IsResult<Answer<Op>>::value) {
+  static_assert(IsResult<Answer<Op>>::value, "an operation's poll() returns a Poll<Result<T>>");
+  if constexpr (ChargesItself<std::decay_t<Op>>::value) {
     return operation.poll(task);
   } else {
     using P = Poll<Answer<Op>>;
@@ -4078,11 +4079,15 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    char line[256];  // not a Text: programs that have no other use for one are smaller so
-    const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
-    const char between = task.file() != nullptr ? ':' : ' ';
-    ::snprintf(line, sizeof line, "mote: task %s failed after %s%c%u: %s\n", task.name(), file, between,
-               static_cast<unsigned>(task.line()), error.message());
+    char line[352];  // not a Text: programs that have no other use for one are smaller so
+    char place[80] = "";
+    if (task.line() != 0) {  // 0: it has not come to an await
+      const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
+      const char between = task.file() != nullptr ? ':' : ' ';
+      ::snprintf(place, sizeof place, " after %s%c%u", file, between, static_cast<unsigned>(task.line()));
+    }
+    // The name of a template may be longer than a line: it is cut, not what follows it.
+    ::snprintf(line, sizeof line, "mote: task %.120s failed%s: %.100s\n", task.name(), place, error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   [[gnu::cold]] static void tell(const void* self, Text& line) {
@@ -6335,13 +6340,14 @@ class Reactor : detail::Loop {
     if (error != EDEADLK || !is_deadlocked()) return text.add(error.message());
     std::uint32_t others = stats().tasks;
     for_each_task([&text, &others](Task& task) {
-      if (text.size() != 0 || task.waits_for() == nullptr) return;
+      if (text.size() != 0) return;
       --others;
       text.add("task ").add(task.name());
       if (task.line() != 0) text.add(" at ").add_place(task.file(), task.line());
-      text.add(" waits for what cannot come: ").add(task.waits_for());
+      text.add(" waits for what cannot come");
+      // It may have noted itself nowhere: a step that returns pending, or an operation that does so and tells nobody.
+      if (const char* const what = task.waits_for(); what != nullptr) text.add(": ").add(what);
     });
-    if (text.size() == 0) return text.add(error.message());  // a task that has suspended itself without saying for what
     if (others != 0) text.add(" (and ").add_number(others).add(" more)");
     return text;
   }
@@ -6464,7 +6470,7 @@ class ForeignDescriptorsBase {
   };
 
   constexpr ForeignDescriptorsBase() = default;
-  ~ForeignDescriptorsBase() { close(); }
+  ~ForeignDescriptorsBase() = default;  // the derived class, which has the entries, closes it
   Result<void> open(Reactor& reactor, Callback callback, Entry* entries, std::uint32_t capacity) {
     MOTE_ASSERT(callback && "a table of foreign descriptors needs a callback");
     if (is_open()) return Error(detail::Reason::already_open);
@@ -6531,6 +6537,7 @@ template <std::size_t N> class ForeignDescriptors : public ForeignDescriptorsBas
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 descriptors");
  public:
   constexpr ForeignDescriptors() = default;
+  ~ForeignDescriptors() { close(); }
 
   // Errors:
   //   EBUSY  it is open already: close() it first.
@@ -7595,11 +7602,14 @@ class BorrowedSource : Source {
   Result<void> open(Reactor& reactor, int fd) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
     unsigned flags = 0;
+    detail::Loop* const former = loop_;
     if (const Result<void> known = find_kind(fd, flags); !known) return known;
     const Result<void> registered = register_number(detail::ReactorAccess::loop(reactor), fd, flags);
     if (!registered) return registered;
     const Result<void> borrowed = loop_->borrow(*slot_);
-    if (!borrowed) SourceBase::release().release();
+    if (borrowed) return {};
+    SourceBase::release().release();
+    loop_ = former;  // null: it has never been open, which ready() then says
     return borrowed;
   }
   // Ends the registration, and leaves the descriptor open. A task that waits gets ECANCELED, once, also where it is
@@ -10443,7 +10453,7 @@ template <class Op> struct [[nodiscard]] Timed {
   using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
-    const bool could_complete = context.budget() > 0;
+    const std::int32_t budget = context.budget();
     Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) {
       timer.end_limit(context);
@@ -10451,13 +10461,16 @@ template <class Op> struct [[nodiscard]] Timed {
     }
     const Result<bool> is_up = timer.poll_limit(context, limit);
     if (is_up && !*is_up) return pending;
-    if (!could_complete) {
+    if (budget <= 0) {
       // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
     context.abandon(operation);
     timer.end_limit(context);
+    // One of a user's own that is pending need not have taken anything.
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
     return Answer<Op>(is_up ? Error(Reason::time_is_up) : is_up.error());
   }
 
@@ -11388,7 +11401,7 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
  public:
   using promise_type = detail::Promise<T>;
-  using ChargesItself = void;  // by what it awaits
+  using ChargesItself = void;  // by what it awaits; where it awaits nothing, see poll()
   using Value = typename Frame::Value;
 
   Co(Co&& other) noexcept = default;
@@ -11397,16 +11410,25 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   explicit operator bool() const { return Frame::handle != nullptr; }  // whether it has a frame
   Error error() const { return Frame::error; }                         // why it has none
   std::size_t frame_size() const { return Frame::size; }  // in bytes, of the frame it has or would have needed
-  // One attempt, as an operation: runs the coroutine until it has ended, or waits. Errors: those of an await, see
-  // above.
+  // One attempt, as an operation: runs the coroutine until it has ended, or waits. It takes at least one operation from
+  // the task's budget, also where the coroutine awaits nothing. Errors: those of an await, see above.
   Poll<Result<Value>> poll(Task& task) {
-    if (Frame::handle == nullptr) return Result<Value>(Frame::error);
+    const PollContext context(task);
+    if (Frame::handle == nullptr) return context.fail(Frame::error);
     const bool has_ended = Frame::handle.done();
     if (has_ended || Frame::is_awaited())
-      return Result<Value>(has_ended ? detail::Reason::coroutine_has_ended : detail::Reason::coroutine_is_awaited);
+      return context.fail(
+          Error(has_ended ? detail::Reason::coroutine_has_ended : detail::Reason::coroutine_is_awaited));
     detail::Chain& chain = Frame::promise().own;
-    if (!chain.is_begun()) chain.next = Frame::handle;
+    if (!chain.is_begun()) {
+      Error refusal;
+      if (!context.may_complete(refusal)) return refusal;
+      chain.next = Frame::handle;
+    }
+    const std::int32_t budget = context.budget();
     if (!chain.poll(task)) return pending;
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
     return Frame::take_result();
   }
  private:
@@ -11426,7 +11448,8 @@ struct CoAccess {
 
 // What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of the coroutine that awaits
 // it, so that to await it is only to resume it. One that has begun, as an operation, has a chain of its own, and is
-// awaited as an operation.
+// awaited as an operation. One that cannot be awaited fails at once, which is charged as an operation: a coroutine that
+// tries again until there is a frame does not keep other tasks from their turn.
 template <class T> struct CoAwaiter : Awaiter {
   using R = Result<typename CoFrame<T>::Value>;
 
@@ -11436,17 +11459,16 @@ template <class T> struct CoAwaiter : Awaiter {
   // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
-    if (waits_) awaited_.destroy();
+    if (state_ == State::waits) awaited_.destroy();
   }
 
   bool await_ready() {
-    if (awaited_.handle == nullptr) return true;
-    taken_ = awaited_.is_awaited();
-    if (taken_) return true;
+    if (awaited_.handle == nullptr || awaited_.is_awaited()) return fail(*this, *chain.current_task);
     return awaited_.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
-    waits_ = true;
+    if (state_ != State::idle) return wait(waiting, &fail);
+    state_ = State::waits;
     if (awaited_.is_begun()) return wait(waiting, &poll_chain);
     PromiseBase& promise = awaited_.promise();
     promise.chain = &chain;
@@ -11455,14 +11477,31 @@ template <class T> struct CoAwaiter : Awaiter {
     chain.name = promise.own.name;
   }
   R await_resume() {
-    waits_ = false;
+    const State state = std::exchange(state_, State::idle);
     chain.name = name_;
     chain.line = line_;
-    if (taken_) return Error(Reason::coroutine_is_awaited);
-    if (awaited_.handle == nullptr) return awaited_.error;
+    if (state > State::waits || awaited_.handle == nullptr) return why_it_fails(state);
     return awaited_.take_result();
   }
  private:
+  // Those behind `waits` say why it fails.
+  enum class State : std::uint8_t { idle, waits, has_no_frame, is_awaited_by_another, is_cancelled };
+
+  // One attempt at an await that fails, whichever way. Returns whether the task may go on with that.
+  [[gnu::cold, gnu::noinline]] static bool fail(Awaiter& self, Task& task) {
+    CoAwaiter& awaiter = static_cast<CoAwaiter&>(self);
+    const PollContext context(task);
+    if (awaiter.state_ == State::idle)
+      awaiter.state_ = awaiter.awaited_.handle == nullptr ? State::has_no_frame : State::is_awaited_by_another;
+    const Error answer = context.fail(Error(EINVAL));  // whichever: await_resume() returns the real one
+    if (answer == ECANCELED && !context.is_abandoning()) awaiter.state_ = State::is_cancelled;
+    return answer != suspended;
+  }
+  [[gnu::cold, gnu::noinline]] Error why_it_fails(State state) const {
+    if (state == State::is_awaited_by_another) return Error(Reason::coroutine_is_awaited);
+    if (state == State::is_cancelled) return Error(ECANCELED);
+    return awaited_.error;
+  }
   static bool poll_chain(Awaiter& self, Task& task) {
     Chain& begun = static_cast<CoAwaiter&>(self).awaited_.promise().own;
     const bool ended = begun.poll(task);
@@ -11474,8 +11513,7 @@ template <class T> struct CoAwaiter : Awaiter {
   CoFrame<T>& awaited_;
   const char* name_;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
   std::uint32_t line_;  // where it awaits
-  bool taken_ = false;  // another coroutine awaits it
-  bool waits_ = false;  // this one waits for its end
+  State state_ = State::idle;
 };
 template <class T> struct AwaiterFor<Co<T>> { using Type = CoAwaiter<T>; };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Rooms: task/operation.hpp, coroutine/operation_awaiter.hpp.
+// Rooms: task/operation.hpp, coroutine/operation_awaiter.hpp, coroutine/co.hpp.
 // Operations of a user's own, awaited by coroutines: that they starve nobody, and lose nothing.
 #include "support/coroutines.hpp"
 #include "support/own_operations.hpp"
@@ -130,6 +130,117 @@ ON_BOTH_SELECTORS("operations: of one's own, in a coroutine that another task go
     CHECK(*got == 1);
     CHECK(thing.stock.left == 0);
   });
+}
+
+// ---- coroutines that are awaited, but wait for nothing ----------------------------------------------------------------
+
+mote::Co<int> one(mote::FrameSource&) { co_return 1; }
+mote::Co<void> sleeper(mote::FrameSource&) {
+  mote::TaskTimer timer;
+  static_cast<void>(co_await timer.sleep(1h));
+}
+mote::Co<int> after(mote::FrameSource&, mote::Event& event) {
+  static_cast<void>(co_await event.wait());
+  co_return 2;
+}
+mote::Co<void> waits_for(mote::FrameSource&, mote::Co<int>& other, Result<int>& got) { got = co_await other; }
+
+template <class Make> struct Careless {
+  Make make;
+  int& attempts;
+  mote::Step step(Task& task) {
+    while (attempts < 10000) {
+      auto poll = make(task);
+      if (!poll.ready()) return mote::pending;
+      ++attempts;
+    }
+    return mote::done();
+  }
+};
+template <class Make> void is_charged(mote::Reactor& loop, const char* what, Make make) {
+  CAPTURE(what);
+  int attempts = 0;
+  mote::TaskPool<Careless<Make>, 1> pool;
+  Result<mote::TaskHandle> handle = pool.spawn(loop, make, attempts);
+  REQUIRE(handle);
+  turn(loop, 10);
+  CHECK(attempts == 10 * mote::limits::operations_per_step);
+  attempts = 0;
+  handle->cancel();
+  turn(loop);  // one result wins over the cancellation, which is answered next
+  CHECK(attempts == 2 + mote::limits::operations_per_step);
+}
+template <class Make> void is_charged_in_all_ways(mote::Reactor& loop, const char* what, Make make) {
+  mote::TaskTimer timer;
+  is_charged(loop, what, [&](Task& task) { return make().poll(task); });
+  is_charged(loop, what, [&](Task& task) { return mote::with_timeout(timer, 1h, make()).poll(task); });
+  is_charged(loop, what, [&](Task& task) { return mote::first_of(make(), timer.sleep(1h)).poll(task); });
+}
+
+ON_BOTH_SELECTORS(
+    "operations: a coroutine that cannot be awaited, or returns at once, is charged: others have their turn") {
+  test::Loop<S> loop;
+  mote::FramePool<1024, 1> full;
+  const mote::Co<void> only = sleeper(full);
+  is_charged_in_all_ways(loop, "no frame", [&] { return one(full); });
+  is_charged_in_all_ways(loop, "returns at once", [&] { return one(frames); });
+  mote::Co<int> ended = one(frames);
+  REQUIRE(*test::await(loop, [&]() -> mote::Co<int>& { return ended; }) == 1);
+  is_charged_in_all_ways(loop, "has ended", [&]() -> mote::Co<int>& { return ended; });
+  mote::Event event;
+  mote::Co<int> awaited = after(frames, event);
+  Result<int> got;
+  mote::CoroutinePool<1> pool;
+  REQUIRE(pool.spawn(loop, waits_for(frames, awaited, got)));
+  turn(loop);
+  is_charged_in_all_ways(loop, "is awaited", [&]() -> mote::Co<int>& { return awaited; });
+  event.set();
+  turn(loop);
+  CHECK(*got == 2);  // it was not disturbed
+}
+
+// Tries again whatever comes, until it is cancelled.
+template <class Make> mote::Co<void> retry(mote::FrameSource&, Make make, int& attempts, int& last) {
+  while (attempts < 10000) {
+    const Result<int> got = co_await make();
+    last = error_of(got);
+    if (last == ECANCELED) co_return;
+    ++attempts;
+  }
+}
+
+ON_BOTH_SELECTORS("operations: a coroutine that awaits what cannot be awaited again and again does not starve others") {
+  test::Loop<S> loop;
+  const auto check = [&](int error, auto make) {
+    mote::FramePool<1024, 1> own;
+    int attempts = 0, last = 0;
+    mote::CoroutinePool<2> pool;
+    Result<mote::TaskHandle> handle = pool.spawn(loop, retry(own, make, attempts, last));
+    REQUIRE(handle);
+    turn(loop, 10);
+    CHECK(attempts == 10 * mote::limits::operations_per_step);
+    CHECK(last == error);
+    handle->cancel();
+    turn(loop);
+    CHECK(last == ECANCELED);
+    CHECK(handle->outcome().kind == mote::Outcome::Kind::done);
+    attempts = 0;
+    REQUIRE(pool.spawn(loop, retry(own, make, attempts, last)));
+    turn(loop);  // it is destroyed while it waits for its next turn
+  };
+  mote::FramePool<1024, 1> full;
+  const mote::Co<void> only = sleeper(full);
+  check(ENOBUFS, [&] { return one(full); });
+  mote::Event event;
+  mote::Co<int> awaited = after(frames, event);
+  Result<int> got;
+  mote::CoroutinePool<1> pool;
+  REQUIRE(pool.spawn(loop, waits_for(frames, awaited, got)));
+  turn(loop);
+  check(EBUSY, [&]() -> mote::Co<int>& { return awaited; });
+  event.set();
+  turn(loop);
+  CHECK(*got == 2);  // those that were refused have left it as it was
 }
 
 }  // namespace

@@ -218,6 +218,11 @@ struct Failing : mote::StateMachine {
     MOTE_END();
   }
 };
+// Its name is longer than the line.
+template <class... T> struct FailingAtOnce : mote::StateMachine {
+  mote::Step step() { return mote::failed(Error(EIO)); }
+};
+using Long = mote::Result<mote::FirstOf<mote::Duration, mote::Duration, mote::Duration, mote::Duration>>;
 void outside_of_a_step() {
   auto callback = [] { five = *Result<int>(Error(EIO)); };
   mote::Timer timer;
@@ -263,7 +268,7 @@ int main(int, char** arguments) {
       {"own_pool", &run<SelfDestroying>}, {"inside_of_an_inner_run", &run<Nesting>},
       {"after_an_inner_run", &run<NestingFirst>}, {"in_another_thread", &run<Starting>},
       {"in_a_signal_handler", &run<Interrupted>}, {"in_a_forked_child", &run<Forking>},
-      {"a_failure", &run<Failing>},
+      {"a_failure", &run<Failing>}, {"a_failure_at_once", &run<FailingAtOnce<Long, Long, Long>>},
 #if __cplusplus >= 202002L
       MISTAKE(coroutine_that_does_not_look),
 #endif
@@ -362,6 +367,11 @@ class Asserting(unittest.TestCase):
         self.assertEqual(done.returncode, 0)
         self.assertEqual(done.stderr, f'mote: task Failing failed after sample.cpp:{self.line_of("a_failure")}: '
                                       'Input/output error\n')
+
+    def test_a_failure_before_the_first_await_is_told_without_a_place_and_a_long_name_costs_no_newline(self):
+        done = process.run([self.build('-DNDEBUG'), 'a_failure_at_once'], env={**process.os.environ, 'LC_ALL': 'C'})
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stderr, r'^mote: task FailingAtOnce<mote::.{100} failed: Input/output error\n\Z')
 
     def test_with_ndebug_nothing_is_checked_and_no_word_is_left(self):
         program = self.build('-DNDEBUG', '-O2')

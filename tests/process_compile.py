@@ -287,6 +287,12 @@ class Compiling(unittest.TestCase):
         self.refuses_in_words('write mote::failed(error)', TASK % 'return mote::Error(EIO);')
         self.refuses_in_words('write mote::failed(error)', TASK % 'return done.error();')
 
+    def test_an_operation_whose_poll_gives_no_result_is_refused_in_words(self):
+        own = 'struct Next { mote::Poll<int> poll(mote::Task&) { return 3; } };'
+        include = '#include <mote.hpp>\n'
+        self.refuses(include + own + (TASK % 'int n; { MOTE_AWAIT(n, Next()); }'),
+                     "an operation's poll() returns a Poll<Result<T>>")
+
     def test_errors_and_values_that_say_what_they_are_are_accepted(self):
         self.accepts('''#include <mote.hpp>
             mote::Result<int> error() { return mote::Error(EIO); }

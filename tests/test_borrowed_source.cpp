@@ -84,6 +84,20 @@ ON_BOTH_SELECTORS("borrowed: a descriptor is borrowed once: by another, by a han
   CHECK(second.open(loop, fd));
 }
 
+ON_BOTH_SELECTORS("borrowed: an open that was refused leaves no trace: one that was never open still says so") {
+  test::Loop<S> loop;
+  test::Pair pair = test::socket_pair();
+  BorrowedSource first, second;
+  REQUIRE(first.open(loop, pair.a.get()));
+  REQUIRE(error_of(second.open(loop, pair.a.get())) == EEXIST);
+  CHECK(error_of(test::await(loop, [&] { return second.ready(Interest::read); })) == EBADF);
+  REQUIRE(second.open(loop, pair.b.get()));
+  second.close();
+  REQUIRE(error_of(second.open(loop, pair.a.get())) == EEXIST);
+  CHECK(error_of(test::await(loop, [&] { return second.ready(Interest::read); })) == ECANCELED);  // it was closed
+  CHECK(loop.stats().descriptors == 1);
+}
+
 ON_BOTH_SELECTORS("borrowed: it stays the only one when its interest has been disarmed") {
   test::Loop<S> loop;
   test::Pair pair = test::socket_pair();

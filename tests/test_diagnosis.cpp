@@ -122,6 +122,21 @@ struct Waiting : StateMachine {
   }
 };
 
+// Awaits an operation that is pending, and has noted its task nowhere.
+struct Silent : StateMachine {
+  struct Never {
+    mote::Poll<Result<int>> poll(Task&) { return mote::pending; }
+  };
+  Result<int> result;
+  static inline std::uint32_t line = 0;
+  Step step() {
+    MOTE_BEGIN();
+    line = __LINE__ + 1;
+    MOTE_AWAIT(result, Never());
+    MOTE_END();
+  }
+};
+
 std::string place(std::uint32_t line) { return "test_diagnosis.cpp:" + std::to_string(line); }
 
 }  // namespace
@@ -296,14 +311,33 @@ ON_BOTH_SELECTORS("describe: a deadlock names the first task that waits for what
   CHECK(loop.describe(ran.error()).c_str() == std::string(ran.error().message()));
 }
 
-ON_BOTH_SELECTORS("describe: a deadlock of tasks that do not say what they wait for is the error's own text") {
+ON_BOTH_SELECTORS("describe: a deadlock of tasks that do not say what they wait for names the first, without words") {
   test::Loop<S> loop;
   TaskPool<Plain, 1> pool;
   auto body = [](Task&) -> Step { return mote::pending; };
   REQUIRE(pool.spawn(loop, Body(body)));
+  Result<void> ran = loop.run();
+  REQUIRE(ran.error() == EDEADLK);
+  CHECK(std::string(loop.describe(ran.error()).c_str()) == "task test::Plain waits for what cannot come");
+  TaskPool<Silent, 1> silent;
+  REQUIRE(silent.spawn(loop));
+  ran = loop.run();
+  REQUIRE(ran.error() == EDEADLK);
+  CHECK(std::string(loop.describe(ran.error()).c_str()) == "task test::Plain waits for what cannot come (and 1 more)");
+}
+
+ON_BOTH_SELECTORS(
+    "describe: a deadlock in an operation of one's own that notes its task nowhere names task and place") {
+  test::Loop<S> loop;
+  TaskPool<Silent, 1> pool;
+  mote::Event event;
+  TaskPool<Waiting, 1> waiting;
+  REQUIRE(pool.spawn(loop));
+  REQUIRE(waiting.spawn(loop, event));
   const Result<void> ran = loop.run();
   REQUIRE(ran.error() == EDEADLK);
-  CHECK(loop.describe(ran.error()).c_str() == std::string(ran.error().message()));
+  CHECK(loop.describe(ran.error()).c_str() ==
+        "task Silent at " + place(Silent::line) + " waits for what cannot come (and 1 more)");
 }
 
 // ------------------------------------------------------------------------------------------------ assertions

@@ -515,6 +515,11 @@ template <class Make> struct Careless {
   }
 };
 
+// Pending for ever, by a type of its own that asks for nothing.
+struct Never {
+  mote::Poll<Result<int>> poll(Task&) { return mote::pending; }
+};
+
 // It fails with that error, and others have their turn after a share of attempts.
 template <class S, class Loop, class Make> void is_charged(Loop& loop, const char* what, int error, Make make) {
   CAPTURE(what);
@@ -568,4 +573,7 @@ ON_BOTH_SELECTORS("operations: one that fails at once is charged, too: who goes 
   is_charged<S>(loop, "a waiter", EBUSY, [&] { return thing.take(); });
   is_charged<S>(loop, "sleep", EBUSY, [&] { return timer.sleep(1h); });
   is_charged<S>(loop, "tick", EBUSY, [&] { return timer.tick(1h); });
+
+  // What is given up while it is pending, and has asked for nothing.
+  is_charged<S>(loop, "a timer in use", EBUSY, [&] { return mote::with_timeout(timer, 1h, Never()); });
 }

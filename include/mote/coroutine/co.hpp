@@ -22,6 +22,7 @@
 #include <mote/coroutine/chain.hpp>
 #include <mote/coroutine/frame_allocator.hpp>
 #include <mote/coroutine/promise.hpp>
+#include <mote/task/poll_context.hpp>
 #include <mote/task/step.hpp>
 #include <mote/task/task.hpp>
 
@@ -103,7 +104,7 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   using Frame = detail::CoFrame<T>;
  public:
   using promise_type = detail::Promise<T>;
-  using ChargesItself = void;  // by what it awaits
+  using ChargesItself = void;  // by what it awaits; where it awaits nothing, see poll()
   using Value = typename Frame::Value;
 
   Co(Co&& other) noexcept = default;
@@ -112,16 +113,25 @@ template <class T> class [[nodiscard]] Co : detail::CoFrame<T> {
   explicit operator bool() const { return Frame::handle != nullptr; }  // whether it has a frame
   Error error() const { return Frame::error; }                         // why it has none
   std::size_t frame_size() const { return Frame::size; }  // in bytes, of the frame it has or would have needed
-  // One attempt, as an operation: runs the coroutine until it has ended, or waits. Errors: those of an await, see
-  // above.
+  // One attempt, as an operation: runs the coroutine until it has ended, or waits. It takes at least one operation from
+  // the task's budget, also where the coroutine awaits nothing. Errors: those of an await, see above.
   Poll<Result<Value>> poll(Task& task) {
-    if (Frame::handle == nullptr) return Result<Value>(Frame::error);
+    const PollContext context(task);
+    if (Frame::handle == nullptr) return context.fail(Frame::error);
     const bool has_ended = Frame::handle.done();
     if (has_ended || Frame::is_awaited())
-      return Result<Value>(has_ended ? detail::Reason::coroutine_has_ended : detail::Reason::coroutine_is_awaited);
+      return context.fail(
+          Error(has_ended ? detail::Reason::coroutine_has_ended : detail::Reason::coroutine_is_awaited));
     detail::Chain& chain = Frame::promise().own;
-    if (!chain.is_begun()) chain.next = Frame::handle;
+    if (!chain.is_begun()) {
+      Error refusal;
+      if (!context.may_complete(refusal)) return refusal;
+      chain.next = Frame::handle;
+    }
+    const std::int32_t budget = context.budget();
     if (!chain.poll(task)) return pending;
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
     return Frame::take_result();
   }
  private:
@@ -141,7 +151,8 @@ struct CoAccess {
 
 // What co_await makes of a Co. A coroutine that has not begun becomes part of the chain of the coroutine that awaits
 // it, so that to await it is only to resume it. One that has begun, as an operation, has a chain of its own, and is
-// awaited as an operation.
+// awaited as an operation. One that cannot be awaited fails at once, which is charged as an operation: a coroutine that
+// tries again until there is a frame does not keep other tasks from their turn.
 template <class T> struct CoAwaiter : Awaiter {
   using R = Result<typename CoFrame<T>::Value>;
 
@@ -151,17 +162,16 @@ template <class T> struct CoAwaiter : Awaiter {
   // it is part of is destroyed, too.
   ~CoAwaiter() {
     leave();
-    if (waits_) awaited_.destroy();
+    if (state_ == State::waits) awaited_.destroy();
   }
 
   bool await_ready() {
-    if (awaited_.handle == nullptr) return true;
-    taken_ = awaited_.is_awaited();
-    if (taken_) return true;
+    if (awaited_.handle == nullptr || awaited_.is_awaited()) return fail(*this, *chain.current_task);
     return awaited_.is_begun() && poll_chain(*this, *chain.current_task);
   }
   void await_suspend(std::coroutine_handle<> waiting) {
-    waits_ = true;
+    if (state_ != State::idle) return wait(waiting, &fail);
+    state_ = State::waits;
     if (awaited_.is_begun()) return wait(waiting, &poll_chain);
     PromiseBase& promise = awaited_.promise();
     promise.chain = &chain;
@@ -170,14 +180,31 @@ template <class T> struct CoAwaiter : Awaiter {
     chain.name = promise.own.name;
   }
   R await_resume() {
-    waits_ = false;
+    const State state = std::exchange(state_, State::idle);
     chain.name = name_;
     chain.line = line_;
-    if (taken_) return Error(Reason::coroutine_is_awaited);
-    if (awaited_.handle == nullptr) return awaited_.error;
+    if (state > State::waits || awaited_.handle == nullptr) return why_it_fails(state);
     return awaited_.take_result();
   }
  private:
+  // Those behind `waits` say why it fails.
+  enum class State : std::uint8_t { idle, waits, has_no_frame, is_awaited_by_another, is_cancelled };
+
+  // One attempt at an await that fails, whichever way. Returns whether the task may go on with that.
+  [[gnu::cold, gnu::noinline]] static bool fail(Awaiter& self, Task& task) {
+    CoAwaiter& awaiter = static_cast<CoAwaiter&>(self);
+    const PollContext context(task);
+    if (awaiter.state_ == State::idle)
+      awaiter.state_ = awaiter.awaited_.handle == nullptr ? State::has_no_frame : State::is_awaited_by_another;
+    const Error answer = context.fail(Error(EINVAL));  // whichever: await_resume() returns the real one
+    if (answer == ECANCELED && !context.is_abandoning()) awaiter.state_ = State::is_cancelled;
+    return answer != suspended;
+  }
+  [[gnu::cold, gnu::noinline]] Error why_it_fails(State state) const {
+    if (state == State::is_awaited_by_another) return Error(Reason::coroutine_is_awaited);
+    if (state == State::is_cancelled) return Error(ECANCELED);
+    return awaited_.error;
+  }
   static bool poll_chain(Awaiter& self, Task& task) {
     Chain& begun = static_cast<CoAwaiter&>(self).awaited_.promise().own;
     const bool ended = begun.poll(task);
@@ -189,8 +216,7 @@ template <class T> struct CoAwaiter : Awaiter {
   CoFrame<T>& awaited_;
   const char* name_;    // of the function that awaits: the chain's name before the awaited coroutine was resumed
   std::uint32_t line_;  // where it awaits
-  bool taken_ = false;  // another coroutine awaits it
-  bool waits_ = false;  // this one waits for its end
+  State state_ = State::idle;
 };
 template <class T> struct AwaiterFor<Co<T>> { using Type = CoAwaiter<T>; };
 

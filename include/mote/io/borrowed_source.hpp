@@ -40,11 +40,14 @@ class BorrowedSource : Source {
   Result<void> open(Reactor& reactor, int fd) {
     if (slot_ != nullptr) return Error(detail::Reason::already_open);
     unsigned flags = 0;
+    detail::Loop* const former = loop_;
     if (const Result<void> known = find_kind(fd, flags); !known) return known;
     const Result<void> registered = register_number(detail::ReactorAccess::loop(reactor), fd, flags);
     if (!registered) return registered;
     const Result<void> borrowed = loop_->borrow(*slot_);
-    if (!borrowed) SourceBase::release().release();
+    if (borrowed) return {};
+    SourceBase::release().release();
+    loop_ = former;  // null: it has never been open, which ready() then says
     return borrowed;
   }
   // Ends the registration, and leaves the descriptor open. A task that waits gets ECANCELED, once, also where it is

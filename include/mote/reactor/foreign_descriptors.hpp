@@ -86,7 +86,7 @@ class ForeignDescriptorsBase {
   };
 
   constexpr ForeignDescriptorsBase() = default;
-  ~ForeignDescriptorsBase() { close(); }
+  ~ForeignDescriptorsBase() = default;  // the derived class, which has the entries, closes it
   Result<void> open(Reactor& reactor, Callback callback, Entry* entries, std::uint32_t capacity) {
     MOTE_ASSERT(callback && "a table of foreign descriptors needs a callback");
     if (is_open()) return Error(detail::Reason::already_open);
@@ -153,6 +153,7 @@ template <std::size_t N> class ForeignDescriptors : public ForeignDescriptorsBas
   static_assert(N >= 1 && N < (1u << 24), "between 1 and 16,777,215 descriptors");
  public:
   constexpr ForeignDescriptors() = default;
+  ~ForeignDescriptors() { close(); }
 
   // Errors:
   //   EBUSY  it is open already: close() it first.

@@ -206,13 +206,14 @@ class Reactor : detail::Loop {
     if (error != EDEADLK || !is_deadlocked()) return text.add(error.message());
     std::uint32_t others = stats().tasks;
     for_each_task([&text, &others](Task& task) {
-      if (text.size() != 0 || task.waits_for() == nullptr) return;
+      if (text.size() != 0) return;
       --others;
       text.add("task ").add(task.name());
       if (task.line() != 0) text.add(" at ").add_place(task.file(), task.line());
-      text.add(" waits for what cannot come: ").add(task.waits_for());
+      text.add(" waits for what cannot come");
+      // It may have noted itself nowhere: a step that returns pending, or an operation that does so and tells nobody.
+      if (const char* const what = task.waits_for(); what != nullptr) text.add(": ").add(what);
     });
-    if (text.size() == 0) return text.add(error.message());  // a task that has suspended itself without saying for what
     if (others != 0) text.add(" (and ").add_number(others).add(" more)");
     return text;
   }

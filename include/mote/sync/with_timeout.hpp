@@ -6,6 +6,8 @@
 
 #include <errno.h>  // errno and its names
 
+#include <cstdint>  // integers of fixed width
+
 #include <mote/base/config.hpp>
 #include <mote/base/error.hpp>
 #include <mote/base/poll.hpp>
@@ -25,7 +27,7 @@ template <class Op> struct [[nodiscard]] Timed {
   using ChargesItself = void;
   Poll<Answer<Op>> poll(Task& task) {
     const PollContext context(task);
-    const bool could_complete = context.budget() > 0;
+    const std::int32_t budget = context.budget();
     Poll<Answer<Op>> result = poll_operation(operation, task);
     if (result.ready() || context.is_abandoning()) {
       timer.end_limit(context);
@@ -33,13 +35,16 @@ template <class Op> struct [[nodiscard]] Timed {
     }
     const Result<bool> is_up = timer.poll_limit(context, limit);
     if (is_up && !*is_up) return pending;
-    if (!could_complete) {
+    if (budget <= 0) {
       // It may have completed, but had no budget to return its result. A result that came in time wins: try once more.
       context.wake();
       return pending;
     }
     context.abandon(operation);
     timer.end_limit(context);
+    // One of a user's own that is pending need not have taken anything.
+    const bool is_charged = context.budget() < budget;
+    if (!is_charged) static_cast<void>(context.consume_budget());
     return Answer<Op>(is_up ? Error(Reason::time_is_up) : is_up.error());
   }
 

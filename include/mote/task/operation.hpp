@@ -169,7 +169,8 @@ template <class Op> struct ChargesItself<Op, typename Op::ChargesItself> : std::
 
 // By this, whoever awaits an operation makes an attempt.
 template <class Op> [[gnu::always_inline]] inline auto poll_operation(Op&& operation, Task& task) {
-  if constexpr (ChargesItself<std::decay_t<Op>>::value || !IsResult<Answer<Op>>::value) {
+  static_assert(IsResult<Answer<Op>>::value, "an operation's poll() returns a Poll<Result<T>>");
+  if constexpr (ChargesItself<std::decay_t<Op>>::value) {
     return operation.poll(task);
   } else {
     using P = Poll<Answer<Op>>;

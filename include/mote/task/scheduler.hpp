@@ -395,11 +395,15 @@ class Scheduler : Pinned {
   }
   // Without an observer, a failure of a task that is not joined is written to standard error: none is silent.
   [[gnu::cold]] static void print_failure(const Task& task, Error error) {
-    char line[256];  // not a Text: programs that have no other use for one are smaller so
-    const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
-    const char between = task.file() != nullptr ? ':' : ' ';
-    ::snprintf(line, sizeof line, "mote: task %s failed after %s%c%u: %s\n", task.name(), file, between,
-               static_cast<unsigned>(task.line()), error.message());
+    char line[352];  // not a Text: programs that have no other use for one are smaller so
+    char place[80] = "";
+    if (task.line() != 0) {  // 0: it has not come to an await
+      const char* const file = task.file() != nullptr ? file_name(task.file()) : "line";
+      const char between = task.file() != nullptr ? ':' : ' ';
+      ::snprintf(place, sizeof place, " after %s%c%u", file, between, static_cast<unsigned>(task.line()));
+    }
+    // The name of a template may be longer than a line: it is cut, not what follows it.
+    ::snprintf(line, sizeof line, "mote: task %.120s failed%s: %.100s\n", task.name(), place, error.message());
     static_cast<void>(System::write(STDERR_FILENO, line, ::strlen(line)));
   }
   [[gnu::cold]] static void tell(const void* self, Text& line) {
