@@ -132,7 +132,7 @@ ON_BOTH_SELECTORS("operations: of one's own, in a coroutine that another task go
   });
 }
 
-// ---- coroutines that are awaited, but wait for nothing ----------------------------------------------------------------
+// ---- coroutines that are awaited, but wait for nothing ----------------------------------------------------------
 
 mote::Co<int> one(mote::FrameSource&) { co_return 1; }
 mote::Co<void> sleeper(mote::FrameSource&) {

@@ -90,8 +90,9 @@ template <class T> struct CoFrame {
 // ended after it.) The pools of these tasks outlive it.
 //
 // An await returns a Result<T>: what the coroutine returned. To await a coroutine is a call, not an operation: it does
-// not end the step. A Co<T> may `co_return` an Error (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is
-// the same. Co<void> cannot fail; Co<Result<void>> can.
+// not end the step. But an await that fails because it cannot be called (ENOBUFS, EBUSY and the like, see below) is
+// charged as an operation, and so are MOTE_AWAIT and the combinators. A Co<T> may `co_return` an Error
+// (mote::Error(EIO), not EIO) as well as a T, so Co<Result<T>> is the same. Co<void> cannot fail; Co<Result<void>> can.
 // Errors of an await, besides those that the coroutine returns:
 //   ENOBUFS           the frame pool is full. Wait, or make it larger: see FramePool::high_water().
 //   EMSGSIZE          the frame is too large for the pool: see frame_size().
