@@ -370,7 +370,8 @@ struct Witness {
 };
 inline thread_local Witness witness{};
 
-// Adds what is in string literals, of which there may be several one behind the other. `source` begins in the first one.
+// Adds what is in string literals, of which there may be several one behind the other. `source` begins in the first
+// one.
 inline void add_words(Text& line, const char* source) {
   bool is_inside = true;
   for (; *source != '\0'; ++source) {
@@ -10333,7 +10334,8 @@ class Watchdog : detail::Pinned {
  private:
   friend class Heartbeat;
 
-  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: a variable is no number, or the time is too long.
+  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: a variable is no number, or the time is too
+  // long.
   static Result<Duration> period_from_environment() {
     unsigned long long microseconds = 0;
     const auto own_process = static_cast<unsigned long long>(System::process());

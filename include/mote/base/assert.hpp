@@ -53,7 +53,8 @@ struct Witness {
 };
 inline thread_local Witness witness{};
 
-// Adds what is in string literals, of which there may be several one behind the other. `source` begins in the first one.
+// Adds what is in string literals, of which there may be several one behind the other. `source` begins in the first
+// one.
 inline void add_words(Text& line, const char* source) {
   bool is_inside = true;
   for (; *source != '\0'; ++source) {

@@ -137,7 +137,8 @@ class Watchdog : detail::Pinned {
  private:
   friend class Heartbeat;
 
-  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: a variable is no number, or the time is too long.
+  // Zero: systemd asks for no watchdog, or asks another process. EINVAL: a variable is no number, or the time is too
+  // long.
   static Result<Duration> period_from_environment() {
     unsigned long long microseconds = 0;
     const auto own_process = static_cast<unsigned long long>(System::process());
