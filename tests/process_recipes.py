@@ -67,6 +67,13 @@ class Recipes(snippets.Programs):
                     os.unlink(device)
                     os.close(sensor)
                     program.expect('is gone')
+                    program.expect(f'^cannot open {device}: No such file or directory$')
+                    tries = program.usage()[1]
+                    process.wait_until(lambda: program.usage()[1] >= tries + 5)  # it sleeps between them
+                    os.symlink('/dev/null', device)
+                    program.expect(f'^cannot open {device}: .*ioctl')
+                    self.assertEqual(program.output.count('cannot open'), 2)  # each reason once
+                    os.unlink(device)
                     sensor = plug_in()
                     program.expect('is open')
                     os.write(sensor, b'23.0\n')
