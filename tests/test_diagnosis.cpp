@@ -150,12 +150,13 @@ TEST_CASE("text: what does not fit is left out, and a NUL ends it always") {
   CHECK(std::string(text.c_str()) == "port 0 4294967295x");
   CHECK(text.size() == 18);
   Text full;
+  constexpr char last = '0' + (Text::capacity - 1) % 10;
   for (int i = 0; i < 100; ++i) full.add("0123456789");
   CHECK(full.size() == Text::capacity);
   CHECK(std::string(full.c_str()).size() == Text::capacity);
-  CHECK(full.c_str()[Text::capacity - 1] == '4');
+  CHECK(full.c_str()[Text::capacity - 1] == last);
   full.add_number(7).add("").add("x");
-  CHECK(full.c_str()[Text::capacity - 1] == '4');
+  CHECK(full.c_str()[Text::capacity - 1] == last);
 }
 
 TEST_CASE("text: a place is the file without its folders, and the line") {
