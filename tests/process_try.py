@@ -117,7 +117,8 @@ class Shell:
     def close(self):
         """Ends the shell and what it has left in the background, as a user does who closes the window."""
         for pid in self.members():
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended, for want of one that was killed before
+                os.kill(pid, signal.SIGKILL)
         self.process.wait(process.PATIENCE)
         os.close(self.master)
 
